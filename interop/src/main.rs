@@ -1,1 +1,58 @@
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+//! A thin command line over the public crates `sigstore-sign` and `sigstore-verify`, so that `cargo xtask interop` can drive them like any
+//! other client. Trust comes through TUF. Nothing of ours is linked in.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line for the interoperability tests")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use sigstore_sign::oidc::IdentityToken;
+use sigstore_sign::trust_root::{SigningConfig, TrustedRoot, TufBootstrap, TufConfig};
+use sigstore_sign::{SigningContext, SigningServices};
+use sigstore_verify::types::Bundle;
+use sigstore_verify::{IdentityMatcher, VerificationPolicy, Verifier};
+
+const USAGE: &str = "\
+touchmark-interop sign   MIRROR ROOT CACHE TOKEN FILE BUNDLE
+touchmark-interop verify MIRROR ROOT CACHE EMAIL ISSUER FILE BUNDLE";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["sign", mirror, root, cache, token, file, bundle] => {
+            let config = SigningConfig::from_tuf(tuf(mirror, root, cache)?).await.context("signing config")?;
+            let services = SigningServices::from_signing_config(&config).context("services")?;
+            let token = IdentityToken::from_jwt(token).context("token")?;
+            let artifact = std::fs::read(file).context("artifact")?;
+            let signed = SigningContext::new(services).signer(token).sign(artifact.as_slice()).await.context("sign")?;
+            std::fs::write(bundle, signed.to_json_pretty()?).context("write bundle")
+        }
+        ["verify", mirror, root, cache, email, issuer, file, bundle] => {
+            let trusted = TrustedRoot::from_tuf(tuf(mirror, root, cache)?).await.context("trusted root")?;
+            let parsed = Bundle::from_json(&std::fs::read_to_string(bundle).context("bundle")?).context("bundle")?;
+            let artifact = std::fs::read(file).context("artifact")?;
+            let policy = VerificationPolicy::new(IdentityMatcher::Email((*email).to_owned()), *issuer);
+            let result = Verifier::new(&trusted)?.verify(artifact.as_slice(), &parsed, &policy)?;
+            println!("verified: {:?}", result.identity());
+            Ok(())
+        }
+        _ => bail!("{USAGE}"),
+    }
+}
+
+fn tuf(mirror: &str, root: &str, cache: &str) -> Result<TufConfig> {
+    let root = std::fs::read(root).context("TUF root")?;
+    Ok(TufConfig::custom(mirror, TufBootstrap::trusted(root)).with_cache_dir(PathBuf::from(cache)))
+}

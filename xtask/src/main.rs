@@ -1,1 +1,42 @@
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+//! The project's own commands: `cargo xtask <command>`.
+//!
+//! `ci` is everything that needs only Rust and a C compiler; `interop` drives real clients against a running instance and installs
+//! what it needs; `bench` measures. Each step prints its command line, so that a developer can run it alone.
+#![expect(clippy::print_stdout, reason = "a developer's tool talks on the terminal")]
+
+mod bench;
+mod ci;
+mod clients;
+mod interop;
+mod process;
+mod tidy;
+mod tools;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  ci                 fmt, clippy, tests, tidy, deny, unused dependencies
+  tidy               the project's own rules alone: directions, headers, banned names, sizes
+  interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
+  bench [ARGS...]    the measurements of docs/benchmarks.md
+";
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match command.as_str() {
+        "ci" => ci::run(),
+        "tidy" => tidy::run(),
+        "interop" => interop::run_all(),
+        "bench" => bench::run(&rest),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("unknown command {other:?}\n\n{USAGE}"),
+    }
+}
