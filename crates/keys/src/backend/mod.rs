@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The cryptographic library behind this crate: aws-lc-rs.
+//!
+//! In scope: SHA-2, random bytes, verifying and signing with each key type, the algorithms that path validation may use.
+//! Out of scope: formats and policy, which the rest of the crate holds. `ed25519ph` is the one scheme that aws-lc-rs
+//! lacks; it comes from ed25519-dalek.
+//! Invariant: no type of a cryptographic library appears in a signature outside this module. Another backend (for browsers)
+//! would stand beside this one with the same items.
+
+mod ed25519ph;
+mod signing;
+mod verifying;
+
+use aws_lc_rs::digest as lc;
+use aws_lc_rs::error::{KeyRejected, Unspecified};
+use rustls_pki_types::SignatureVerificationAlgorithm;
+
+use crate::HashAlgorithm;
+
+pub(crate) use ed25519ph::check_point as check_ed25519_point;
+pub(crate) use signing::SigningKey;
+pub(crate) use verifying::VerifyingKey;
+
+/// Fills `bytes` from the system's cryptographic random number generator.
+///
+/// # Panics
+/// If the system has no randomness to give; nothing safe can be done without it.
+pub fn random(bytes: &mut [u8]) {
+    aws_lc_rs::rand::fill(bytes).expect("the system's random number generator works");
+}
+
+/// The signature algorithms that certificate path validation accepts.
+#[must_use]
+pub fn webpki_algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    WEBPKI_ALGORITHMS
+}
+
+static WEBPKI_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+    webpki::aws_lc_rs::ECDSA_P256_SHA256,
+    webpki::aws_lc_rs::ECDSA_P256_SHA384,
+    webpki::aws_lc_rs::ECDSA_P256_SHA512,
+    webpki::aws_lc_rs::ECDSA_P384_SHA256,
+    webpki::aws_lc_rs::ECDSA_P384_SHA384,
+    webpki::aws_lc_rs::ECDSA_P384_SHA512,
+    webpki::aws_lc_rs::ECDSA_P521_SHA256,
+    webpki::aws_lc_rs::ECDSA_P521_SHA384,
+    webpki::aws_lc_rs::ECDSA_P521_SHA512,
+    webpki::aws_lc_rs::ED25519,
+    webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256,
+    webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA384,
+    webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA512,
+];
+
+/// The library refused or failed; it never says why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed;
+
+impl From<Unspecified> for Failed {
+    fn from(_: Unspecified) -> Self {
+        Self
+    }
+}
+
+impl From<KeyRejected> for Failed {
+    fn from(_: KeyRejected) -> Self {
+        Self
+    }
+}
+
+fn algorithm(hash: HashAlgorithm) -> &'static lc::Algorithm {
+    match hash {
+        HashAlgorithm::Sha256 => &lc::SHA256,
+        HashAlgorithm::Sha384 => &lc::SHA384,
+        HashAlgorithm::Sha512 => &lc::SHA512,
+    }
+}
+
+pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> Vec<u8> {
+    lc::digest(algorithm(hash), message).as_ref().to_vec()
+}
+
+pub(crate) fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
+    let digest = match parts {
+        [message] => lc::digest(&lc::SHA256, message),
+        _ => {
+            let mut context = lc::Context::new(&lc::SHA256);
+            parts.iter().for_each(|part| context.update(part));
+            context.finish()
+        }
+    };
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+#[derive(Clone)]
+pub(crate) struct HashState(lc::Context);
+
+impl HashState {
+    pub(crate) fn new(hash: HashAlgorithm) -> Self {
+        Self(lc::Context::new(algorithm(hash)))
+    }
+
+    pub(crate) fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0.finish().as_ref().to_vec()
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! SHA-2 digests that carry their algorithm.
+//!
+//! Spec: FIPS 180-4; names as in `HashAlgorithm` of the Sigstore protobuf specs.
+//! In scope: SHA-256, SHA-384, SHA-512. Out of scope: tree hashing (crate `tlog`).
+//! Invariant: a [`Digest`] always has the length of its algorithm.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::backend;
+
+/// A hash function of the SHA-2 family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HashAlgorithm {
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+impl HashAlgorithm {
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// The name in Sigstore's JSON, `SHA2_256` and so on.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA2_256",
+            Self::Sha384 => "SHA2_384",
+            Self::Sha512 => "SHA2_512",
+        }
+    }
+
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+
+    #[must_use]
+    pub const fn output_bytes(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+/// A digest and the algorithm that made it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Digest {
+    algorithm: HashAlgorithm,
+    bytes: Vec<u8>,
+}
+
+impl Digest {
+    /// Takes digest bytes that somebody else computed; their length must be the algorithm's.
+    pub fn new(algorithm: HashAlgorithm, bytes: Vec<u8>) -> Result<Self, DigestError> {
+        if bytes.len() == algorithm.output_bytes() {
+            Ok(Self { algorithm, bytes })
+        } else {
+            Err(DigestError { algorithm, found_bytes: bytes.len() })
+        }
+    }
+
+    #[must_use]
+    pub fn algorithm(&self) -> HashAlgorithm {
+        self.algorithm
+    }
+
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.algorithm.name())?;
+        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Digest bytes of a length that does not belong to the algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a {} digest has {} bytes, found {found_bytes}", algorithm.name(), algorithm.output_bytes())]
+pub struct DigestError {
+    pub algorithm: HashAlgorithm,
+    pub found_bytes: usize,
+}
+
+/// Hashes `message` at once.
+#[must_use]
+pub fn digest(algorithm: HashAlgorithm, message: &[u8]) -> Digest {
+    Digest { algorithm, bytes: backend::hash(algorithm, message) }
+}
+
+/// SHA-256 of `message`.
+#[must_use]
+pub fn sha256(message: &[u8]) -> [u8; 32] {
+    backend::sha256_parts(&[message])
+}
+
+/// SHA-256 of the concatenation of `parts`, without joining them in memory.
+#[must_use]
+pub fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
+    backend::sha256_parts(parts)
+}
+
+/// Hashes a message that arrives in pieces.
+#[derive(Clone)]
+pub struct Hasher {
+    algorithm: HashAlgorithm,
+    state: backend::HashState,
+}
+
+impl Hasher {
+    #[must_use]
+    pub fn new(algorithm: HashAlgorithm) -> Self {
+        Self { algorithm, state: backend::HashState::new(algorithm) }
+    }
+
+    pub fn update(&mut self, part: &[u8]) {
+        self.state.update(part);
+    }
+
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest { algorithm: self.algorithm, bytes: self.state.finish() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn knows_the_vectors_of_fips_180() {
+        let hex = |algorithm| hex::encode(digest(algorithm, b"abc").as_bytes());
+        assert_eq!(hex(HashAlgorithm::Sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hex(HashAlgorithm::Sha384),
+            "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"
+        );
+        assert_eq!(
+            hex(HashAlgorithm::Sha512),
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+             2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
+        );
+        assert_eq!(sha256(b"abc").as_slice(), digest(HashAlgorithm::Sha256, b"abc").as_bytes());
+    }
+
+    #[test]
+    fn names_go_there_and_back() {
+        for algorithm in HashAlgorithm::ALL {
+            assert_eq!(HashAlgorithm::from_name(algorithm.name()), Some(algorithm));
+        }
+        assert_eq!(HashAlgorithm::from_name("SHA3_256"), None);
+    }
+
+    #[test]
+    fn refuses_digest_of_another_length() {
+        for (algorithm, length) in
+            [(HashAlgorithm::Sha256, 31), (HashAlgorithm::Sha256, 48), (HashAlgorithm::Sha512, 0)]
+        {
+            assert_eq!(Digest::new(algorithm, vec![0; length]), Err(DigestError { algorithm, found_bytes: length }));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_hash_like_the_whole(message: Vec<u8>, cut: prop::sample::Index) {
+            let (head, tail) = message.split_at(cut.index(message.len() + 1));
+            for algorithm in HashAlgorithm::ALL {
+                let mut hasher = Hasher::new(algorithm);
+                hasher.update(head);
+                hasher.update(tail);
+                prop_assert_eq!(hasher.finish(), digest(algorithm, &message));
+            }
+            prop_assert_eq!(sha256_parts(&[head, tail]), sha256(&message));
+        }
+    }
+}
