@@ -1,1 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Transparency logs as mathematics and text: bytes in, values out.
+//!
+//! - RFC 6962 §2.1 hashing ([`leaf_hash`], [`node_hash`]), inclusion and consistency proofs, planned from stored nodes and
+//!   verified ([`proof`]), and the right edge of a growing tree ([`Frontier`]);
+//! - C2SP tlog-tiles: tiles, their paths, partial tiles and entry bundles ([`tile`]);
+//! - C2SP signed-note with every kind of key that Sigstore and CT logs use ([`note`]);
+//! - C2SP tlog-checkpoint and the RFC 6962 §3.5 tree head ([`checkpoint`]).
+//!
+//! Out of scope: storing and growing a log (crate `sequencer`), private keys (crate `signers`), which key and origin belong to
+//! a log of the trust root (crate `sigstore`), entries and their meaning.
+//!
+//! Invariants: no clock, file, socket, environment, global or async; no input from outside makes a function here panic;
+//! each parser has a named limit; a check returns what it proved.
+
+pub mod checkpoint;
+mod frontier;
+mod hash;
+pub mod note;
+pub mod proof;
+pub mod tile;
+
+pub use frontier::{Frontier, FrontierError};
+pub use hash::{HASH_BYTES, Hash, HashLengthError, LeafIndex, TreeSize, empty_root, leaf_hash, node_hash};

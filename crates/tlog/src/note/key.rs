@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Keys that sign notes: their ids, what exactly they sign, and how the signature is wrapped.
+//!
+//! C2SP signed-note "Signature types", C2SP tlog-cosignature (type 04), C2SP static-ct-api (type 05), and the variants of Rekor v1
+//! and v2 for ECDSA and RSA.
+//! In scope: verification; the bytes to sign and the line to write for a signer elsewhere.
+//! Out of scope: signing (crate `signers`); ML-DSA (no key type of ours yet).
+//! Invariants: a signature counts only when name, hint and key agree; if any signature with that name and hint is wrong, the
+//! whole note is refused.
+
+use touchmark_keys::{HashAlgorithm, KeyType, PublicKey, SignatureError, sha256_parts};
+
+use super::{KEY_HINT_BYTES, NoteError, NoteSignature, SignedNote, is_key_name};
+use crate::checkpoint::{Checkpoint, tree_head_signed_bytes};
+
+/// What a Rekor v2 RSA key writes into its id after the type byte ff.
+pub(super) const RSA_KEY_FORMAT: &[u8] = b"PKIX-RSA-PKCS#1v1.5";
+
+/// How a key signs notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoteAlgorithm {
+    /// Type 01: Ed25519 over the text.
+    Ed25519,
+    /// Type 02: ECDSA over the text with the hash of its curve, as Rekor v1 and v2 sign. The id is the hash of the key alone.
+    EcdsaRekor,
+    /// Type ff: RSA PKCS #1 v1.5 with SHA-256 over the text, as Rekor v2 signs.
+    RsaRekor,
+    /// Any key over the text, as Rekor v1 signs: the id is the hash of the key alone, ECDSA is always with SHA-256.
+    RekorV1,
+    /// Type 04: Ed25519 over a line with the time and the text.
+    CosignatureV1,
+    /// Type 05: the signature of an RFC 6962 tree head with a time, P-256 or RSA.
+    Rfc6962,
+}
+
+impl NoteAlgorithm {
+    /// Whether a key of this type can sign so.
+    fn takes(self, key_type: KeyType) -> bool {
+        use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048, Rsa3072, Rsa4096};
+        match self {
+            NoteAlgorithm::Ed25519 | NoteAlgorithm::CosignatureV1 => key_type == Ed25519,
+            NoteAlgorithm::EcdsaRekor => matches!(key_type, EcdsaP256 | EcdsaP384 | EcdsaP521),
+            NoteAlgorithm::RsaRekor => matches!(key_type, Rsa2048 | Rsa3072 | Rsa4096),
+            NoteAlgorithm::RekorV1 => true,
+            // RFC 6962 §2.1.4.
+            NoteAlgorithm::Rfc6962 => matches!(key_type, EcdsaP256 | Rsa2048 | Rsa3072 | Rsa4096),
+        }
+    }
+}
+
+/// A public key under the name with which it signs notes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteKey {
+    name: String,
+    algorithm: NoteAlgorithm,
+    public_key: PublicKey,
+    id: [u8; 32],
+}
+
+/// Why a key cannot sign notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoteKeyError {
+    /// The name is empty or has a space, a plus or a control character.
+    #[error("a note key's name must not be empty nor hold spaces, plus signs or control characters")]
+    Name,
+    /// The algorithm is not for this type of key.
+    #[error("{key_type:?} keys cannot sign notes as {algorithm:?}")]
+    KeyType {
+        /// The algorithm.
+        algorithm: NoteAlgorithm,
+        /// The type of the key.
+        key_type: KeyType,
+    },
+    /// In no algorithm does the key have the id of the log.
+    #[error("the key does not have the id of the log under this name")]
+    LogId,
+}
+
+/// Proof that a key signed a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoteVerified {
+    timestamp_ms: Option<u64>,
+}
+
+impl NoteVerified {
+    /// The time that was signed with the text, if the algorithm signs one: milliseconds since the Unix epoch.
+    pub fn timestamp_ms(&self) -> Option<u64> {
+        self.timestamp_ms
+    }
+}
+
+impl NoteKey {
+    /// A key with its name and the way in which it signs.
+    pub fn new(name: &str, algorithm: NoteAlgorithm, public_key: PublicKey) -> Result<NoteKey, NoteKeyError> {
+        if !is_key_name(name) {
+            return Err(NoteKeyError::Name);
+        }
+        let key_type = public_key.key_type();
+        if !algorithm.takes(key_type) {
+            return Err(NoteKeyError::KeyType { algorithm, key_type });
+        }
+        let id = key_id(name, algorithm, &public_key);
+        Ok(NoteKey { name: name.to_owned(), algorithm, public_key, id })
+    }
+
+    /// The key of a Rekor log out of the trust root: the algorithm is the one in which the key's id is the log's id.
+    pub fn of_log(name: &str, public_key: &PublicKey, log_id: &[u8]) -> Result<NoteKey, NoteKeyError> {
+        if !is_key_name(name) {
+            return Err(NoteKeyError::Name);
+        }
+        // Where ids coincide, for ECDSA, the first one is also what Rekor v1 signs with on P-256.
+        let algorithms =
+            [NoteAlgorithm::Ed25519, NoteAlgorithm::EcdsaRekor, NoteAlgorithm::RsaRekor, NoteAlgorithm::RekorV1];
+        let keys =
+            algorithms.into_iter().filter_map(|algorithm| NoteKey::new(name, algorithm, public_key.clone()).ok());
+        keys.into_iter().find(|key| key.id == log_id).ok_or(NoteKeyError::LogId)
+    }
+
+    /// The name in the signature line.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the key signs.
+    pub fn algorithm(&self) -> NoteAlgorithm {
+        self.algorithm
+    }
+
+    /// The key.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// The whole digest that the hint is the beginning of; Rekor v2 calls it the log's id.
+    pub fn id(&self) -> [u8; 32] {
+        self.id
+    }
+
+    /// The first bytes of the id, as they stand in signature lines.
+    pub fn hint(&self) -> [u8; KEY_HINT_BYTES] {
+        let [a, b, c, d, ..] = self.id;
+        [a, b, c, d]
+    }
+
+    /// Proves that this key signed the note. Signatures of other names or hints are passed over; each one of this name and hint
+    /// must be valid, and there must be one. Of several times the latest counts.
+    pub fn verify(&self, note: &SignedNote) -> Result<NoteVerified, NoteError> {
+        let mut verified: Option<NoteVerified> = None;
+        for signature in note.signatures() {
+            if signature.name == self.name && signature.key_hint == self.hint() {
+                let timestamp_ms = self.verify_signature(note.text(), &signature.signature)?;
+                let latest = verified.map_or(timestamp_ms, |earlier| earlier.timestamp_ms.max(timestamp_ms));
+                verified = Some(NoteVerified { timestamp_ms: latest });
+            }
+        }
+        verified.ok_or_else(|| NoteError::NotSignedBy { name: self.name.clone(), hint: self.hint() })
+    }
+
+    /// The bytes that the private key signs. `time_ms` is needed by the algorithms that sign a time and ignored by the others;
+    /// cosignature/v1 rounds it down to a second.
+    pub fn signed_message(&self, text: &str, time_ms: Option<u64>) -> Result<Vec<u8>, NoteError> {
+        match self.algorithm {
+            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
+                Ok(text.as_bytes().to_vec())
+            }
+            NoteAlgorithm::CosignatureV1 => {
+                let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
+                Ok(format!("cosignature/v1\ntime {time_s}\n{text}").into_bytes())
+            }
+            NoteAlgorithm::Rfc6962 => {
+                let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
+                let checkpoint = Checkpoint::parse(text).map_err(|_| NoteError::NotATreeHead)?;
+                if !checkpoint.extensions.is_empty() {
+                    return Err(NoteError::NotATreeHead);
+                }
+                Ok(tree_head_signed_bytes(time_ms, checkpoint.size, &checkpoint.root))
+            }
+        }
+    }
+
+    /// The signature line for what the private key made of [`NoteKey::signed_message`], with the same time.
+    pub fn wrap(&self, signature: Vec<u8>, time_ms: Option<u64>) -> Result<NoteSignature, NoteError> {
+        let signature = match self.algorithm {
+            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
+                signature
+            }
+            NoteAlgorithm::CosignatureV1 => {
+                let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
+                [time_s.to_be_bytes().as_slice(), &signature].concat()
+            }
+            NoteAlgorithm::Rfc6962 => {
+                let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
+                let length = u16::try_from(signature.len()).map_err(|_| self.malformed())?;
+                let [hash, kind] = self.tls_algorithm();
+                [time_ms.to_be_bytes().as_slice(), &[hash, kind], &length.to_be_bytes(), &signature].concat()
+            }
+        };
+        if signature.is_empty() {
+            return Err(self.malformed());
+        }
+        Ok(NoteSignature { name: self.name.clone(), key_hint: self.hint(), signature })
+    }
+
+    /// Verifies one signature and gives the time in it.
+    fn verify_signature(&self, text: &str, blob: &[u8]) -> Result<Option<u64>, NoteError> {
+        let (time_ms, signature) = self.unwrap(blob).ok_or_else(|| self.malformed())?;
+        let message = self.signed_message(text, time_ms)?;
+        self.verify_message(&message, signature)
+            .map_err(|_| NoteError::SignatureInvalid { name: self.name.clone() })?;
+        Ok(time_ms)
+    }
+
+    /// Time and signature out of what stands in a signature line: the reverse of [`NoteKey::wrap`].
+    fn unwrap<'blob>(&self, blob: &'blob [u8]) -> Option<(Option<u64>, &'blob [u8])> {
+        match self.algorithm {
+            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
+                Some((None, blob))
+            }
+            NoteAlgorithm::CosignatureV1 => {
+                let (time_s, signature) = blob.split_first_chunk()?;
+                // A time that does not fit into milliseconds also exceeds what the specification allows, 2^63 - 1.
+                let time_ms = u64::from_be_bytes(*time_s).checked_mul(1000)?;
+                Some((Some(time_ms), signature))
+            }
+            NoteAlgorithm::Rfc6962 => {
+                let (time_ms, digitally_signed) = blob.split_first_chunk()?;
+                let (algorithm, rest) = digitally_signed.split_first_chunk()?;
+                let (length, signature) = rest.split_first_chunk()?;
+                let exact = usize::from(u16::from_be_bytes(*length)) == signature.len();
+                let ours = *algorithm == self.tls_algorithm();
+                (exact && ours).then_some((Some(u64::from_be_bytes(*time_ms)), signature))
+            }
+        }
+    }
+
+    fn verify_message(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let key = &self.public_key;
+        let always_sha256 = matches!(key.key_type(), KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521)
+            && self.algorithm == NoteAlgorithm::RekorV1;
+        let valid = if always_sha256 {
+            key.verify_ecdsa(HashAlgorithm::Sha256, message, signature)
+        } else {
+            key.verify(key.default_scheme(), message, signature)
+        };
+        valid.map(|_valid| ())
+    }
+
+    /// RFC 5246 §7.4.1.4.1: SHA-256 (4) with RSA (1) or ECDSA (3).
+    fn tls_algorithm(&self) -> [u8; 2] {
+        match self.public_key.key_type() {
+            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => [4, 1],
+            KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 | KeyType::Ed25519 => [4, 3],
+        }
+    }
+
+    fn malformed(&self) -> NoteError {
+        NoteError::SignatureMalformed { name: self.name.clone() }
+    }
+}
+
+/// SHA-256(name ‖ 0A ‖ type ‖ key), with the exceptions that each algorithm makes.
+fn key_id(name: &str, algorithm: NoteAlgorithm, key: &PublicKey) -> [u8; 32] {
+    let typed = |kind: u8, key: &[u8]| sha256_parts(&[name.as_bytes(), &[b'\n', kind], key]);
+    match algorithm {
+        NoteAlgorithm::Ed25519 => typed(0x01, key.raw()),
+        NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RekorV1 => key.spki_sha256(),
+        NoteAlgorithm::RsaRekor => typed(0xff, &[RSA_KEY_FORMAT, key.spki_der()].concat()),
+        NoteAlgorithm::CosignatureV1 => typed(0x04, key.raw()),
+        NoteAlgorithm::Rfc6962 => typed(0x05, &key.spki_sha256()),
+    }
+}
