@@ -76,7 +76,6 @@ pub enum SignatureError {
 
 /// Proof that a signature was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub struct SignatureValid(());
 
 /// A public key of a supported type.

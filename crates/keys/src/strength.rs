@@ -30,7 +30,6 @@ pub enum Weakness {
 
 /// Proof that a key passed the strength policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
 pub struct StrongKey(PublicKey);
 
 impl StrongKey {
