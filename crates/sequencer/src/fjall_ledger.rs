@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The embedded driver of [`Ledger`]: the LSM store fjall in one directory, chosen by measurement (docs/benchmarks.md,
+//! `benches/ledger_store.rs`).
+//!
+//! ```text
+//! DIR/lock       held by the one process that has the ledger open
+//! DIR/store/…    fjall; keyspaces:
+//!   rows         index (u64 BE) → time, dedup key, leaf hash, entry, meta
+//!   dedup        dedup key      → index, time
+//!   leaves       leaf hash      → index
+//!   meta         "schema" → version; "state" → size, root, time, publishing cursor
+//! ```
+//!
+//! Durability: a commit is one atomic fjall batch with [`PersistMode::SyncData`]. Its journal record is written and fdatasync'ed before the
+//! batch becomes visible and `commit` returns; a record that was cut off is dropped whole when the store is opened again (each has a length and a
+//! checksum). Memtables are flushed and tables compacted by fjall's own threads; a commit waits for them only when they fall far behind.
+//!
+//! In scope: the schema, the lock. Out of scope: what the rows mean.
+//!
+//! Invariants: after a failed write nothing more is written or read under this handle, because what memory shows and what the disk
+//! will show may differ.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use touchmark_tlog::{Hash, LeafIndex};
+
+use crate::entry::{DedupKey, Sequenced};
+use crate::fs_objects::durable;
+use crate::ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
+
+mod record;
+
+/// The schema that this code reads and writes.
+const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &str = "schema";
+const STATE_KEY: &str = "state";
+/// Blocks of tables that are kept in memory.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// A ledger in a directory.
+pub struct FjallLedger {
+    store: Store,
+    /// The state that is durable. Changed by `commit` alone.
+    state: Mutex<LedgerState>,
+    broken: AtomicBool,
+    /// Dropped last, when the store is closed.
+    _lock: File,
+}
+
+#[derive(Clone)]
+struct Store {
+    database: Database,
+    rows: Keyspace,
+    dedup: Keyspace,
+    leaves: Keyspace,
+    meta: Keyspace,
+}
+
+impl FjallLedger {
+    /// Opens the ledger of a directory, or makes a new one there.
+    ///
+    /// Effects: a new store is made under another name, completely, and then renamed. A crash before the rename leaves a directory that the next
+    /// start removes.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, LedgerError> {
+        let dir = dir.as_ref();
+        let path = dir.join("store");
+        durable::create_dirs(dir).map_err(|error| io_failed(&error))?;
+        let lock = lock(&dir.join("lock"))?;
+        if !path.try_exists().map_err(|error| io_failed(&error))? {
+            create(&dir.join("store.new"), &path)?;
+        }
+        let store = Store::open(&path)?;
+        let schema = store.meta.get(SCHEMA_KEY).map_err(failed)?;
+        let schema = schema.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));
+        match schema {
+            Some(SCHEMA) => {}
+            Some(found) => return Err(LedgerError::Schema { found, supported: SCHEMA }),
+            None => return Err(LedgerError::Damaged { what: "schema version" }),
+        }
+        let state = store.meta.get(STATE_KEY).map_err(failed)?.and_then(|bytes| record::decode_state(&bytes));
+        let state = state.ok_or(LedgerError::Damaged { what: "state" })?;
+        Ok(Self { store, state: Mutex::new(state), broken: AtomicBool::new(false), _lock: lock })
+    }
+
+    /// Runs a read off the caller's thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.usable()?;
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.unwrap_or(Err(LedgerError::Io(io::ErrorKind::Interrupted)))
+    }
+
+    fn usable(&self) -> Result<(), LedgerError> {
+        if self.broken.load(Ordering::Acquire) { Err(LedgerError::Broken) } else { Ok(()) }
+    }
+
+    fn lock_state(&self) -> Result<std::sync::MutexGuard<'_, LedgerState>, LedgerError> {
+        // A panic within `commit` leaves it open what became of the batch.
+        self.state.lock().map_err(|_| LedgerError::Broken)
+    }
+}
+
+#[async_trait]
+impl Ledger for FjallLedger {
+    async fn state(&self) -> Result<LedgerState, LedgerError> {
+        self.usable()?;
+        Ok(*self.lock_state()?)
+    }
+
+    async fn find_duplicates(&self, keys: &[DedupKey]) -> Result<Vec<Option<Sequenced>>, LedgerError> {
+        self.usable()?;
+        let find = |key: &DedupKey| {
+            let Some(bytes) = self.store.dedup.get(key).map_err(failed)? else { return Ok(None) };
+            record::decode_place(&bytes).map(Some).ok_or(LedgerError::Damaged { what: "dedup" })
+        };
+        keys.iter().map(find).collect()
+    }
+
+    /// Effect: one durable batch. A crash before the journal record is whole leaves nothing of it; after that, all of it.
+    async fn commit(&self, expected: &TreeHead, batch: &Batch) -> Result<Commit, LedgerError> {
+        self.usable()?;
+        let mut state = self.lock_state()?;
+        if state.head != *expected {
+            return Ok(Commit::Conflict { actual: state.head });
+        }
+        let mut writes = self.store.database.batch().durability(Some(PersistMode::SyncData));
+        for row in &batch.rows {
+            let index = row.index.0.to_be_bytes();
+            writes.insert(&self.store.rows, index, record::encode_row(row));
+            writes.insert(&self.store.dedup, row.dedup_key, record::encode_place(row.index, row.time_ms));
+            writes.insert(&self.store.leaves, row.leaf_hash.0, index);
+        }
+        writes.insert(&self.store.meta, STATE_KEY, record::encode_state(&batch.state));
+        writes.commit().map_err(|error| {
+            self.broken.store(true, Ordering::Release);
+            tracing::error!(%error, "a write to the ledger failed");
+            LedgerError::Broken
+        })?;
+        *state = batch.state;
+        Ok(Commit::Committed)
+    }
+
+    async fn rows(&self, start: LeafIndex, count: usize) -> Result<Vec<Row>, LedgerError> {
+        self.read(move |store| {
+            let mut rows = Vec::with_capacity(count);
+            for guard in store.rows.range(start.0.to_be_bytes()..).take(count) {
+                let (key, value) = guard.into_inner().map_err(failed)?;
+                let row = record::decode_row(&key, &value).ok_or(LedgerError::Damaged { what: "row" })?;
+                rows.push(row);
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn find_leaf(&self, leaf_hash: &Hash) -> Result<Option<LeafIndex>, LedgerError> {
+        let key = leaf_hash.0;
+        self.read(move |store| {
+            let Some(bytes) = store.leaves.get(key).map_err(failed)? else { return Ok(None) };
+            let index = bytes.as_ref().try_into().map(u64::from_be_bytes);
+            index.map(|index| Some(LeafIndex(index))).map_err(|_| LedgerError::Damaged { what: "leaf" })
+        })
+        .await
+    }
+}
+
+impl Store {
+    fn open(path: &Path) -> Result<Self, LedgerError> {
+        let database = Database::builder(path).cache_size(CACHE_BYTES).open().map_err(failed)?;
+        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let (rows, dedup, leaves, meta) =
+            (keyspace("rows")?, keyspace("dedup")?, keyspace("leaves")?, keyspace("meta")?);
+        Ok(Self { database, rows, dedup, leaves, meta })
+    }
+}
+
+fn create(temporary: &Path, path: &Path) -> Result<(), LedgerError> {
+    match std::fs::remove_dir_all(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_failed(&error)),
+        _ => {}
+    }
+    let store = Store::open(temporary)?;
+    let mut writes = store.database.batch().durability(Some(PersistMode::SyncAll));
+    writes.insert(&store.meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
+    writes.insert(&store.meta, STATE_KEY, record::encode_state(&LedgerState::empty()));
+    writes.commit().map_err(failed)?;
+    drop(store);
+    durable::rename(temporary, path).map_err(|error| io_failed(&error))
+}
+
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(path).map_err(|error| io_failed(&error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked),
+        Err(TryLockError::Error(error)) => Err(io_failed(&error)),
+    }
+}
+
+fn io_failed(error: &io::Error) -> LedgerError {
+    tracing::error!(%error, "the ledger's directory cannot be used");
+    LedgerError::Io(error.kind())
+}
+
+fn failed(error: fjall::Error) -> LedgerError {
+    tracing::error!(%error, "the ledger's store failed");
+    match error {
+        fjall::Error::Io(error) => LedgerError::Io(error.kind()),
+        fjall::Error::Poisoned => LedgerError::Broken,
+        fjall::Error::Locked => LedgerError::Locked,
+        _ => LedgerError::Damaged { what: "store" },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The embedded driver of [`Objects`]: files below one directory.
+//!
+//! ```text
+//! DIR/tree/…   the objects; safe to serve as static files
+//! DIR/tmp/…    files that are being written; emptied at every start
+//! ```
+//!
+//! In scope: names, atomic and durable writes. Out of scope: one process per directory (the ledger's lock holds that).
+//!
+//! Invariants: below `tree` there is never a partly written file; an immutable file is never written twice; no name leads out of `tree`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::objects::{ObjectError, Objects};
+
+pub(crate) mod durable;
+
+/// Longest object name. The longest tile path has 47 bytes, an issuer's name 71.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Objects in the file system.
+#[derive(Debug)]
+pub struct FsObjects {
+    directory: Arc<Directory>,
+}
+
+#[derive(Debug)]
+struct Directory {
+    tree: PathBuf,
+    tmp: PathBuf,
+    /// Numbers the temporary files of this process.
+    next: AtomicU64,
+    /// Held from the look at a name until the rename onto it.
+    naming: Mutex<()>,
+}
+
+impl FsObjects {
+    /// Opens the directory, or makes it.
+    ///
+    /// Effects: directories made durable, left-over temporary files removed. A crash in between leaves what the next start completes.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, ObjectError> {
+        let (tree, tmp) = (dir.as_ref().join("tree"), dir.as_ref().join("tmp"));
+        let open = || -> io::Result<()> {
+            durable::create_dirs(&tree)?;
+            durable::create_dirs(&tmp)?;
+            for file in std::fs::read_dir(&tmp)? {
+                std::fs::remove_file(file?.path())?;
+            }
+            Ok(())
+        };
+        open().map_err(|error| io_error(&dir.as_ref().to_string_lossy(), &error))?;
+        let directory = Directory { tree, tmp, next: AtomicU64::new(0), naming: Mutex::new(()) };
+        Ok(Self { directory: Arc::new(directory) })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Directory, &Path) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ObjectError> {
+        if !is_object_name(name) {
+            return Err(ObjectError::Name { name: name.to_owned() });
+        }
+        let directory = Arc::clone(&self.directory);
+        let path = directory.tree.join(name);
+        let done = tokio::task::spawn_blocking(move || work(&directory, &path)).await;
+        done.unwrap_or_else(|_| Err(io::ErrorKind::Interrupted.into())).map_err(|error| io_error(name, &error))
+    }
+}
+
+/// What a try to create a file found.
+enum Created {
+    Durable,
+    Differs,
+}
+
+#[async_trait]
+impl Objects for FsObjects {
+    async fn create(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
+        let bytes = bytes.to_vec();
+        match self.run(name, move |directory, path| directory.create(path, &bytes)).await? {
+            Created::Durable => Ok(()),
+            Created::Differs => Err(ObjectError::Differs { name: name.to_owned() }),
+        }
+    }
+
+    async fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
+        let bytes = bytes.to_vec();
+        self.run(name, move |directory, path| {
+            if let Some(parent) = path.parent() {
+                durable::create_dirs(parent)?;
+            }
+            durable::replace(&directory.temporary(), path, &bytes)
+        })
+        .await
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, ObjectError> {
+        self.run(name, |_, path| read_if_exists(path)).await
+    }
+}
+
+impl Directory {
+    /// Effect: a file of this name. A crash before the rename leaves a temporary file, which the next start removes; a crash after it may
+    /// leave a name that is not durable yet, which is why an existing file is synced again before it counts.
+    fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<Created> {
+        if let Some(found) = existing(path, bytes)? {
+            return Ok(found);
+        }
+        if let Some(parent) = path.parent() {
+            durable::create_dirs(parent)?;
+        }
+        let temporary = self.temporary();
+        durable::write(&temporary, bytes)?;
+        let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = existing(path, bytes)? {
+            std::fs::remove_file(&temporary)?;
+            return Ok(found);
+        }
+        durable::rename(&temporary, path)?;
+        Ok(Created::Durable)
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.tmp.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+}
+
+fn existing(path: &Path, bytes: &[u8]) -> io::Result<Option<Created>> {
+    let Some(found) = read_if_exists(path)? else { return Ok(None) };
+    if found != bytes {
+        return Ok(Some(Created::Differs));
+    }
+    durable::sync(path)?;
+    Ok(Some(Created::Durable))
+}
+
+fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Segments of letters, digits, dots, hyphens and underscores; none of them empty or beginning with a dot.
+fn is_object_name(name: &str) -> bool {
+    let is_segment = |segment: &str| {
+        !segment.is_empty()
+            && !segment.starts_with('.')
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    };
+    name.len() <= NAME_BYTES_MAX && name.split('/').all(is_segment)
+}
+
+fn io_error(name: &str, error: &io::Error) -> ObjectError {
+    tracing::warn!(name, %error, "an object could not be read or written");
+    ObjectError::Io { name: name.to_owned(), kind: error.kind() }
+}
+
+#[cfg(test)]
+mod tests;
