@@ -12,12 +12,33 @@
 //!
 //! Invariants: no clock, file, socket, environment, global or async; no input from outside makes a function here panic;
 //! each parser has a named limit; a check returns what it proved.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use touchmark_tlog::proof::{inclusion_plan, verify_inclusion};
+//! use touchmark_tlog::{Frontier, Hash, LeafIndex, leaf_hash};
+//!
+//! // A log grows, keeps the nodes of its tree, and makes a proof from them.
+//! let (mut tree, mut nodes) = (Frontier::new(), BTreeMap::new());
+//! for leaf in ["first", "second", "third"] {
+//!     tree.append(&leaf_hash(leaf.as_bytes()), |node, hash| { nodes.insert(node, hash); });
+//! }
+//! let plan = inclusion_plan(LeafIndex(1), tree.size())?;
+//! let hashes: Vec<Hash> = plan.nodes().iter().map(|node| nodes[node]).collect();
+//! let proof = plan.assemble(&hashes);
+//!
+//! // Who has the leaf, the proof, and size and root out of a signed checkpoint, verifies.
+//! verify_inclusion(&leaf_hash(b"second"), LeafIndex(1), tree.size(), &proof, &tree.root())?;
+//! # Ok::<(), touchmark_tlog::proof::ProofError>(())
+//! ```
 
 pub mod checkpoint;
 mod frontier;
 mod hash;
 pub mod note;
 pub mod proof;
+#[cfg(test)]
+mod reference;
 pub mod tile;
 
 pub use frontier::{Frontier, FrontierError};

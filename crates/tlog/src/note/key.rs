@@ -8,7 +8,7 @@
 //! Invariants: a signature counts only when name, hint and key agree; if any signature with that name and hint is wrong, the
 //! whole note is refused.
 
-use touchmark_keys::{HashAlgorithm, KeyType, PublicKey, SignatureError, sha256_parts};
+use touchmark_keys::{HashAlgorithm, KeyType, PublicKey, SignatureError, SignatureValid, sha256_parts};
 
 use super::{KEY_HINT_BYTES, NoteError, NoteSignature, SignedNote, is_key_name};
 use crate::checkpoint::{Checkpoint, tree_head_signed_bytes};
@@ -46,6 +46,26 @@ impl NoteAlgorithm {
             NoteAlgorithm::Rfc6962 => matches!(key_type, EcdsaP256 | Rsa2048 | Rsa3072 | Rsa4096),
         }
     }
+
+    fn statement(self) -> Statement {
+        match self {
+            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
+                Statement::Text
+            }
+            NoteAlgorithm::CosignatureV1 => Statement::TimedText,
+            NoteAlgorithm::Rfc6962 => Statement::TreeHead,
+        }
+    }
+}
+
+/// What a signature is over, and so what stands beside it in the signature line.
+enum Statement {
+    /// The text of the note; only the signature stands in the line.
+    Text,
+    /// A time in seconds and the text; the time stands before the signature.
+    TimedText,
+    /// A time in milliseconds, size and root; the time and TLS's `DigitallySigned` structure stand around the signature.
+    TreeHead,
 }
 
 /// A public key under the name with which it signs notes.
@@ -108,12 +128,14 @@ impl NoteKey {
         if !is_key_name(name) {
             return Err(NoteKeyError::Name);
         }
-        // Where ids coincide, for ECDSA, the first one is also what Rekor v1 signs with on P-256.
+        // The ids of the two ways of ECDSA coincide, and on P-256, which is what Rekor v1 has, so do the signatures.
         let algorithms =
             [NoteAlgorithm::Ed25519, NoteAlgorithm::EcdsaRekor, NoteAlgorithm::RsaRekor, NoteAlgorithm::RekorV1];
-        let keys =
-            algorithms.into_iter().filter_map(|algorithm| NoteKey::new(name, algorithm, public_key.clone()).ok());
-        keys.into_iter().find(|key| key.id == log_id).ok_or(NoteKeyError::LogId)
+        algorithms
+            .into_iter()
+            .filter_map(|algorithm| NoteKey::new(name, algorithm, public_key.clone()).ok())
+            .find(|key| key.id == log_id)
+            .ok_or(NoteKeyError::LogId)
     }
 
     /// The name in the signature line.
@@ -145,29 +167,25 @@ impl NoteKey {
     /// Proves that this key signed the note. Signatures of other names or hints are passed over; each one of this name and hint
     /// must be valid, and there must be one. Of several times the latest counts.
     pub fn verify(&self, note: &SignedNote) -> Result<NoteVerified, NoteError> {
-        let mut verified: Option<NoteVerified> = None;
-        for signature in note.signatures() {
-            if signature.name == self.name && signature.key_hint == self.hint() {
-                let timestamp_ms = self.verify_signature(note.text(), &signature.signature)?;
-                let latest = verified.map_or(timestamp_ms, |earlier| earlier.timestamp_ms.max(timestamp_ms));
-                verified = Some(NoteVerified { timestamp_ms: latest });
-            }
-        }
-        verified.ok_or_else(|| NoteError::NotSignedBy { name: self.name.clone(), hint: self.hint() })
+        let ours = note.signatures().iter().filter(|line| line.name == self.name && line.key_hint == self.hint());
+        let times: Vec<Option<u64>> =
+            ours.map(|line| self.verify_line(note.text(), line)).collect::<Result<_, NoteError>>()?;
+        let latest = times.into_iter().max();
+        let timestamp_ms =
+            latest.ok_or_else(|| NoteError::NotSignedBy { name: self.name.clone(), hint: self.hint() })?;
+        Ok(NoteVerified { timestamp_ms })
     }
 
     /// The bytes that the private key signs. `time_ms` is needed by the algorithms that sign a time and ignored by the others;
     /// cosignature/v1 rounds it down to a second.
     pub fn signed_message(&self, text: &str, time_ms: Option<u64>) -> Result<Vec<u8>, NoteError> {
-        match self.algorithm {
-            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
-                Ok(text.as_bytes().to_vec())
-            }
-            NoteAlgorithm::CosignatureV1 => {
+        match self.algorithm.statement() {
+            Statement::Text => Ok(text.as_bytes().to_vec()),
+            Statement::TimedText => {
                 let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
                 Ok(format!("cosignature/v1\ntime {time_s}\n{text}").into_bytes())
             }
-            NoteAlgorithm::Rfc6962 => {
+            Statement::TreeHead => {
                 let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
                 let checkpoint = Checkpoint::parse(text).map_err(|_| NoteError::NotATreeHead)?;
                 if !checkpoint.extensions.is_empty() {
@@ -180,30 +198,27 @@ impl NoteKey {
 
     /// The signature line for what the private key made of [`NoteKey::signed_message`], with the same time.
     pub fn wrap(&self, signature: Vec<u8>, time_ms: Option<u64>) -> Result<NoteSignature, NoteError> {
-        let signature = match self.algorithm {
-            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
-                signature
-            }
-            NoteAlgorithm::CosignatureV1 => {
-                let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
-                [time_s.to_be_bytes().as_slice(), &signature].concat()
-            }
-            NoteAlgorithm::Rfc6962 => {
-                let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
-                let length = u16::try_from(signature.len()).map_err(|_| self.malformed())?;
-                let [hash, kind] = self.tls_algorithm();
-                [time_ms.to_be_bytes().as_slice(), &[hash, kind], &length.to_be_bytes(), &signature].concat()
-            }
-        };
         if signature.is_empty() {
             return Err(self.malformed());
         }
+        let signature = match self.algorithm.statement() {
+            Statement::Text => signature,
+            Statement::TimedText => {
+                let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
+                [time_s.to_be_bytes().as_slice(), &signature].concat()
+            }
+            Statement::TreeHead => {
+                let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
+                let length = u16::try_from(signature.len()).map_err(|_| self.malformed())?;
+                [time_ms.to_be_bytes().as_slice(), &self.tls_algorithm(), &length.to_be_bytes(), &signature].concat()
+            }
+        };
         Ok(NoteSignature { name: self.name.clone(), key_hint: self.hint(), signature })
     }
 
-    /// Verifies one signature and gives the time in it.
-    fn verify_signature(&self, text: &str, blob: &[u8]) -> Result<Option<u64>, NoteError> {
-        let (time_ms, signature) = self.unwrap(blob).ok_or_else(|| self.malformed())?;
+    /// Verifies one signature line and gives the time in it.
+    fn verify_line(&self, text: &str, line: &NoteSignature) -> Result<Option<u64>, NoteError> {
+        let (time_ms, signature) = self.unwrap(&line.signature).ok_or_else(|| self.malformed())?;
         let message = self.signed_message(text, time_ms)?;
         self.verify_message(&message, signature)
             .map_err(|_| NoteError::SignatureInvalid { name: self.name.clone() })?;
@@ -212,17 +227,15 @@ impl NoteKey {
 
     /// Time and signature out of what stands in a signature line: the reverse of [`NoteKey::wrap`].
     fn unwrap<'blob>(&self, blob: &'blob [u8]) -> Option<(Option<u64>, &'blob [u8])> {
-        match self.algorithm {
-            NoteAlgorithm::Ed25519 | NoteAlgorithm::EcdsaRekor | NoteAlgorithm::RsaRekor | NoteAlgorithm::RekorV1 => {
-                Some((None, blob))
-            }
-            NoteAlgorithm::CosignatureV1 => {
+        match self.algorithm.statement() {
+            Statement::Text => Some((None, blob)),
+            Statement::TimedText => {
                 let (time_s, signature) = blob.split_first_chunk()?;
-                // A time that does not fit into milliseconds also exceeds what the specification allows, 2^63 - 1.
+                // A time that fits into milliseconds is also below 2^63 seconds, which is what the specification demands.
                 let time_ms = u64::from_be_bytes(*time_s).checked_mul(1000)?;
                 Some((Some(time_ms), signature))
             }
-            NoteAlgorithm::Rfc6962 => {
+            Statement::TreeHead => {
                 let (time_ms, digitally_signed) = blob.split_first_chunk()?;
                 let (algorithm, rest) = digitally_signed.split_first_chunk()?;
                 let (length, signature) = rest.split_first_chunk()?;
@@ -233,16 +246,14 @@ impl NoteKey {
         }
     }
 
-    fn verify_message(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    fn verify_message(&self, message: &[u8], signature: &[u8]) -> Result<SignatureValid, SignatureError> {
         let key = &self.public_key;
-        let always_sha256 = matches!(key.key_type(), KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521)
-            && self.algorithm == NoteAlgorithm::RekorV1;
-        let valid = if always_sha256 {
-            key.verify_ecdsa(HashAlgorithm::Sha256, message, signature)
-        } else {
-            key.verify(key.default_scheme(), message, signature)
-        };
-        valid.map(|_valid| ())
+        match (self.algorithm, key.key_type()) {
+            (NoteAlgorithm::RekorV1, KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521) => {
+                key.verify_ecdsa(HashAlgorithm::Sha256, message, signature)
+            }
+            _ => key.verify(key.default_scheme(), message, signature),
+        }
     }
 
     /// RFC 5246 §7.4.1.4.1: SHA-256 (4) with RSA (1) or ECDSA (3).

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use touchmark_keys::{KeyError, PublicKey};
 
 use super::key::RSA_KEY_FORMAT;
-use super::{NoteAlgorithm, NoteKey, NoteKeyError};
+use super::{KEY_HINT_BYTES, NoteAlgorithm, NoteKey, NoteKeyError};
 
 /// Longest vkey that is accepted: a name of 255 bytes and an RSA-4096 key have room.
 pub const VKEY_BYTES_MAX: usize = 4096;
@@ -44,9 +44,9 @@ pub enum VkeyError {
     #[error("the verifier key says key hint {}, its key has {}", hex::encode(.stated), hex::encode(.computed))]
     HintMismatch {
         /// The hint in the text.
-        stated: [u8; 4],
+        stated: [u8; KEY_HINT_BYTES],
         /// The hint of the key.
-        computed: [u8; 4],
+        computed: [u8; KEY_HINT_BYTES],
     },
 }
 
@@ -83,8 +83,8 @@ impl NoteKey {
 }
 
 /// Eight hex digits of either case, as Go reads them.
-fn parse_hint(text: &str) -> Option<[u8; 4]> {
-    let mut hint = [0; 4];
+fn parse_hint(text: &str) -> Option<[u8; KEY_HINT_BYTES]> {
+    let mut hint = [0; KEY_HINT_BYTES];
     hex::decode_to_slice(text, &mut hint).ok()?;
     Some(hint)
 }

@@ -13,7 +13,8 @@ pub use plan::{NodeId, ProofPlan, consistency_plan, inclusion_plan, root_plan};
 
 use crate::hash::{Hash, LeafIndex, TreeSize, empty_root, node_hash};
 
-/// Longest proof of either kind: the height of a tree with 2^64 leaves. Parsers of proofs refuse more.
+/// Longest proof of either kind in trees of up to 2^63 leaves, which is as far as the int64 sizes of every wire format go.
+/// For parsers of proofs, so that they refuse more; the checks here demand the exact length anyway.
 pub const PROOF_HASHES_MAX: usize = 64;
 
 /// Proof that a leaf stands at an index of the tree with a given root.
@@ -50,12 +51,12 @@ pub struct Extends {
 
 impl Extends {
     /// Size of the tree that was extended.
-    pub fn old(&self) -> TreeSize {
+    pub fn old_size(&self) -> TreeSize {
         self.old
     }
 
     /// Size of the tree that extends it.
-    pub fn new(&self) -> TreeSize {
+    pub fn new_size(&self) -> TreeSize {
         self.new
     }
 }
@@ -106,6 +107,8 @@ pub enum ProofError {
 }
 
 /// Proves that the leaf with hash `leaf` is number `index` of the tree with `size` leaves and the given root.
+///
+/// `size` and `root` must come from one signed checkpoint: a root alone does not fix the size of its tree.
 pub fn verify_inclusion(
     leaf: &Hash,
     index: LeafIndex,
@@ -219,11 +222,12 @@ impl PathShape {
         PathShape::of_subtree(index, size, 0)
     }
 
-    /// The path of the perfect subtree at `level` whose last leaf is `last_leaf`; `last_leaf` is below `size`.
+    /// The path of the perfect subtree at `level` whose last leaf is `last_leaf`; the tree of this size goes on after it, or
+    /// `level` is 0.
     fn of_subtree(last_leaf: u64, size: u64, level: u32) -> PathShape {
         let join = u64::BITS - (last_leaf ^ (size - 1)).leading_zeros();
         let border = last_leaf.checked_shr(join).unwrap_or(0).count_ones();
-        PathShape { inner: join.saturating_sub(level) as usize, border: border as usize }
+        PathShape { inner: (join - level) as usize, border: border as usize }
     }
 
     fn split<'proof>(&self, proof: &'proof [Hash]) -> Result<(&'proof [Hash], &'proof [Hash]), ProofError> {

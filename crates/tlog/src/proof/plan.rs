@@ -8,6 +8,8 @@
 //!
 //! [`PROOF_HASHES_MAX`]: super::PROOF_HASHES_MAX
 
+use std::fmt;
+
 use super::ProofError;
 use crate::frontier::fold_right;
 use crate::hash::{Hash, LeafIndex, TreeSize};
@@ -19,6 +21,12 @@ pub struct NodeId {
     pub level: u8,
     /// Position in its level.
     pub index: u64,
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} of level {}", self.index, self.level)
+    }
 }
 
 impl NodeId {

@@ -22,6 +22,8 @@ pub const TILE_WIDTH: u16 = 256;
 pub const TILE_HEIGHT: u8 = 8;
 /// Highest level that a path can name.
 pub const TILE_LEVEL_MAX: u8 = 63;
+/// Levels of tiles that a tree of less than 2^64 leaves has: its hashes are 64 levels high.
+const TREE_LEVELS: u8 = 64 / TILE_HEIGHT;
 
 /// The hashes of `width` neighbouring nodes at tree level `8 * level`, from number `256 * index` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,20 +51,16 @@ pub enum TileError {
         found: usize,
     },
     /// The node cannot be computed from this tile.
-    #[error("node {index} of level {level} is not in the tile")]
+    #[error("{node} is not in the tile")]
     NodeOutside {
-        /// Level of the node.
-        level: u8,
-        /// Position of the node in its level.
-        index: u64,
+        /// The node.
+        node: NodeId,
     },
     /// The tree is not large enough to have the node.
-    #[error("node {index} of level {level} is not complete in a tree of size {size}")]
+    #[error("{node} is not complete in a tree of size {size}")]
     NodeIncomplete {
-        /// Level of the node.
-        level: u8,
-        /// Position of the node in its level.
-        index: u64,
+        /// The node.
+        node: NodeId,
         /// Size of the tree.
         size: TreeSize,
     },
@@ -94,7 +92,7 @@ impl Tile {
     /// The tile out of which a node's hash comes when the tree has `size` leaves; as wide as it is at that size.
     pub fn covering(node: NodeId, size: TreeSize) -> Result<Tile, TileError> {
         if !node.is_complete_in(size) {
-            return Err(TileError::NodeIncomplete { level: node.level, index: node.index, size });
+            return Err(TileError::NodeIncomplete { node, size });
         }
         // A complete node has a level below 64 and all its leaves below 2^64, so that no shift here loses bits.
         let level = node.level / TILE_HEIGHT;
@@ -105,8 +103,7 @@ impl Tile {
 
     /// All tiles of a tree, level by level from the leaves, each from the left; the last of a level may be partial.
     pub fn tiles_of_size(size: TreeSize) -> impl Iterator<Item = Tile> {
-        let levels = 0..=(u64::BITS / u32::from(TILE_HEIGHT)) as u8;
-        levels.flat_map(move |level| {
+        (0..TREE_LEVELS).flat_map(move |level| {
             let count = hashes_at(level, size).div_ceil(u64::from(TILE_WIDTH));
             (0..count).map(move |index| Tile { level, index, width: Tile::width_in(level, index, size) })
         })
@@ -115,8 +112,7 @@ impl Tile {
     /// The tiles of a tree of size `new` that a tree of size `old` does not have: those that became full or were begun, and the
     /// partial ones that grew.
     pub fn tiles_grown(old: TreeSize, new: TreeSize) -> impl Iterator<Item = Tile> {
-        let levels = 0..=(u64::BITS / u32::from(TILE_HEIGHT)) as u8;
-        levels.flat_map(move |level| {
+        (0..TREE_LEVELS).flat_map(move |level| {
             let (from, to) = (hashes_at(level, old), hashes_at(level, new));
             // The tile in which the first new hash stands, up to the tile in which the last one stands.
             let width = u64::from(TILE_WIDTH);
@@ -146,7 +142,7 @@ impl Tile {
     /// The hash of a node, computed from the bytes of the tile that covers it.
     pub fn node(&self, bytes: &[u8], node: NodeId) -> Result<Hash, TileError> {
         let hashes = self.hashes(bytes)?;
-        let outside = TileError::NodeOutside { level: node.level, index: node.index };
+        let outside = TileError::NodeOutside { node };
         if node.level / TILE_HEIGHT != self.level {
             return Err(outside);
         }

@@ -8,7 +8,7 @@
 use super::{TILE_LEVEL_MAX, TILE_WIDTH, Tile, TileError};
 use crate::hash::TreeSize;
 
-/// Longest path that is looked at: the longest that exists has 47 bytes.
+/// Longest path that is looked at: the longest that exists, of entries, has 52 bytes.
 const PATH_BYTES_MAX: usize = 64;
 
 /// What a path under `tile/` names.
