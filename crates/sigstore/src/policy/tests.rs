@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which identities a policy accepts.
+
+use super::*;
+
+const ISSUER: &str = "https://issuer.example";
+
+fn email(text: &str) -> SubjectAltName {
+    SubjectAltName::Email(text.into())
+}
+
+fn uri(text: &str) -> SubjectAltName {
+    SubjectAltName::Uri(text.into())
+}
+
+fn policy(identity: IdentityMatcher) -> Policy {
+    Policy::keyless(identity, Matcher::exact(ISSUER).unwrap())
+}
+
+fn accepts(identity: &IdentityMatcher, san: &SubjectAltName) -> bool {
+    policy(identity.clone()).accepts(san, ISSUER).is_ok()
+}
+
+#[test]
+fn an_exact_identity_is_that_text_alone() {
+    let alice = IdentityMatcher::exact("alice@example.com").unwrap();
+    assert!(accepts(&alice, &email("alice@example.com")));
+    for other in ["Alice@example.com", "alice@example.com ", "alice@example.co", "xalice@example.com", ""] {
+        assert!(!accepts(&alice, &email(other)), "{other}");
+    }
+}
+
+#[test]
+fn the_same_text_in_another_type_is_another_identity() {
+    let alice = IdentityMatcher::exact("alice@example.com").unwrap();
+    assert!(!accepts(&alice, &uri("alice@example.com")));
+    assert!(!accepts(&alice, &SubjectAltName::Username("alice@example.com".into())));
+    let any = IdentityMatcher::of_any_type(Matcher::exact("alice@example.com").unwrap());
+    assert!(accepts(&any, &uri("alice@example.com")));
+}
+
+#[test]
+fn the_type_of_a_text_is_told_from_its_form() {
+    for (text, expect) in [
+        ("https://github.com/a/b/.github/workflows/c.yml@refs/heads/main", SanType::Uri),
+        ("spiffe://example.org/a", SanType::Uri),
+        ("alice@example.com", SanType::Email),
+        ("alice!example.com", SanType::Username),
+        ("example.com", SanType::Dns),
+    ] {
+        assert_eq!(SanType::of_text(text), expect, "{text}");
+    }
+}
+
+#[test]
+fn a_pattern_has_to_match_the_whole_text() {
+    let pattern = IdentityMatcher::of_type(SanType::Uri, Matcher::pattern("https://example.com/[a-z]+").unwrap());
+    assert!(accepts(&pattern, &uri("https://example.com/abc")));
+    for other in ["https://example.com/abc1", "x https://example.com/abc", "https://example.com/abc\n", "https://evil/"]
+    {
+        assert!(!accepts(&pattern, &uri(other)), "{other}");
+    }
+}
+
+#[test]
+fn alternatives_and_flags_do_not_escape_the_anchors() {
+    let pattern = Matcher::pattern("a|b").unwrap();
+    assert!(pattern.matches("a") && pattern.matches("b"));
+    assert!(!pattern.matches("ax") && !pattern.matches("xb"));
+    let lines = Matcher::pattern("(?m)^a$").unwrap();
+    assert!(lines.matches("a") && !lines.matches("b\na"));
+    for bad in ["a)|(b", "a)|(?:b", "(", "(?x) a #"] {
+        assert!(matches!(Matcher::pattern(bad), Err(MatcherError::Malformed(_))), "{bad}");
+    }
+}
+
+#[test]
+fn empty_and_oversized_matchers_are_refused() {
+    assert_eq!(Matcher::exact("").unwrap_err(), MatcherError::Empty);
+    assert_eq!(Matcher::pattern("").unwrap_err(), MatcherError::Empty);
+    assert_eq!(IdentityMatcher::exact("").unwrap_err(), MatcherError::Empty);
+    let long = "a".repeat(PATTERN_BYTES_MAX + 1);
+    assert_eq!(Matcher::pattern(&long).unwrap_err(), MatcherError::TooLong { bytes: long.len() });
+    assert!(matches!(Matcher::pattern("((a{1000}){1000}){1000}"), Err(MatcherError::Malformed(_))));
+}
+
+#[test]
+fn the_issuer_is_part_of_the_policy() {
+    let policy = policy(IdentityMatcher::exact("alice@example.com").unwrap());
+    let refused = policy.accepts(&email("alice@example.com"), "https://issuer.example/").unwrap_err();
+    let expect = PolicyError::Issuer { expected: ISSUER.into(), found: "https://issuer.example/".into() };
+    assert_eq!(refused, expect);
+    let accepted = policy.accepts(&email("alice@example.com"), ISSUER).unwrap();
+    assert_eq!((accepted.san(), accepted.issuer()), (&email("alice@example.com"), ISSUER));
+}
+
+#[test]
+fn a_refusal_names_expected_and_found() {
+    let policy = policy(IdentityMatcher::exact("alice@example.com").unwrap());
+    let refused = policy.accepts(&uri("https://bob"), ISSUER).unwrap_err();
+    let expect = PolicyError::Identity { expected: "email alice@example.com".into(), found: "URI https://bob".into() };
+    assert_eq!(refused, expect);
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A JSON reader for documents from outside: RFC 8259, and stricter where parsers are known to differ.
+//!
+//! In scope: the tree of a document with the place of each value, within named limits of size, depth and number of values.
+//! A member name that occurs twice in one object is refused, because two parsers would see two documents.
+//! Out of scope: what the members mean (`codec`), and writing (`codec` as well).
+//! Invariants: total (no input panics); the time is linear and the memory bounded by `JSON_VALUES_MAX` values beside the text.
+
+use std::collections::BTreeSet;
+
+use super::codec::WireError;
+
+/// How deep values may nest. The deepest public document (a bundle) needs eight.
+pub(crate) const JSON_DEPTH_MAX: usize = 32;
+
+/// How many values one document may hold. The largest public trusted root holds about two hundred,
+/// a bundle at its caps (32 entries with 64 hashes each) about three thousand.
+pub(crate) const JSON_VALUES_MAX: usize = 65_536;
+
+/// Where a value stands in its document; both count from one, columns in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) at: Position,
+    pub(crate) value: Value,
+}
+
+#[derive(Debug)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    /// The number as it was written: its meaning depends on the field.
+    Number(String),
+    String(String),
+    Array(Vec<Node>),
+    Object(Vec<Member>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) at: Position,
+    pub(crate) name: String,
+    pub(crate) node: Node,
+}
+
+/// Reads one document; nothing but white space may follow it.
+pub(crate) fn read(text: &[u8], bytes_max: usize) -> Result<Node, WireError> {
+    if text.len() > bytes_max {
+        return Err(WireError::TooLarge { limit: bytes_max });
+    }
+    let text = std::str::from_utf8(text).map_err(|_| WireError::NotUtf8)?;
+    let mut reader = Reader { text, offset: 0, line: 1, line_start: 0, values: 0 };
+    let node = reader.value(0)?;
+    reader.skip_white_space();
+    match reader.peek() {
+        None => Ok(node),
+        Some(_) => Err(reader.unexpected()),
+    }
+}
+
+/// Reads one document into the values of `serde_json`, for documents whose shape is open, such as the claims of a token.
+///
+/// # Errors
+/// As for every document here: not JSON, a member name twice in one object, or over a limit.
+pub fn parse_value(text: &[u8], bytes_max: usize) -> Result<serde_json::Value, WireError> {
+    plain(read(text, bytes_max)?)
+}
+
+fn plain(node: Node) -> Result<serde_json::Value, WireError> {
+    Ok(match node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => serde_json::Value::Bool(value),
+        Value::Number(text) => {
+            // A number too large for any type is the only one that does not read.
+            let number = text.parse().map_err(|_| WireError::Syntax { at: node.at, found: 'e' })?;
+            serde_json::Value::Number(number)
+        }
+        Value::String(text) => serde_json::Value::String(text),
+        Value::Array(items) => serde_json::Value::Array(items.into_iter().map(plain).collect::<Result<_, _>>()?),
+        Value::Object(members) => {
+            let members = members.into_iter().map(|member| Ok((member.name, plain(member.node)?)));
+            serde_json::Value::Object(members.collect::<Result<_, WireError>>()?)
+        }
+    })
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    offset: usize,
+    line: usize,
+    line_start: usize,
+    values: usize,
+}
+
+impl Reader<'_> {
+    fn position(&self) -> Position {
+        Position { line: self.line, column: self.offset - self.line_start + 1 }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.offset).copied()
+    }
+
+    /// The error for the byte at hand, or for the end of the text.
+    fn unexpected(&self) -> WireError {
+        match self.text.get(self.offset..).and_then(|rest| rest.chars().next()) {
+            Some(found) => WireError::Syntax { at: self.position(), found },
+            None => WireError::UnexpectedEnd,
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), WireError> {
+        if self.peek() == Some(byte) {
+            self.offset += 1;
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
+    }
+
+    fn skip_white_space(&mut self) {
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'\n' => {
+                    self.offset += 1;
+                    self.line += 1;
+                    self.line_start = self.offset;
+                }
+                b' ' | b'\t' | b'\r' => self.offset += 1,
+                _ => return,
+            }
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Node, WireError> {
+        if depth > JSON_DEPTH_MAX {
+            return Err(WireError::TooDeep { limit: JSON_DEPTH_MAX });
+        }
+        self.values += 1;
+        if self.values > JSON_VALUES_MAX {
+            return Err(WireError::TooManyValues { limit: JSON_VALUES_MAX });
+        }
+        self.skip_white_space();
+        let at = self.position();
+        let value = match self.peek() {
+            Some(b'{') => self.object(depth)?,
+            Some(b'[') => self.array(depth)?,
+            Some(b'"') => Value::String(self.string()?),
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
+            Some(b't') => self.word("true", Value::Bool(true))?,
+            Some(b'f') => self.word("false", Value::Bool(false))?,
+            Some(b'n') => self.word("null", Value::Null)?,
+            _ => return Err(self.unexpected()),
+        };
+        Ok(Node { at, value })
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, WireError> {
+        for byte in word.bytes() {
+            self.expect(byte)?;
+        }
+        Ok(value)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, WireError> {
+        self.expect(b'[')?;
+        let mut items = Vec::new();
+        self.skip_white_space();
+        if self.peek() == Some(b']') {
+            self.offset += 1;
+            return Ok(Value::Array(items));
+        }
+        loop {
+            items.push(self.value(depth + 1)?);
+            self.skip_white_space();
+            match self.peek() {
+                Some(b',') => self.offset += 1,
+                Some(b']') => {
+                    self.offset += 1;
+                    return Ok(Value::Array(items));
+                }
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, WireError> {
+        self.expect(b'{')?;
+        let mut members = Vec::new();
+        let mut names = BTreeSet::new();
+        self.skip_white_space();
+        if self.peek() == Some(b'}') {
+            self.offset += 1;
+            return Ok(Value::Object(members));
+        }
+        loop {
+            self.skip_white_space();
+            let at = self.position();
+            let name = self.string()?;
+            if !names.insert(name.clone()) {
+                return Err(WireError::DuplicateMember { at, name });
+            }
+            self.skip_white_space();
+            self.expect(b':')?;
+            let node = self.value(depth + 1)?;
+            members.push(Member { at, name, node });
+            self.skip_white_space();
+            match self.peek() {
+                Some(b',') => self.offset += 1,
+                Some(b'}') => {
+                    self.offset += 1;
+                    return Ok(Value::Object(members));
+                }
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+
+    /// Finds the end of the string here and leaves the escapes to `serde_json`.
+    fn string(&mut self) -> Result<String, WireError> {
+        let at = self.position();
+        let start = self.offset;
+        self.expect(b'"')?;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.offset += 1;
+                    break;
+                }
+                // The byte after a backslash cannot end the string.
+                Some(b'\\') => self.offset += 2,
+                Some(0x00..=0x1f) => return Err(self.unexpected()),
+                Some(_) => self.offset += 1,
+                None => return Err(WireError::UnexpectedEnd),
+            }
+        }
+        let quoted = self.text.get(start..self.offset).ok_or(WireError::UnexpectedEnd)?;
+        serde_json::from_str(quoted).map_err(|_| WireError::Syntax { at, found: '"' })
+    }
+
+    /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
+    fn number(&mut self) -> Result<String, WireError> {
+        let start = self.offset;
+        if self.peek() == Some(b'-') {
+            self.offset += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.offset += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.offset += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.offset += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.offset += 1;
+            }
+            self.digits()?;
+        }
+        Ok(self.text.get(start..self.offset).unwrap_or_default().to_owned())
+    }
+
+    fn digits(&mut self) -> Result<(), WireError> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return Err(self.unexpected());
+        }
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.offset += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str, expect: Result<(), WireError>) {
+        assert_eq!(read(text.as_bytes(), 1 << 20).map(|_| ()), expect, "{text}");
+    }
+
+    #[test]
+    fn duplicate_members_are_refused_at_their_place() {
+        let at = Position { line: 2, column: 2 };
+        check("{\"a\":1,\n \"a\":2}", Err(WireError::DuplicateMember { at, name: "a".into() }));
+        let at = Position { line: 1, column: 8 };
+        check(r#"{"a":1,"\u0061":2}"#, Err(WireError::DuplicateMember { at, name: "a".into() }));
+        check(r#"{"a":{"b":1},"b":{"b":2}}"#, Ok(()));
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        check(&"[".repeat(JSON_DEPTH_MAX + 2), Err(WireError::TooDeep { limit: JSON_DEPTH_MAX }));
+        let many = format!("[{}0]", "0,".repeat(JSON_VALUES_MAX));
+        check(&many, Err(WireError::TooManyValues { limit: JSON_VALUES_MAX }));
+        assert_eq!(read(b"  1", 2).map(|_| ()), Err(WireError::TooLarge { limit: 2 }));
+    }
+
+    #[test]
+    fn truncated_text_is_an_unexpected_end() {
+        for text in ["", "{", "[1", "\"a", "{\"a\":", "tru", "-", "1.", "\"\\"] {
+            check(text, Err(WireError::UnexpectedEnd));
+        }
+    }
+
+    proptest! {
+        /// `serde_json` is the independent reader: beside limits and duplicates we accept what it accepts.
+        #[test]
+        fn accepts_what_the_reference_reader_accepts(text in r#"[\[\]{}:,"0-9a-u\\\-+.eE \n]{0,24}"#) {
+            // The reference skips escapes that it does not need; ours are all read.
+            prop_assume!(!text.contains("\\u"));
+            let reference = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            match read(text.as_bytes(), 1 << 20) {
+                Ok(_) => prop_assert!(reference, "{text}"),
+                Err(WireError::DuplicateMember { .. }) => {}
+                Err(_) => prop_assert!(!reference, "{text}"),
+            }
+        }
+
+        #[test]
+        fn is_total(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = read(&bytes, 1 << 20);
+        }
+    }
+}
