@@ -199,9 +199,9 @@ impl fmt::Display for NoteSignature {
     }
 }
 
-/// Whether a key may have this name: not empty, no Unicode space, no plus, no control character.
+/// Whether a key may have this name: not empty, no Unicode space, no plus, and no ASCII control character, as in all of a note.
 fn is_key_name(name: &str) -> bool {
-    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '+')
+    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c < ' ' || c == '+')
 }
 
 #[cfg(test)]

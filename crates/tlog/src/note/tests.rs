@@ -262,7 +262,7 @@ fn keys_are_refused_for_algorithms_and_names_that_are_not_theirs() {
             assert_eq!(made.is_ok(), allowed, "{algorithm:?} with {:?}", key.key_type());
         }
     }
-    for name in ["", " ", "a b", "a+b", "a\u{a0}b", "a\u{2003}b", "a\nb", "a\u{7f}b"] {
+    for name in ["", " ", "a b", "a+b", "a\u{a0}b", "a\u{2003}b", "a\nb", "a\0b"] {
         let made = NoteKey::new(name, NoteAlgorithm::RekorV1, keys[0].clone());
         assert_eq!(made, Err(NoteKeyError::Name), "{name:?}");
     }
