@@ -1,1 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
+//! The services of touchmark: certificate authority, CT log, transparency log, timestamp authority, TUF repository and the
+//! try-out OIDC issuer, and how they are started together.
+//!
+//! In scope: one private module for each service behind a `router`, the HTTP plumbing, the configuration file, and the data
+//! directory of `touchmark up`.
+//! Out of scope: the formats themselves (`touchmark_sigstore`), the log engine (`touchmark_sequencer`), keys at rest
+//! (`touchmark_signers`), and anything that prints (the command line).
+//! Invariants: a module reads the time and reaches out only through [`Deps`]; no certificate leaves without an SCT; the offline
+//! keys of the trust root are not in memory while a server answers.
+
+mod config;
+mod ctlog;
+mod deps;
+mod durable;
+mod fulcio;
+mod http;
+mod instance;
+mod oidc;
+mod rekor;
+mod tsa;
+mod tuf;
+
+pub use config::{Config, ConfigError};
+pub use deps::Deps;
+pub use instance::{Running, Start, StartError, UpOptions, serve, serve_with, try_out_token, up, up_with};

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The configuration of `touchmark serve`: read once, checked as a whole, turned into what will be started.
+//!
+//! In scope: the rules between keys, relative paths (they start at the file's directory), errors that name file, place and key.
+//! Out of scope: the keys themselves ([`file`]), opening what the paths name (`crate::instance`).
+//! Invariants: unknown keys are refused; the try-out issuer needs a second statement, an address of its own, and loopback.
+
+mod file;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use crate::fulcio::{AuthorizationRule, IssuerConfig, IssuerKind, IssuerTransport};
+
+/// What `touchmark serve` starts.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) external_url: Option<Url>,
+    pub(crate) passphrase_file: Option<PathBuf>,
+    pub(crate) fulcio: Option<FulcioRole>,
+    pub(crate) ctlogs: Vec<CtLogRole>,
+    pub(crate) rekors: Vec<RekorRole>,
+    pub(crate) tsa: Option<TsaRole>,
+    pub(crate) tuf: Option<TufRole>,
+    pub(crate) oidc: Option<OidcRole>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FulcioRole {
+    pub(crate) listen: SocketAddr,
+    pub(crate) key: PathBuf,
+    pub(crate) chain: PathBuf,
+    pub(crate) ct_log: CtLogRef,
+    pub(crate) issuers: Vec<IssuerConfig>,
+}
+
+/// Where certificates are logged.
+#[derive(Debug)]
+pub(crate) enum CtLogRef {
+    /// A log of this process.
+    Named(String),
+    /// A log behind HTTP.
+    Remote { url: Url, public_key: PathBuf },
+}
+
+#[derive(Debug)]
+pub(crate) struct CtLogRole {
+    pub(crate) listen: SocketAddr,
+    pub(crate) log: LogPlace,
+    pub(crate) accepted_roots: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct RekorRole {
+    pub(crate) listen: SocketAddr,
+    pub(crate) log: LogPlace,
+}
+
+/// A log's name and where its parts lie.
+#[derive(Debug, Clone)]
+pub(crate) struct LogPlace {
+    pub(crate) name: String,
+    pub(crate) key: PathBuf,
+    pub(crate) data: PathBuf,
+    pub(crate) anchor: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TsaRole {
+    pub(crate) listen: SocketAddr,
+    pub(crate) key: PathBuf,
+    pub(crate) chain: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct TufRole {
+    pub(crate) listen: SocketAddr,
+    pub(crate) directory: PathBuf,
+    pub(crate) online_key: PathBuf,
+}
+
+#[derive(Debug)]
+pub(crate) struct OidcRole {
+    pub(crate) listen: SocketAddr,
+    pub(crate) issuer: Url,
+    pub(crate) key: PathBuf,
+}
+
+/// Why a configuration file was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {kind}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+    /// It is not TOML, a key is unknown or a value has the wrong type; the text names line and column.
+    #[error("{problem}")]
+    Syntax {
+        /// The place and what is wrong there.
+        problem: String,
+    },
+    /// The value of a key cannot be used.
+    #[error("`{key}`: {problem}")]
+    Value {
+        /// The key with its section.
+        key: String,
+        /// What is wrong with it and what it should be.
+        problem: &'static str,
+    },
+    /// The file starts nothing.
+    #[error("no role is configured: add at least one of [fulcio], [[ctlog]], [[rekor]], [tsa], [tuf], [oidc]")]
+    NoRole,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and where.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |error: std::io::Error| ConfigError::Unreadable { path: path.to_owned(), kind: error.kind() };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Config::parse(&text, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads a configuration whose relative paths start at `directory`.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub fn parse(text: &str, directory: &Path) -> Result<Self, ConfigError> {
+        let file: file::File = toml::from_str(text)
+            .map_err(|error| ConfigError::Syntax { problem: error.to_string().trim_end().to_owned() })?;
+        Reading { directory, listen: file.listen }.config(file)
+    }
+}
+
+/// What the sections share while they are read.
+struct Reading<'a> {
+    directory: &'a Path,
+    listen: Option<SocketAddr>,
+}
+
+impl Reading<'_> {
+    fn config(&self, file: file::File) -> Result<Config, ConfigError> {
+        let external_url = file.external_url.as_deref().map(|url| web_url("external_url", url)).transpose()?;
+        let config = Config {
+            external_url,
+            passphrase_file: file.passphrase_file.map(|path| self.path(path)),
+            fulcio: file.fulcio.map(|role| self.fulcio(role)).transpose()?,
+            ctlogs: file.ctlog.into_iter().map(|role| self.ctlog(role)).collect::<Result<_, _>>()?,
+            rekors: file.rekor.into_iter().map(|role| self.rekor(role)).collect::<Result<_, _>>()?,
+            tsa: file.tsa.map(|role| self.tsa(role)).transpose()?,
+            tuf: file.tuf.map(|role| self.tuf(role)).transpose()?,
+            oidc: file.oidc.map(|role| self.oidc(role)).transpose()?,
+        };
+        check_together(&config)?;
+        Ok(config)
+    }
+
+    fn path(&self, path: PathBuf) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    fn listen(&self, section: &str, own: Option<SocketAddr>) -> Result<SocketAddr, ConfigError> {
+        let missing = "is missing, and there is no `listen` at the top of the file either";
+        own.or(self.listen).ok_or_else(|| invalid(format!("{section}.listen"), missing))
+    }
+
+    fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {
+        if role.issuer.is_empty() {
+            return Err(invalid("fulcio.issuer", "is missing: without an issuer no token is accepted"));
+        }
+        Ok(FulcioRole {
+            listen: self.listen("fulcio", role.listen)?,
+            key: self.path(role.key),
+            chain: self.path(role.chain),
+            ct_log: self.ct_log_ref(role.ct_log)?,
+            issuers: role.issuer.into_iter().map(issuer).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn ct_log_ref(&self, choice: file::CtLogChoice) -> Result<CtLogRef, ConfigError> {
+        match (choice.name, choice.url, choice.public_key) {
+            (Some(name), None, None) => Ok(CtLogRef::Named(name)),
+            (None, Some(url), Some(public_key)) => {
+                Ok(CtLogRef::Remote { url: web_url("fulcio.ct_log.url", &url)?, public_key: self.path(public_key) })
+            }
+            _ => Err(invalid("fulcio.ct_log", "takes either `name`, or `url` together with `public_key`")),
+        }
+    }
+
+    fn ctlog(&self, role: file::CtLog) -> Result<CtLogRole, ConfigError> {
+        Ok(CtLogRole {
+            listen: self.listen("ctlog", role.listen)?,
+            log: self.log("ctlog.name", role.name, role.key, role.data, role.anchor)?,
+            accepted_roots: self.path(role.accepted_roots),
+        })
+    }
+
+    fn rekor(&self, role: file::Rekor) -> Result<RekorRole, ConfigError> {
+        Ok(RekorRole {
+            listen: self.listen("rekor", role.listen)?,
+            log: self.log("rekor.name", role.name, role.key, role.data, role.anchor)?,
+        })
+    }
+
+    fn log(
+        &self,
+        key_of_name: &str,
+        name: String,
+        key: PathBuf,
+        data: PathBuf,
+        anchor: Option<PathBuf>,
+    ) -> Result<LogPlace, ConfigError> {
+        if !is_host_name(&name) {
+            return Err(invalid(key_of_name, "must be a host name in lower case: clients compare it with one"));
+        }
+        Ok(LogPlace { name, key: self.path(key), data: self.path(data), anchor: anchor.map(|path| self.path(path)) })
+    }
+
+    fn tsa(&self, role: file::Tsa) -> Result<TsaRole, ConfigError> {
+        let listen = self.listen("tsa", role.listen)?;
+        Ok(TsaRole { listen, key: self.path(role.key), chain: self.path(role.chain) })
+    }
+
+    fn tuf(&self, role: file::Tuf) -> Result<TufRole, ConfigError> {
+        let listen = self.listen("tuf", role.listen)?;
+        Ok(TufRole { listen, directory: self.path(role.directory), online_key: self.path(role.online_key) })
+    }
+
+    fn oidc(&self, role: file::Oidc) -> Result<OidcRole, ConfigError> {
+        let issuer = web_url("oidc.issuer", &role.issuer)?;
+        if issuer.path() != "/oidc" {
+            return Err(invalid("oidc.issuer", "must end in the path /oidc"));
+        }
+        if !role.gives_any_identity_to_anyone {
+            return Err(invalid(
+                "oidc.gives_any_identity_to_anyone",
+                "must be true: this issuer is for trying out and gives a token for any e-mail address to anyone",
+            ));
+        }
+        if !role.listen.ip().is_loopback() {
+            return Err(invalid("oidc.listen", "must be a loopback address"));
+        }
+        Ok(OidcRole { listen: role.listen, issuer, key: self.path(role.key) })
+    }
+}
+
+fn issuer(issuer: file::Issuer) -> Result<IssuerConfig, ConfigError> {
+    let (key, uses_domain) = ("fulcio.issuer.subject_domain", "is missing: `identity` uri and username need it");
+    let domain = issuer.subject_domain.clone().ok_or_else(|| invalid(key, uses_domain));
+    let kind = match issuer.identity {
+        file::Identity::Email if issuer.subject_domain.is_some() => {
+            return Err(invalid(key, "has no meaning for `identity` email; use `email_domains`"));
+        }
+        file::Identity::Email => IssuerKind::Email,
+        file::Identity::Uri => IssuerKind::Uri { subject_domain: domain? },
+        file::Identity::Username => IssuerKind::Username { subject_domain: domain? },
+    };
+    let transport = match issuer.transport {
+        file::Transport::Https => IssuerTransport::HttpsOnly,
+        file::Transport::LoopbackHttp => IssuerTransport::LoopbackHttpAllowed,
+    };
+    let rule = match issuer.email_domains {
+        None => AuthorizationRule::AnySubject,
+        Some(_) if issuer.identity != file::Identity::Email => {
+            return Err(invalid("fulcio.issuer.email_domains", "has a meaning for `identity` email only"));
+        }
+        Some(domains) => AuthorizationRule::EmailDomains(domains),
+    };
+    web_url("fulcio.issuer.url", &issuer.url)?;
+    Ok(IssuerConfig { url: issuer.url, client_id: issuer.client_id, kind, transport, rule })
+}
+
+/// The rules between sections.
+fn check_together(config: &Config) -> Result<(), ConfigError> {
+    let no_role = config.fulcio.is_none()
+        && config.ctlogs.is_empty()
+        && config.rekors.is_empty()
+        && config.tsa.is_none()
+        && config.tuf.is_none()
+        && config.oidc.is_none();
+    if no_role {
+        return Err(ConfigError::NoRole);
+    }
+    let mut names = BTreeSet::new();
+    let logs = config.ctlogs.iter().map(|role| &role.log).chain(config.rekors.iter().map(|role| &role.log));
+    for log in logs {
+        if !names.insert(log.name.as_str()) {
+            return Err(invalid("name", "of two logs is the same"));
+        }
+    }
+    if let Some(FulcioRole { ct_log: CtLogRef::Named(name), .. }) = &config.fulcio
+        && !config.ctlogs.iter().any(|role| role.log.name == *name)
+    {
+        return Err(invalid("fulcio.ct_log.name", "is the name of no [[ctlog]] in this file"));
+    }
+    if let Some(oidc) = &config.oidc
+        && config.service_addresses().contains(&oidc.listen)
+    {
+        return Err(invalid(
+            "oidc.listen",
+            "is the address of another role; the login page needs an origin of its own",
+        ));
+    }
+    Ok(())
+}
+
+impl Config {
+    /// Whether the file says that something on this machine is to be asked: only then may requests leave for private
+    /// addresses.
+    pub(crate) fn reaches_loopback(&self) -> bool {
+        let Some(fulcio) = &self.fulcio else { return false };
+        let asks_loopback = |issuer: &IssuerConfig| issuer.transport == IssuerTransport::LoopbackHttpAllowed;
+        fulcio.issuers.iter().any(asks_loopback) || matches!(fulcio.ct_log, CtLogRef::Remote { .. })
+    }
+
+    /// Every address that a role other than the try-out issuer listens on.
+    pub(crate) fn service_addresses(&self) -> BTreeSet<SocketAddr> {
+        let mut addresses: BTreeSet<_> = self.ctlogs.iter().map(|role| role.listen).collect();
+        addresses.extend(self.rekors.iter().map(|role| role.listen));
+        addresses.extend(self.fulcio.iter().map(|role| role.listen));
+        addresses.extend(self.tsa.iter().map(|role| role.listen));
+        addresses.extend(self.tuf.iter().map(|role| role.listen));
+        addresses
+    }
+}
+
+fn web_url(key: &str, text: &str) -> Result<Url, ConfigError> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(url),
+        _ => Err(invalid(key, "must be an http or https URL")),
+    }
+}
+
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+fn invalid(key: impl Into<String>, problem: &'static str) -> ConfigError {
+    ConfigError::Value { key: key.into(), problem }
+}
+
+#[cfg(test)]
+mod tests;

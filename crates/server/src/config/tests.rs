@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The configuration file: the example holds, and each refusal names its key.
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("example.toml");
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/touchmark"))
+}
+
+fn check_refused(text: &str, expect: &str) {
+    let error = parse(text).expect_err(text).to_string();
+    assert!(error.contains(expect), "{text}\n{error}");
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let config = parse(EXAMPLE).unwrap();
+    assert_eq!(config.service_addresses().len(), 2);
+    let fulcio = config.fulcio.unwrap();
+    assert_eq!(fulcio.key, Path::new("/etc/touchmark/keys/ca.pem"));
+    assert_eq!(fulcio.issuers.len(), 2);
+    assert_eq!(config.rekors[0].log.name, "rekor2026-1.example.com");
+    assert!(config.oidc.is_none());
+}
+
+#[test]
+fn the_commented_keys_of_the_example_are_keys() {
+    let uncommented: String = EXAMPLE
+        .lines()
+        .filter(|line| !line.starts_with("# ct_log"))
+        .map(|line| match line.strip_prefix("# ") {
+            Some(key) if key.contains(" = ") || key.starts_with('[') => format!("{key}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let config = parse(&uncommented).unwrap();
+    assert!(config.oidc.is_some());
+    assert!(config.passphrase_file.is_some());
+    assert!(config.ctlogs[0].log.anchor.is_some());
+}
+
+#[test]
+fn refusals_name_the_key_and_what_is_wrong() {
+    check_refused("", "no role is configured");
+    check_refused("nonsense", "line 1");
+    check_refused("listen = \"127.0.0.1:1\"\nlisten_on = 1\n", "unknown field `listen_on`");
+    check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");
+    check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\n", "`tsa.listen`: is missing");
+    check_refused("listen = \"localhost\"\n", "line 1");
+    check_refused(&EXAMPLE.replace("https://sigstore", "ftp://sigstore"), "`external_url`");
+    check_refused(
+        &EXAMPLE.replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"other\" }"),
+        "`fulcio.ct_log.name`",
+    );
+    check_refused(&EXAMPLE.replace("{ name = \"ct2026-1.example.com\" }", "{ }"), "`fulcio.ct_log`: takes either");
+    check_refused(&EXAMPLE.replace("rekor2026-1.example.com\"\nkey", "ct2026-1.example.com\"\nkey"), "two logs");
+    check_refused(&EXAMPLE.replace("rekor2026-1.example.com\"\nkey", "Rekor/1\"\nkey"), "`rekor.name`");
+    check_refused(
+        &EXAMPLE.replace("subject_domain = \"https://ci.example.com\"", ""),
+        "`fulcio.issuer.subject_domain`",
+    );
+}
+
+#[test]
+fn the_try_out_issuer_needs_a_second_statement_loopback_and_its_own_address() {
+    let oidc = |listen: &str, issuer: &str, statement: &str| {
+        format!("{EXAMPLE}\n[oidc]\nlisten = \"{listen}\"\nissuer = \"{issuer}\"\nkey = \"k\"\n{statement}")
+    };
+    let statement = "gives_any_identity_to_anyone = true\n";
+    let issuer = "http://127.0.0.1:7701/oidc";
+    parse(&oidc("127.0.0.1:7701", issuer, statement)).unwrap();
+    check_refused(&oidc("127.0.0.1:7701", issuer, ""), "`oidc.gives_any_identity_to_anyone`");
+    check_refused(&oidc("0.0.0.0:7701", issuer, statement), "`oidc.listen`: must be a loopback");
+    check_refused(&oidc("127.0.0.1:7700", issuer, statement), "origin of its own");
+    check_refused(&oidc("127.0.0.1:7701", "http://127.0.0.1:7701/", statement), "`oidc.issuer`");
+}

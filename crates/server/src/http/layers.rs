@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The layers around every router of a listener.
+//!
+//! In scope: CORS as the public services answer it, the panic boundary, the request deadline, the number of requests at once.
+//! Out of scope: limits on connections ([`super::listener`]) and on bodies (each handler states its own).
+//! Invariant: a panic in a handler ends one request and says nothing about why.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderName, Method};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
+
+use super::{ApiError, grpc};
+
+/// How long a request may take from its head to the head of its reply.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests handled at once on one listener; more are told to come back.
+const REQUESTS_MAX: usize = 4096;
+
+/// Whether scripts of foreign web origins may read the replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CrossOrigin {
+    /// As the public Sigstore services: any origin, no credentials.
+    Any,
+    /// No foreign origin: for pages that a person logs in on.
+    Refused,
+}
+
+/// Puts deadline, admission, panic boundary and CORS around a router, the innermost first.
+pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
+    let admission = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let router =
+        router.layer(middleware::from_fn_with_state(admission, admit)).layer(CatchPanicLayer::custom(after_panic));
+    match cross_origin {
+        CrossOrigin::Any => router.layer(cors()),
+        CrossOrigin::Refused => router,
+    }
+}
+
+async fn admit(State(admission): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = admission.try_acquire() else {
+        return ApiError::new(503, grpc::UNAVAILABLE, "too many requests at once; retry")
+            .with_header("retry-after", "1")
+            .into_response();
+    };
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::new(504, grpc::DEADLINE_EXCEEDED, "deadline exceeded").into_response(),
+    }
+}
+
+// The payload may hold anything the request held, so that it is not printed either: the panic hook has named the place.
+fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> Response {
+    ApiError::internal(&"a request handler panicked").into_response()
+}
+
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::from(AnyOrigin))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE])
+        .expose_headers([HeaderName::from_static("x-log-index")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    async fn panics() -> &'static str {
+        panic!("secret text of a panic")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error_that_says_nothing() {
+        let router = around(Router::new().route("/", get(panics)), CrossOrigin::Any);
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(&body[..], br#"{"code":13,"details":[],"message":"internal error"}"#);
+    }
+
+    #[tokio::test]
+    async fn any_origin_may_read_the_reply_of_a_service_but_not_of_the_login_page() {
+        for (cross_origin, expect) in [(CrossOrigin::Any, Some("*")), (CrossOrigin::Refused, None)] {
+            let router = around(Router::new().route("/", get(|| async { "ok" })), cross_origin);
+            let request = Request::builder().header("origin", "https://example.com").body(Body::empty()).unwrap();
+            let response = router.oneshot(request).await.unwrap();
+            let allowed = response.headers().get("access-control-allow-origin");
+            assert_eq!(allowed.map(|value| value.to_str().unwrap()), expect);
+        }
+    }
+}

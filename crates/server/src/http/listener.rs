@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port.
+//!
+//! In scope: the number of connections, the time a peer may take to send a request head, graceful shutdown.
+//! Out of scope: routing and what a request costs ([`super::layers`]).
+//! Invariant: no peer holds a connection longer than [`HEAD_READ_TIMEOUT`] without sending a whole request head.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Open connections on one listener; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
+/// Time to send a request head, also between two requests of one connection.
+const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that requests under way get at shutdown.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 128;
+/// Pause after the system refused a connection, typically for want of file descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Tells every part of the process to stop; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// The switch and what it switches.
+    pub(crate) fn pair() -> (watch::Sender<bool>, Stop) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Stop(receiver))
+    }
+
+    /// Returns once the process is to stop, also when the switch itself is gone.
+    pub(crate) async fn requested(&mut self) {
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Serves the router until `stop`, then lets requests under way finish.
+pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop) {
+    let graceful = GracefulShutdown::new();
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            () = stop.requested() => break,
+        };
+        if let Some((stream, permit)) = accepted {
+            let watcher = graceful.watcher();
+            let router = router.clone();
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                connection(stream, router, watcher, stop).await;
+                drop(permit);
+            });
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests still under way at the end of the shutdown period were cut off");
+    }
+}
+
+async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _peer)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection was not accepted");
+            tokio::time::sleep(ACCEPT_RETRY).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, watcher: hyper_util::server::graceful::Watcher, mut stop: Stop) {
+    let Some(protocol) = (tokio::select! {
+        protocol = first_bytes(&stream) => protocol,
+        () = stop.requested() => None,
+    }) else {
+        return;
+    };
+    // Without this a reply of two writes waits for the peer's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_READ_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(HEAD_READ_TIMEOUT)
+        .keep_alive_timeout(HEAD_READ_TIMEOUT);
+    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    if let Err(error) = watcher.watch(served).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Looks at the first bytes to tell HTTP/2 from HTTP/1.1, within the time for a request head.
+///
+/// The automatic detection of hyper-util waits without end for a peer that sends the first byte alone.
+async fn first_bytes(stream: &TcpStream) -> Option<Protocol> {
+    /// Start of the HTTP/2 preface (RFC 9113, section 3.4); no HTTP/1.1 method begins so.
+    const PREFACE: &[u8] = b"PRI ";
+    /// The socket stays readable while a part of the preface lies in it, so that only waiting helps.
+    const RETRY: Duration = Duration::from_millis(5);
+    let detect = async {
+        let mut seen = [0u8; 4];
+        loop {
+            let count = stream.peek(&mut seen).await.ok()?;
+            let seen = seen.get(..count)?;
+            if seen.is_empty() {
+                return None;
+            }
+            if !PREFACE.starts_with(seen) {
+                return Some(Protocol::Http1);
+            }
+            if seen.len() == PREFACE.len() {
+                return Some(Protocol::Http2);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    tokio::time::timeout(HEAD_READ_TIMEOUT, detect).await.ok().flatten()
+}
+
+/// Binds an address; the error names it.
+pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), std::io::Error> {
+    let listener = TcpListener::bind(address).await?;
+    let actual = listener.local_addr()?;
+    Ok((listener, actual))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn started() -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (switch, stop) = Stop::pair();
+        let router = Router::new().route("/", get(|| async { "ok" }));
+        (address, switch, tokio::spawn(serve(listener, router, stop)))
+    }
+
+    #[tokio::test]
+    async fn answers_and_stops_when_told() {
+        let (address, switch, task) = started().await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+        switch.send(true).unwrap();
+        task.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_does_not_hold_up_the_shutdown() {
+        let (address, switch, task) = started().await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"PR").await.unwrap();
+        switch.send(true).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), task).await.expect("stops at once").unwrap();
+    }
+}

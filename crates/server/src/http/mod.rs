@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! HTTP plumbing that all services share.
+//!
+//! In scope: the error body of the grpc-gateway dialect (`{"code","message","details"}`), bounded body reading, the replies
+//! to unknown paths and methods, the layers around every router ([`layers`]), the accept loop ([`listener`]) and the front
+//! of a listener with health and readiness ([`site`]).
+//! Out of scope: what a request means; each service parses its own. TLS: a proxy in front ends it.
+//! Invariants: a body is never read past a stated limit; no text of an internal failure reaches a client.
+
+pub(crate) mod layers;
+pub(crate) mod listener;
+pub(crate) mod site;
+
+use std::fmt;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+/// gRPC status codes in use, as the gateway writes them.
+pub(crate) mod grpc {
+    pub(crate) const UNKNOWN: u32 = 2;
+    pub(crate) const INVALID_ARGUMENT: u32 = 3;
+    pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
+    pub(crate) const NOT_FOUND: u32 = 5;
+    pub(crate) const ALREADY_EXISTS: u32 = 6;
+    pub(crate) const UNIMPLEMENTED: u32 = 12;
+    pub(crate) const INTERNAL: u32 = 13;
+    pub(crate) const UNAVAILABLE: u32 = 14;
+}
+
+/// An error reply of the grpc-gateway dialect. Every text in it is public.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ApiError {
+    pub(crate) status: u16,
+    pub(crate) grpc_code: u32,
+    pub(crate) message: String,
+    pub(crate) details: Vec<serde_json::Value>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: u16, grpc_code: u32, message: impl Into<String>) -> Self {
+        ApiError { status, grpc_code, message: message.into(), details: Vec::new(), headers: Vec::new() }
+    }
+
+    /// 400 with code 3.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        ApiError::new(400, grpc::INVALID_ARGUMENT, message)
+    }
+
+    /// 404 with code 5, as for an unknown path.
+    pub(crate) fn not_found() -> Self {
+        ApiError::new(404, grpc::NOT_FOUND, "Not Found")
+    }
+
+    /// 500 with code 13. The cause goes to the log, never to the client.
+    pub(crate) fn internal(cause: &dyn fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        ApiError::new(500, grpc::INTERNAL, "internal error")
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({"code": self.grpc_code, "message": self.message, "details": self.details});
+        let mut response = json_response(self.status, &body);
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// A JSON reply with its status.
+pub(crate) fn json_response(status: u16, body: &serde_json::Value) -> Response {
+    bytes_response(status, "application/json", body.to_string().into_bytes())
+}
+
+/// A reply of the given media type.
+pub(crate) fn bytes_response(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Reads the whole body, refusing more than `limit_bytes` in the words of the public services.
+pub(crate) async fn read_body(request: Request, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    match Limited::new(request.into_body(), limit_bytes).collect().await {
+        Ok(body) => Ok(body.to_bytes().to_vec()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ApiError::invalid("http: request body too large").with_header(CONNECTION.as_str(), "close"))
+        }
+        Err(_) => Err(ApiError::invalid("unexpected EOF")),
+    }
+}
+
+/// The reply to a path that no service has.
+pub(crate) async fn unknown_path() -> ApiError {
+    ApiError::not_found()
+}
+
+/// The reply to a method that a path does not take.
+pub(crate) async fn wrong_method() -> ApiError {
+    ApiError::new(501, grpc::UNIMPLEMENTED, "Method Not Allowed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn body_of(response: Response) -> String {
+        let bytes = response.into_body().collect().await.expect("a body in memory").to_bytes();
+        String::from_utf8(bytes.to_vec()).expect("JSON is UTF-8")
+    }
+
+    #[tokio::test]
+    async fn error_has_code_message_and_empty_details() {
+        let response = ApiError::invalid("no").into_response();
+        assert_eq!(response.status(), 400);
+        let body: serde_json::Value = serde_json::from_str(&body_of(response).await).unwrap();
+        assert_eq!(body, serde_json::json!({"code": 3, "message": "no", "details": []}));
+    }
+
+    #[tokio::test]
+    async fn a_body_at_the_limit_is_read_and_one_byte_more_is_refused() {
+        let at = Request::new(Body::from(vec![0u8; 8]));
+        assert_eq!(read_body(at, 8).await.unwrap().len(), 8);
+        let over = Request::new(Body::from(vec![0u8; 9]));
+        let error = read_body(over, 8).await.unwrap_err();
+        assert_eq!(error.message, "http: request body too large");
+        assert_eq!(error.into_response().headers()["connection"], "close");
+    }
+
+    #[tokio::test]
+    async fn internal_cause_is_not_shown() {
+        let response = ApiError::internal(&"the disk at /secret is full").into_response();
+        assert_eq!(response.status(), 500);
+        assert!(!body_of(response).await.contains("secret"));
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Putting roles on listeners.
+//!
+//! In scope: which router stands where, what starts in which order. Out of scope: where the roles' files came from: `up` and
+//! `serve` both hand over a [`Config`].
+//! Invariants: a listener answers `/readyz` with 503 from its first moment until every role of the process is up; the login
+//! page of the try-out issuer shares its web origin with nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use touchmark_signers::Signer;
+
+use super::error::StartError;
+use super::open::{self, LogKind, OpenLog};
+use super::running::{Running, Start};
+use super::{Passphrase, trust};
+use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, OidcRole, RekorRole, TsaRole, TufRole};
+use crate::ctlog::{self, CtLog};
+use crate::deps::Deps;
+use crate::durable::DirectoryLock;
+use crate::fulcio::{self, CertificateAuthority, CtSubmit, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog};
+use crate::http::layers::{CrossOrigin, around};
+use crate::http::listener::{self, Stop};
+use crate::http::site::{Readiness, RoleState, Services, Site};
+use crate::oidc::{self, OidcIssuer};
+use crate::rekor::{self, Rekor};
+use crate::tsa::{self, Tsa};
+use crate::tuf;
+
+/// Listeners that are bound, by the address that roles name.
+pub(super) type Listeners = BTreeMap<SocketAddr, TcpListener>;
+
+/// Starts every role of the configuration on listeners that are already bound.
+pub(super) async fn compose(
+    config: &Config,
+    listeners: Listeners,
+    passphrase: &Passphrase,
+    deps: Deps,
+) -> Result<Running, StartError> {
+    let (switch, stop) = Stop::pair();
+    let mut starting = Starting {
+        deps,
+        passphrase: passphrase.clone(),
+        stop: stop.clone(),
+        readiness: announced(config),
+        services: BTreeMap::new(),
+        ct_logs: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        logs: Vec::new(),
+        locks: Vec::new(),
+    };
+    let mut sites = BTreeMap::new();
+    for (address, listener) in listeners {
+        let site = Site::new(starting.readiness.clone());
+        let is_login_page = config.oidc.as_ref().is_some_and(|role| role.listen == address);
+        let cross_origin = if is_login_page { CrossOrigin::Refused } else { CrossOrigin::Any };
+        starting.tasks.spawn(listener::serve(listener, around(site.clone().router(), cross_origin), stop.clone()));
+        sites.insert(address, site);
+    }
+    starting.roles(config).await?;
+    for (address, services) in std::mem::take(&mut starting.services) {
+        if let Some(site) = sites.get(&address) {
+            site.open(services);
+        }
+    }
+    starting.readiness.set_all(RoleState::Up);
+    Ok(Running {
+        url: public_url(config),
+        oidc_issuer: config.oidc.as_ref().map(|role| trust::base_url(&role.issuer)),
+        client_directory: None,
+        start: Start::Later,
+        readiness: starting.readiness,
+        stop: switch,
+        tasks: starting.tasks,
+        logs: starting.logs,
+        locks: starting.locks,
+    })
+}
+
+/// Every role of the process as starting, so that `/readyz` is 503 until all are up.
+fn announced(config: &Config) -> Readiness {
+    let readiness = Readiness::default();
+    let singles = [
+        ("fulcio", config.fulcio.is_some()),
+        ("tsa", config.tsa.is_some()),
+        ("tuf", config.tuf.is_some()),
+        ("oidc", config.oidc.is_some()),
+        ("rekor", !config.rekors.is_empty()),
+        ("ctlog", !config.ctlogs.is_empty()),
+    ];
+    for (role, _) in singles.into_iter().filter(|(_, configured)| *configured) {
+        readiness.set(role, RoleState::Starting);
+    }
+    readiness
+}
+
+fn public_url(config: &Config) -> String {
+    match (&config.external_url, config.service_addresses().first()) {
+        (Some(url), _) => trust::base_url(url),
+        (None, Some(address)) => format!("http://{address}"),
+        (None, None) => String::new(),
+    }
+}
+
+/// What has been started so far. Dropped on failure, which stops the listeners.
+struct Starting {
+    deps: Deps,
+    passphrase: Passphrase,
+    stop: Stop,
+    readiness: Readiness,
+    services: BTreeMap<SocketAddr, Services>,
+    ct_logs: BTreeMap<String, CtLog>,
+    tasks: JoinSet<()>,
+    logs: Vec<touchmark_sequencer::Log>,
+    locks: Vec<DirectoryLock>,
+}
+
+impl Starting {
+    async fn roles(&mut self, config: &Config) -> Result<(), StartError> {
+        for role in &config.ctlogs {
+            self.ctlog(role).await?;
+        }
+        for (position, role) in config.rekors.iter().enumerate() {
+            let shard = if position == 0 { Shard::Active } else { Shard::Older };
+            self.rekor(role, shard).await?;
+        }
+        if let Some(role) = &config.tsa {
+            self.tsa(role).await?;
+        }
+        if let Some(role) = &config.tuf {
+            self.tuf(role).await?;
+        }
+        if let Some(role) = &config.fulcio {
+            self.fulcio(role).await?;
+        }
+        if let Some(role) = &config.oidc {
+            self.oidc(role).await?;
+        }
+        Ok(())
+    }
+
+    async fn ctlog(&mut self, role: &CtLogRole) -> Result<(), StartError> {
+        let OpenLog { log, signer, lock, .. } = self.open_log(&role.log, LogKind::Ct).await?;
+        let roots = open::chain(&role.accepted_roots)?;
+        let name = &role.log.name;
+        let ct_log = CtLog::new(log, signer, roots).map_err(StartError::role(format!("ctlog {name}")))?;
+        self.mount_log(role.listen, name, ctlog::router(ct_log.clone()));
+        self.ct_logs.insert(name.clone(), ct_log);
+        self.locks.push(lock);
+        Ok(())
+    }
+
+    async fn rekor(&mut self, role: &RekorRole, shard: Shard) -> Result<(), StartError> {
+        let OpenLog { log, note_key, lock, .. } = self.open_log(&role.log, LogKind::Rekor).await?;
+        let rekor = Rekor::new(log, &note_key);
+        if shard == Shard::Active {
+            self.mount(role.listen, rekor::active_shard(rekor.clone()));
+        }
+        self.mount_log(role.listen, &role.log.name, rekor::router(rekor));
+        self.locks.push(lock);
+        Ok(())
+    }
+
+    async fn tsa(&mut self, role: &TsaRole) -> Result<(), StartError> {
+        let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
+        let tsa = Tsa::new(signer, chain, Arc::clone(&self.deps.clock)).map_err(StartError::role("tsa"))?;
+        self.mount(role.listen, tsa::router(tsa));
+        Ok(())
+    }
+
+    async fn tuf(&mut self, role: &TufRole) -> Result<(), StartError> {
+        let online = self.key(&role.online_key).await?;
+        let mut repository = tuf::Repository::open(&role.directory).map_err(StartError::role("tuf"))?;
+        self.locks.push(DirectoryLock::acquire(&role.directory)?);
+        let now = self.deps.now();
+        repository.check_live(now).map_err(StartError::role("tuf"))?;
+        // Fresh before the first client asks; from then on the keeper looks.
+        repository.refresh(online.as_ref(), now).await.map_err(StartError::role("tuf"))?;
+        self.tasks.spawn(tuf::keep_fresh(repository, online, Arc::clone(&self.deps.clock), self.stop.clone()));
+        self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
+        Ok(())
+    }
+
+    async fn fulcio(&mut self, role: &FulcioRole) -> Result<(), StartError> {
+        let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
+        let authority = CertificateAuthority::new(signer, chain).map_err(StartError::role("fulcio"))?;
+        let ct_log = self.ct_submit(&role.ct_log)?;
+        let config = FulcioConfig { issuers: role.issuers.clone(), algorithms: DEFAULT_ALGORITHMS.to_vec() };
+        let router = fulcio::router(config, authority, ct_log, &self.deps).map_err(StartError::role("fulcio"))?;
+        self.mount(role.listen, router);
+        Ok(())
+    }
+
+    fn ct_submit(&self, ct_log: &CtLogRef) -> Result<Arc<dyn CtSubmit>, StartError> {
+        match ct_log {
+            CtLogRef::Named(name) => {
+                let ct_log = self.ct_logs.get(name).expect("the configuration names only logs that it holds");
+                Ok(Arc::new(ct_log.clone()))
+            }
+            CtLogRef::Remote { url, public_key } => {
+                let public_key = open::public_key(public_key)?;
+                Ok(Arc::new(HttpCtLog::new(url.clone(), public_key, self.deps.outbound.clone())))
+            }
+        }
+    }
+
+    async fn oidc(&mut self, role: &OidcRole) -> Result<(), StartError> {
+        let signer = self.key(&role.key).await?;
+        let issuer = OidcIssuer::new(role.issuer.clone(), signer, Arc::clone(&self.deps.clock))
+            .map_err(StartError::role("oidc"))?;
+        self.mount(role.listen, oidc::router(issuer));
+        Ok(())
+    }
+
+    async fn key(&self, path: &std::path::Path) -> Result<Arc<dyn Signer>, StartError> {
+        open::key(path, &self.passphrase).await
+    }
+
+    async fn open_log(&mut self, place: &crate::config::LogPlace, kind: LogKind) -> Result<OpenLog, StartError> {
+        let open = open::log(place, kind, &self.passphrase, Arc::clone(&self.deps.clock)).await?;
+        self.logs.push(open.log.clone());
+        let log = open.log.clone();
+        self.readiness.probe(format!("{} {}", kind.name(), place.name), move || match log.stopped() {
+            None => RoleState::Up,
+            Some(_) => RoleState::Stopped,
+        });
+        Ok(open)
+    }
+
+    fn mount(&mut self, address: SocketAddr, router: Router) {
+        let services = self.services.entry(address).or_default();
+        services.router = std::mem::take(&mut services.router).merge(router);
+    }
+
+    fn mount_log(&mut self, address: SocketAddr, name: &str, router: Router) {
+        self.mount(address, Router::new().nest(&format!("/log/{name}"), router));
+        self.services.entry(address).or_default().log_names.push(name.to_owned());
+    }
+}
+
+/// Whether a log answers at the bare paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shard {
+    Active,
+    Older,
+}

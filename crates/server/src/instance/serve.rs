@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark serve`: the roles that a configuration file names.
+//!
+//! In scope: binding, the passphrase file. Out of scope: making keys, chains or a TUF repository; publishing targets, for which
+//! the offline keys are needed.
+
+use touchmark_outbound::{Outbound, Reach};
+use touchmark_sequencer::SystemClock;
+use zeroize::Zeroizing;
+
+use super::compose::{Listeners, compose};
+use super::error::StartError;
+use super::running::Running;
+use crate::config::Config;
+use crate::deps::Deps;
+use crate::durable;
+use crate::http::listener;
+
+use std::sync::Arc;
+
+/// What outgoing requests say they come from.
+pub(super) const USER_AGENT: &str = concat!("touchmark/", env!("CARGO_PKG_VERSION"));
+
+/// Starts the configured roles with the system's clock.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub async fn serve(config: Config) -> Result<Running, StartError> {
+    let reach = if config.reaches_loopback() { Reach::Private } else { Reach::PublicOnly };
+    serve_with(config, Deps { clock: Arc::new(SystemClock), outbound: Outbound::new(USER_AGENT, reach, None) }).await
+}
+
+/// Starts the configured roles.
+///
+/// # Errors
+/// What is wrong, and what to do.
+pub async fn serve_with(config: Config, deps: Deps) -> Result<Running, StartError> {
+    let passphrase = config.passphrase_file.as_deref().map(durable::read).transpose()?.map(without_line_end);
+    let mut listeners = Listeners::new();
+    let addresses = config.service_addresses().into_iter().chain(config.oidc.iter().map(|role| role.listen));
+    for address in addresses {
+        let hint = "choose another `listen` in the configuration file";
+        let (listener, _) =
+            listener::bind(address).await.map_err(|source| StartError::Listen { address, source, hint })?;
+        listeners.insert(address, listener);
+    }
+    compose(&config, listeners, &passphrase, deps).await
+}
+
+fn without_line_end(bytes: Vec<u8>) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(bytes);
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_final_line_end_is_not_part_of_a_passphrase() {
+        for (file, passphrase) in
+            [("a\n", "a"), ("a\r\n", "a"), ("a", "a"), ("a\n\n", "a\n"), (" a ", " a "), ("\n", "")]
+        {
+            assert_eq!(without_line_end(file.as_bytes().to_vec()).as_slice(), passphrase.as_bytes(), "{file:?}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rekor v2: the transparency log of signatures (sigstore/rekor-tiles, `dev.sigstore.rekor.v2.Rekor`).
+//!
+//! In scope: `POST /api/v2/log/entries` ([`append`]); checkpoint, tiles and entry bundles ([`read`]), which the public server
+//! leaves to a bucket; the paths of one log and those of the active shard.
+//! Out of scope: the leaf and the checks of a request (`touchmark_sigstore::rekor`), sequencing (`touchmark_sequencer`),
+//! Rekor v1, search.
+//! Invariants: the leaf is rendered by the one function that verifiers use; the reply carries a proof that this server has
+//! verified itself.
+
+mod append;
+mod read;
+
+use axum::Router;
+use axum::routing::{get, post};
+use touchmark_sequencer::Log;
+use touchmark_tlog::note::NoteKey;
+
+/// One log.
+#[derive(Clone)]
+pub(crate) struct Rekor {
+    log: Log,
+    log_id: [u8; 32],
+}
+
+impl Rekor {
+    /// A log whose id is the untruncated key id of the key that signs its checkpoints.
+    pub(crate) fn new(log: Log, note_key: &NoteKey) -> Self {
+        Rekor { log, log_id: note_key.id() }
+    }
+}
+
+/// The paths of one log, relative to `/log/<name>`: the API, and what generic tile-log tools expect at the base.
+pub(crate) fn router(rekor: Rekor) -> Router {
+    let base = Router::new()
+        .route("/checkpoint", get(read::checkpoint))
+        .route("/tile/{*path}", get(read::tile))
+        .with_state(rekor.clone());
+    active_shard(rekor).merge(base)
+}
+
+/// The bare paths, which belong to the active shard.
+pub(crate) fn active_shard(rekor: Rekor) -> Router {
+    Router::new()
+        .route("/api/v2/log/entries", post(append::create_entry))
+        .route("/api/v2/checkpoint", get(read::checkpoint))
+        .route("/api/v2/tile/{*path}", get(read::tile))
+        .with_state(rekor)
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The TUF repository that hands the trust root to clients (TUF specification 1.0.34).
+//!
+//! In scope: writing signed metadata ([`metadata`], [`canonical`]), the repository on disk ([`repository`]), serving it
+//! ([`serve`]), and keeping snapshot and timestamp fresh while the server runs ([`keeper`]).
+//! Out of scope: walking a repository as a client does; ceremonies with several keyholders; delegations.
+//! Invariants: root and targets are signed only inside [`repository::Repository::publish`] and [`repository::create`], whose
+//! callers hold the offline keys no longer than that; `timestamp.json` is written last, so that a client never sees a half.
+
+mod canonical;
+mod keeper;
+mod metadata;
+mod repository;
+mod serve;
+
+pub(crate) use keeper::keep_fresh;
+pub(crate) use repository::{OfflineKeys, Repository, Target, create};
+pub(crate) use serve::router;
+
+use std::path::PathBuf;
+
+use touchmark_signers::SignerError;
+
+use crate::durable::FileError;
+
+/// Why the repository cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TufError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is not metadata of the role that its name says.
+    #[error("{} is not TUF metadata of role {role}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The role that its name says.
+        role: &'static str,
+    },
+    /// A file is not signed by the key that the root names for its role.
+    #[error("{} is not signed by the {role} key that the root names", path.display())]
+    NotSigned {
+        /// The file.
+        path: PathBuf,
+        /// The role whose key has not signed.
+        role: &'static str,
+    },
+    /// A target is not what the targets role says.
+    #[error("{} does not have the length and SHA-256 that the targets role states", path.display())]
+    TargetChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The targets role does not know a file that it must.
+    #[error("the TUF repository has no target {name}")]
+    NoTarget {
+        /// The file.
+        name: &'static str,
+    },
+    /// The directory holds no root.
+    #[error("{} holds no 1.root.json", path.display())]
+    NoRoot {
+        /// The repository.
+        path: PathBuf,
+    },
+    /// Metadata that only the offline keys can renew has expired.
+    #[error("the {role} role of the TUF repository expired at {expired_at}; only its offline key can renew it")]
+    Expired {
+        /// The role.
+        role: &'static str,
+        /// When it expired.
+        expired_at: jiff::Timestamp,
+    },
+    /// The key at hand is not the one that the root names for a role.
+    #[error("the key given for the {role} role is not the one that the root names")]
+    ForeignKey {
+        /// The role.
+        role: &'static str,
+    },
+    /// A number in metadata is not an integer.
+    #[error("TUF metadata cannot hold a number that is not an integer")]
+    NotAnInteger,
+    /// A key did not sign.
+    #[error("a TUF key did not sign: {0}")]
+    Signer(#[from] SignerError),
+}

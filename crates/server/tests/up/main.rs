@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The whole stack of `touchmark up`, started in a temporary directory on free ports and asked over HTTP.
+//!
+//! In scope: each endpoint as a client sees it, starting and stopping. Out of scope: signing flows end to end (crate `cli`).
+
+mod instance;
+mod plumbing;
+mod rekor;
+mod serve;
+mod stack;
+mod tsa;
+mod tuf;
