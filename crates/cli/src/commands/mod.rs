@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The commands: names and flags are cosign's where cosign has them, because users' scripts already say them.
+//!
+//! One file for each: its arguments, and a function that reads as the steps of the command.
+
+mod completion;
+mod demo;
+mod initialize;
+mod serve;
+mod sign_blob;
+mod token;
+mod up;
+mod verify_blob;
+mod version;
+
+use std::future::Future;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::{env_vars, exit};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// A whole Sigstore in one binary: services, client and library
+#[derive(Debug, Parser)]
+#[command(name = "touchmark", version, styles = STYLES, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print results, warnings and errors only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// What to log on stderr, for example `debug` or `touchmark_server=debug`
+    #[arg(long, global = true, value_name = "FILTER", env = env_vars::TOUCHMARK_LOG)]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole Sigstore on this machine
+    Up(up::Args),
+    /// Run the services that a configuration file names
+    Serve(serve::Args),
+    /// See everything work: start, sign, verify, tamper, refuse
+    Demo(demo::Args),
+    /// Sign files, keyless
+    SignBlob(Box<sign_blob::Args>),
+    /// Verify the signature of a file
+    VerifyBlob(Box<verify_blob::Args>),
+    /// Trust a Sigstore instance: pin its TUF root and fetch its trust root
+    Initialize(initialize::Args),
+    /// Print an identity token of the try-out issuer of `up`
+    Token(token::Args),
+    /// Print a shell completion script
+    Completion(completion::CompletionArgs),
+    /// Write man pages to a directory
+    #[command(hide = true)]
+    Man(completion::ManArgs),
+    /// Print the version
+    Version(version::Args),
+}
+
+/// Runs the command that was asked for.
+pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
+    let serves = matches!(cli.command, Command::Up(_) | Command::Serve(_));
+    start_log(cli.log.as_deref().unwrap_or(if serves { "info" } else { "warn" }));
+    let printer = *printer;
+    match cli.command {
+        Command::Up(args) => up::run(args, printer),
+        Command::Serve(args) => serve::run(&args, printer),
+        Command::Demo(args) => demo::run(args, printer),
+        Command::SignBlob(args) => sign_blob::run(*args, printer),
+        Command::VerifyBlob(args) => verify_blob::run(&args, printer),
+        Command::Initialize(args) => initialize::run(&args, printer),
+        Command::Token(args) => token::run(&args, printer),
+        Command::Completion(args) => completion::run(&args, printer),
+        Command::Man(args) => completion::run_man(&args, printer),
+        Command::Version(args) => version::run(args, printer),
+    }
+}
+
+/// Runs a client command. One thread is enough, and starts fastest.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error(exit::ExitStatus::Internal, &error))?
+        .block_on(work)
+}
+
+/// Runs a server command on all cores.
+fn block_on_all_cores<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from_error(exit::ExitStatus::Internal, &error))?
+        .block_on(work)
+}
+
+fn start_log(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

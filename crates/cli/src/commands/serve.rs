@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark serve`: the roles that a configuration file names.
+
+use std::path::PathBuf;
+
+use touchmark_server::Config;
+
+use crate::exit::ExitStatus;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+use super::up::{server_failure, until_stopped};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+    let config = Config::load(&args.config).map_err(|error| Failure::new(ExitStatus::Unreadable, error.to_string()))?;
+    super::block_on_all_cores(async {
+        let running = touchmark_server::serve(config).await.map_err(|error| server_failure(&error))?;
+        printer.note(format_args!("serving at {}", running.url()));
+        until_stopped(running, printer).await
+    })
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark up`: the whole stack on this machine, from one data directory.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use touchmark_server::{Running, Start, StartError, UpOptions};
+use zeroize::Zeroizing;
+
+use crate::exit::ExitStatus;
+use crate::failure::Failure;
+use crate::lines::Instance;
+use crate::paths;
+use crate::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where everything is kept; made at the first start [default: $XDG_DATA_HOME/touchmark]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Loopback address of the services
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7700")]
+    listen: SocketAddr,
+    /// Loopback address of the try-out issuer [default: the next port at the first start, then the same again]
+    #[arg(long, value_name = "ADDRESS")]
+    oidc_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PassphraseArgs {
+    /// File with the passphrase that the private keys are encrypted with
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl PassphraseArgs {
+    /// The first line of the file.
+    pub(super) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+        let Some(path) = &self.passphrase_file else { return Ok(None) };
+        let text = Zeroizing::new(std::fs::read(path).map_err(|error| {
+            Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
+        })?);
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return Err(Failure::new(ExitStatus::Unreadable, format!("{} holds no passphrase", path.display())));
+        }
+        Ok(Some(Zeroizing::new(line.to_vec())))
+    }
+}
+
+pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
+    let data_dir = match args.data_dir {
+        Some(dir) => std::path::absolute(&dir).unwrap_or(dir),
+        None => paths::server_data_dir()?,
+    };
+    let options = UpOptions {
+        data_dir: data_dir.clone(),
+        listen: args.listen,
+        oidc_listen: args.oidc_listen,
+        passphrase: args.passphrase.read()?,
+    };
+    super::block_on_all_cores(async {
+        let running = touchmark_server::up(options).await.map_err(|error| server_failure(&error))?;
+        let issuer = running.oidc_issuer().unwrap_or_default();
+        announce(&Instance { url: &running.url(), issuer: &issuer, data_dir: &data_dir }, running.start(), printer);
+        until_stopped(running, printer).await
+    })
+}
+
+/// Serves until a signal, or until a part that should run for good has ended; then ends in order.
+pub(super) async fn until_stopped(mut running: Running, printer: Printer) -> Result<(), Failure> {
+    let ended_by_itself = tokio::select! {
+        signal = stop_signal() => {
+            signal.map_err(|error| Failure::from_error(ExitStatus::Internal, &error))?;
+            false
+        }
+        () = running.wait() => true,
+    };
+    running.shutdown().await;
+    if ended_by_itself {
+        return Err(Failure::new(ExitStatus::Internal, "a service ended by itself").hint("the log above says why"));
+    }
+    printer.note("stopped");
+    Ok(())
+}
+
+/// SIGINT or SIGTERM; Ctrl-C where there are no signals.
+async fn stop_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupt = tokio::signal::ctrl_c() => interrupt,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+fn announce(instance: &Instance<'_>, start: Start, printer: Printer) {
+    printer.heading(match start {
+        Start::First => "A new Sigstore is running on this machine",
+        Start::Later => "Your Sigstore is running again",
+    });
+    printer.note(format_args!("  services    {}", instance.url));
+    printer.note(format_args!("  issuer      {}  (for trying out: it believes any e-mail address)", instance.issuer));
+    printer.note(format_args!("  data        {}", instance.data_dir.display()));
+    for client in instance.clients() {
+        printer.heading(client.client);
+        for line in client.lines {
+            printer.command(line);
+        }
+    }
+    printer.note("\nStop with Ctrl-C; the next start goes on from here.");
+}
+
+/// The server's errors are whole sentences that say what to do; here they get their class.
+pub(super) fn server_failure(error: &StartError) -> Failure {
+    let class = match error {
+        StartError::NotLoopback { .. } | StartError::PassphraseMissing | StartError::NotEncrypted => ExitStatus::Usage,
+        StartError::Listen { .. } => ExitStatus::Network,
+        StartError::InUse { .. }
+        | StartError::NotADataDirectory { .. }
+        | StartError::NoInstance { .. }
+        | StartError::Manifest { .. }
+        | StartError::Schema { .. }
+        | StartError::LogMissing { .. }
+        | StartError::Certificates { .. }
+        | StartError::PublicKey { .. }
+        | StartError::Signer(_)
+        | StartError::File(_) => ExitStatus::Unreadable,
+        StartError::Role { .. } => ExitStatus::Internal,
+    };
+    Failure::new(class, error.to_string())
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a command says when it could not do what it was asked: what, why, and what to do next.
+//!
+//! Typed errors come up from the libraries; this is the one place where they become text, a class ([`ExitStatus`]) and advice.
+
+use std::error::Error;
+use std::fmt::Display;
+
+use touchmark_client::identity::IdentityError;
+use touchmark_client::service::ServiceError;
+use touchmark_client::sign::SignError;
+use touchmark_client::trust::TrustError;
+
+use crate::exit::ExitStatus;
+
+/// The end of a command that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: ExitStatus,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+    reported: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(status: ExitStatus, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), causes: Vec::new(), hints: Vec::new(), reported: false }
+    }
+
+    /// The error as message, its sources as causes.
+    pub(crate) fn from_error(status: ExitStatus, error: &dyn Error) -> Self {
+        let mut failure = Self::new(status, error.to_string());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            failure.causes.push(cause.to_string());
+            source = cause.source();
+        }
+        failure
+    }
+
+    pub(crate) fn because(mut self, cause: impl Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+
+    /// What to do next, as a sentence or a command.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The command has told the user itself (a JSON verdict): only the exit code is left to give.
+    pub(crate) fn reported(mut self) -> Self {
+        self.reported = true;
+        self
+    }
+
+    pub(crate) fn status(&self) -> ExitStatus {
+        self.status
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(crate) fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    pub(crate) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        let later = "the service is busy or out of order: try again later";
+        match &error {
+            ServiceError::Unreachable { .. } => Self::from_error(ExitStatus::Network, &error)
+                .hint("is the address right and the service running? After a restart on another port run `touchmark initialize` again"),
+            ServiceError::Refused { status: 429 | 500.., .. } => {
+                Self::from_error(ExitStatus::Network, &error).hint(later)
+            }
+            ServiceError::Refused { .. } => Self::from_error(ExitStatus::Refused, &error),
+            ServiceError::NotUnderstood { .. } => Self::from_error(ExitStatus::Refused, &error)
+                .hint("the address may belong to something else: check the signing config"),
+            ServiceError::BadUrl { .. } => Self::from_error(ExitStatus::TrustRoot, &error),
+        }
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        let of = |status| Self::from_error(status, &error);
+        match error {
+            IdentityError::Service(error) => error.into(),
+            IdentityError::Expired { .. } => {
+                of(ExitStatus::Usage).hint("get a fresh token: they are valid for minutes")
+            }
+            IdentityError::TooLong
+            | IdentityError::NotThreeParts
+            | IdentityError::ClaimsUnreadable
+            | IdentityError::ClaimMissing { .. }
+            | IdentityError::NeitherTokenNorFile { .. } => {
+                of(ExitStatus::Usage).hint("--identity-token takes a JWT or the path of a file that holds one")
+            }
+            IdentityError::WrongAudience { .. }
+            | IdentityError::ProviderMismatch { .. }
+            | IdentityError::ProviderInsecure { .. }
+            | IdentityError::ProviderWithoutPkce
+            | IdentityError::LoginRefused { .. }
+            | IdentityError::LoginTimeout { .. }
+            | IdentityError::LoginDisturbed { .. } => of(ExitStatus::Refused),
+            IdentityError::Listener { .. } => of(ExitStatus::Internal),
+        }
+    }
+}
+
+impl From<TrustError> for Failure {
+    fn from(error: TrustError) -> Self {
+        let of = |status| Self::from_error(status, &error);
+        match &error {
+            TrustError::NotInitialised { .. } => of(ExitStatus::TrustRoot)
+                .hint("run `touchmark initialize --mirror URL --root FILE` once, or name a file with --trusted-root"),
+            TrustError::File { .. } => of(ExitStatus::Unreadable),
+            TrustError::InstanceUnreadable { .. } => {
+                of(ExitStatus::Unreadable).hint("run `touchmark initialize` again; nothing is lost by it")
+            }
+            TrustError::ChecksumUnreadable { .. } | TrustError::MirrorUnusable { .. } => of(ExitStatus::Usage),
+            TrustError::ChecksumMismatch { .. } => {
+                of(ExitStatus::TrustRoot).hint("do not use this root file: get it again from where the checksum came from")
+            }
+            TrustError::MirrorUnreachable { .. } => of(ExitStatus::Network)
+                .hint("is the address right and the repository served? --trusted-root FILE needs no network"),
+            TrustError::Expired { .. } => of(ExitStatus::TrustRoot)
+                .hint("run without --offline to fetch newer metadata; if it stays expired, the instance's operator must renew it")
+                .hint("check the clock of this machine"),
+            TrustError::Tuf { .. } => of(ExitStatus::TrustRoot)
+                .hint("the repository does not belong to the root file, or was tampered with: ask the instance's operator"),
+            TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => of(ExitStatus::TrustRoot),
+        }
+    }
+}
+
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
+        let of = |status| Self::from_error(status, &error);
+        match error {
+            SignError::Service(error) => error.into(),
+            SignError::Identity(error) => error.into(),
+            SignError::Services(_) | SignError::NoTimestampAuthority => of(ExitStatus::TrustRoot)
+                .hint("the signing config does not offer what signing needs: see --signing-config"),
+            SignError::Signer(_) => of(ExitStatus::Internal),
+            SignError::Reply { .. } => of(ExitStatus::Untrusted)
+                .hint("nothing was written: the service does not belong to the trust root, or is lying"),
+            SignError::OwnBundle(_) => of(ExitStatus::Internal).hint("nothing was written"),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The only place that writes to the terminal.
+//!
+//! Results go to stdout, everything else to stderr; colour only where a terminal shows it (crate `anstream`). A reader that
+//! has gone away (`| head`) is not an error, so write errors are dropped.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::failure::Failure;
+
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// Writes what a command has to say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printer {
+    quiet: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self { quiet }
+    }
+
+    /// A result, for people or for the next program.
+    pub(crate) fn result(self, text: impl Display) {
+        let _ = writeln!(anstream::stdout(), "{text}");
+    }
+
+    /// Bytes that are the result, as they are.
+    pub(crate) fn raw(self, bytes: &[u8]) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(bytes).and_then(|()| out.flush());
+    }
+
+    /// What is going on.
+    pub(crate) fn note(self, text: impl Display) {
+        if !self.quiet {
+            let _ = writeln!(anstream::stderr(), "{text}");
+        }
+    }
+
+    pub(crate) fn heading(self, text: impl Display) {
+        self.note(format_args!("\n{BOLD}{text}{BOLD:#}"));
+    }
+
+    /// A line to copy into a shell.
+    pub(crate) fn command(self, text: impl Display) {
+        self.note(format_args!("  {CYAN}{text}{CYAN:#}"));
+    }
+
+    pub(crate) fn passed(self, name: impl Display, text: impl Display) {
+        self.note(format_args!("  {GREEN}✓{GREEN:#} {name:<11} {text}"));
+    }
+
+    pub(crate) fn refused(self, name: impl Display, text: impl Display) {
+        self.note(format_args!("  {RED}✗{RED:#} {name:<11} {text}"));
+    }
+
+    pub(crate) fn warning(self, text: impl Display) {
+        let _ = writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {text}");
+    }
+
+    /// Always shown: `--quiet` hides chatter, not the reason of an exit code.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if failure.is_reported() {
+            return;
+        }
+        let mut err = anstream::stderr();
+        let _ = writeln!(err, "{RED}error:{RED:#} {}", failure.message());
+        for cause in failure.causes() {
+            let _ = writeln!(err, "  because: {cause}");
+        }
+        for hint in failure.hints() {
+            let _ = writeln!(err, "{CYAN}hint:{CYAN:#} {hint}");
+        }
+    }
+
+    /// A spinner on stderr; nothing where stderr is no terminal.
+    pub(crate) fn spinner(self, message: impl Into<String>) -> ProgressBar {
+        let bar = ProgressBar::with_draw_target(None, self.draw_target()).with_message(message.into());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    /// A bar of `total` bytes on stderr; nothing where stderr is no terminal.
+    pub(crate) fn byte_bar(self, total: u64, message: impl Into<String>) -> ProgressBar {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}")
+            .expect("the template is well formed");
+        ProgressBar::with_draw_target(Some(total), self.draw_target()).with_style(style).with_message(message.into())
+    }
+
+    fn draw_target(self) -> ProgressDrawTarget {
+        if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a command takes its trust from: arguments shared by signing and verifying.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use touchmark_client::trust::{Freshness, TrustStore, VerifiedRepository, read_trusted_root};
+use touchmark_outbound::{Outbound, Reach};
+use touchmark_sigstore::trust::TrustedRoot;
+
+use crate::exit::ExitStatus;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::{env_vars, paths};
+
+/// Verifying asks the mirror at most this often; cosign does once a day, a log's keys change far more rarely.
+const VERIFY_MAX_AGE: Duration = Duration::from_secs(60 * 60);
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrustArgs {
+    /// Trusted root file; without it the initialised TUF repository is used
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trusted_root: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Use what was fetched before, verified again, and no network
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    /// Directory of the trust that `initialize` set up [default: $XDG_DATA_HOME/touchmark-trust]
+    #[arg(long, value_name = "DIR", env = env_vars::TUF_ROOT)]
+    pub(crate) cache: Option<PathBuf>,
+    /// PEM file with further certificate authorities for https
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    pub(crate) fn store(&self) -> Result<TrustStore, Failure> {
+        Ok(TrustStore::at(match &self.cache {
+            Some(dir) => dir.clone(),
+            None => paths::trust_dir()?,
+        }))
+    }
+
+    /// The way to the network. Nothing is set up before the first request.
+    pub(crate) fn outbound(&self) -> Result<Outbound, Failure> {
+        let ca_pem = match &self.ca_file {
+            None => None,
+            Some(path) => Some(std::fs::read(path).map_err(|error| {
+                Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
+            })?),
+        };
+        Ok(Outbound::new(concat!("touchmark/", env!("CARGO_PKG_VERSION")), Reach::Private, ca_pem))
+    }
+}
+
+impl TrustArgs {
+    /// The trusted root for verifying: from the file, or from the repository with as little network as is sound.
+    pub(crate) fn for_verifying(&self, printer: Printer) -> Result<TrustedRoot, Failure> {
+        if let Some(path) = &self.trusted_root {
+            return Ok(read_trusted_root(path)?);
+        }
+        let outbound = self.store.outbound()?;
+        let freshness = if self.offline {
+            Freshness::Offline
+        } else {
+            Freshness::CachedWithin { max_age: VERIFY_MAX_AGE, outbound: &outbound }
+        };
+        let store = self.store.store()?;
+        super::commands::block_on(async {
+            let mut repository = open(&store, freshness, printer).await?;
+            Ok(repository.trusted_root().await?)
+        })
+    }
+}
+
+/// Opens the repository and warns where an unreachable mirror made the cache do.
+pub(crate) async fn open(
+    store: &TrustStore,
+    freshness: Freshness<'_>,
+    printer: Printer,
+) -> Result<VerifiedRepository, Failure> {
+    let repository = store.open(freshness, Timestamp::now()).await?;
+    if let Some(stale) = repository.stale() {
+        printer.warning(format_args!("{} could not be reached; using what it said last", stale.mirror));
+    }
+    Ok(repository)
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The trust root of a client: a TUF repository, initialised once from a pinned root file.
+//!
+//! The walk itself (TUF specification 1.0.34, section 5) is crate `sigstore-tuf`: root chain, thresholds, rollback
+//! floors, expiry, lengths and hashes. Here are its transport over `touchmark_outbound`, the directory it keeps its memory in,
+//! and which targets a Sigstore client takes from it.
+//!
+//! ```text
+//! DIR/instance.json               the one initialised instance: mirror and time of the last refresh
+//! DIR/<mirror>/pinned.root.json   the root that the user named; nothing else is trusted without a chain from it
+//! DIR/<mirror>/metadata/…         verified metadata and targets; verified again on every read
+//! ```
+//!
+//! Invariants: bytes in the directory are never believed, also offline: the whole walk is run again over them. A repeated
+//! `initialize` keeps the rollback memory of its mirror. A mirror that cannot be reached leads to the cached metadata, and to
+//! a warning, until they expire; anything that does not verify is an error.
+
+mod mirror;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sigstore_tuf::{Error as TufError, FileStore, StoreRepository, Updater};
+use touchmark_keys::{HashAlgorithm, digest};
+use touchmark_outbound::Outbound;
+use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
+use url::Url;
+
+use mirror::HttpMirror;
+
+/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
+const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
+const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
+/// A repository's root file is some kilobytes; python-tuf's limit.
+pub const ROOT_BYTES_MAX: u64 = 512_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error("no trust root is initialised in {}", dir.display())]
+    NotInitialised { dir: PathBuf },
+    #[error("{} could not be {doing}", path.display())]
+    File { path: PathBuf, doing: &'static str, source: io::Error },
+    #[error("{} is not an instance file of this version", path.display())]
+    InstanceUnreadable { path: PathBuf },
+    #[error("{text:?} is not a checksum: expected 64 hex digits of SHA-256, or sha512: and 128")]
+    ChecksumUnreadable { text: String },
+    #[error("the root file has checksum {found}; expected {expected}")]
+    ChecksumMismatch { expected: String, found: String },
+    #[error("{url} is not an http or https address of a TUF repository")]
+    MirrorUnusable { url: String },
+    #[error("the TUF repository at {mirror} could not be read")]
+    MirrorUnreachable { mirror: Url, source: TufError },
+    #[error("the TUF metadata {role:?} expired at {at}")]
+    Expired { role: String, at: Timestamp },
+    #[error("the TUF repository does not verify")]
+    Tuf { source: TufError },
+    #[error("the TUF repository has no target {name:?}")]
+    TargetMissing { name: &'static str },
+    #[error("{what} cannot be used")]
+    Unusable { what: String, source: touchmark_sigstore::trust::TrustError },
+}
+
+/// Where trust comes from on this call.
+#[derive(Clone, Copy)]
+pub enum Freshness<'a> {
+    /// Ask the mirror; fall back to the verified cache when it cannot be reached.
+    Refresh(&'a Outbound),
+    /// The verified cache if the mirror was asked within `max_age`, else as [`Freshness::Refresh`].
+    CachedWithin { max_age: Duration, outbound: &'a Outbound },
+    /// The verified cache and no network at all.
+    Offline,
+}
+
+/// The directory of a client's trust.
+#[derive(Debug, Clone)]
+pub struct TrustStore {
+    dir: PathBuf,
+}
+
+/// A walked TUF repository: every target it gives is verified up to the pinned root.
+pub struct VerifiedRepository {
+    updater: Updater,
+    now: Timestamp,
+    mirror: Url,
+    stale: Option<Stale>,
+}
+
+/// The mirror could not be reached and the cache was used instead.
+#[derive(Debug)]
+pub struct Stale {
+    pub mirror: Url,
+    pub cause: TufError,
+}
+
+struct Instance {
+    mirror: Url,
+    refreshed_at: Timestamp,
+}
+
+/// `instance.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InstanceFile {
+    version: u32,
+    mirror: String,
+    refreshed_at: Timestamp,
+}
+
+/// The version of `instance.json`; another one is refused.
+const INSTANCE_VERSION: u32 = 1;
+
+impl TrustStore {
+    #[must_use]
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Pins `root` for `mirror`, walks the repository, and remembers it as the instance to use.
+    /// Nothing is remembered when the walk fails.
+    pub async fn initialize(
+        &self,
+        mirror: &Url,
+        root: &[u8],
+        outbound: &Outbound,
+        now: Timestamp,
+    ) -> Result<VerifiedRepository, TrustError> {
+        if !matches!(mirror.scheme(), "http" | "https") {
+            return Err(TrustError::MirrorUnusable { url: mirror.to_string() });
+        }
+        let repository = self.walk(mirror, root, Some(outbound), now).await?;
+        write(&self.mirror_dir(mirror).join("pinned.root.json"), root)?;
+        self.remember(mirror, now)?;
+        Ok(repository)
+    }
+
+    /// The remembered instance, verified as `freshness` says.
+    pub async fn open(&self, freshness: Freshness<'_>, now: Timestamp) -> Result<VerifiedRepository, TrustError> {
+        let instance = self.instance()?;
+        let root = read(&self.mirror_dir(&instance.mirror).join("pinned.root.json"))?;
+        let outbound = match freshness {
+            Freshness::Offline => return self.walk(&instance.mirror, &root, None, now).await,
+            Freshness::Refresh(outbound) => outbound,
+            Freshness::CachedWithin { max_age, outbound } => {
+                if instance.is_within(max_age, now)
+                    && let Ok(cached) = self.walk(&instance.mirror, &root, None, now).await
+                {
+                    return Ok(cached);
+                }
+                outbound
+            }
+        };
+        match self.walk(&instance.mirror, &root, Some(outbound), now).await {
+            Ok(fresh) => {
+                self.remember(&instance.mirror, now)?;
+                Ok(fresh)
+            }
+            Err(TrustError::MirrorUnreachable { mirror, source }) => {
+                let cached = self.walk(&mirror, &root, None, now).await;
+                match cached {
+                    Ok(repository) => {
+                        Ok(VerifiedRepository { stale: Some(Stale { mirror, cause: source }), ..repository })
+                    }
+                    Err(_) => Err(TrustError::MirrorUnreachable { mirror, source }),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The whole client workflow, over the network or (without `outbound`) over what earlier walks left.
+    async fn walk(
+        &self,
+        mirror: &Url,
+        root: &[u8],
+        outbound: Option<&Outbound>,
+        now: Timestamp,
+    ) -> Result<VerifiedRepository, TrustError> {
+        let store = FileStore::new(self.mirror_dir(mirror).join("metadata"));
+        let updater = match outbound {
+            Some(outbound) => Updater::new(HttpMirror::new(outbound.clone(), mirror.clone()), root),
+            None => Updater::new(StoreRepository::new(store.clone()), root),
+        };
+        let mut updater = updater.map_err(|source| TrustError::Tuf { source })?.with_store(store);
+        updater.refresh(now).await.map_err(|source| TrustError::from_tuf(source, mirror))?;
+        Ok(VerifiedRepository { updater, now, mirror: mirror.clone(), stale: None })
+    }
+
+    fn instance(&self) -> Result<Instance, TrustError> {
+        let path = self.dir.join("instance.json");
+        let bytes = match read(&path) {
+            Err(TrustError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(TrustError::NotInitialised { dir: self.dir.clone() });
+            }
+            other => other?,
+        };
+        Instance::parse(&bytes).ok_or(TrustError::InstanceUnreadable { path })
+    }
+
+    fn remember(&self, mirror: &Url, now: Timestamp) -> Result<(), TrustError> {
+        let instance = InstanceFile { version: INSTANCE_VERSION, mirror: mirror.to_string(), refreshed_at: now };
+        let json = serde_json::to_vec_pretty(&instance).expect("an instance file encodes");
+        write(&self.dir.join("instance.json"), &json)
+    }
+
+    /// One directory for each mirror: a readable name, and a hash so that no two share one.
+    fn mirror_dir(&self, mirror: &Url) -> PathBuf {
+        let readable: String = mirror
+            .host_str()
+            .unwrap_or_default()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+            .collect();
+        let hash = touchmark_keys::sha256(mirror.as_str().as_bytes());
+        self.dir.join(format!("{readable}-{}", hex::encode(hash.first_chunk::<8>().expect("32 bytes"))))
+    }
+}
+
+impl Instance {
+    fn parse(json: &[u8]) -> Option<Self> {
+        let file: InstanceFile = serde_json::from_slice(json).ok()?;
+        let mirror = Url::parse(&file.mirror).ok()?;
+        (file.version == INSTANCE_VERSION).then_some(Self { mirror, refreshed_at: file.refreshed_at })
+    }
+
+    fn is_within(&self, max_age: Duration, now: Timestamp) -> bool {
+        let age = now.duration_since(self.refreshed_at);
+        !age.is_negative() && age.unsigned_abs() <= max_age
+    }
+}
+
+impl VerifiedRepository {
+    #[must_use]
+    pub fn mirror(&self) -> &Url {
+        &self.mirror
+    }
+
+    #[must_use]
+    pub fn root_version(&self) -> u64 {
+        self.updater.trusted().root().version
+    }
+
+    /// Set when the mirror could not be reached: the caller warns.
+    #[must_use]
+    pub fn stale(&self) -> Option<&Stale> {
+        self.stale.as_ref()
+    }
+
+    pub async fn trusted_root(&mut self) -> Result<TrustedRoot, TrustError> {
+        let bytes = self.target(TRUSTED_ROOT_TARGET).await?;
+        parse_trusted_root(TRUSTED_ROOT_TARGET, &bytes)
+    }
+
+    pub async fn signing_config(&mut self) -> Result<SigningConfig, TrustError> {
+        let bytes = self.target(SIGNING_CONFIG_TARGET).await?;
+        parse_signing_config(SIGNING_CONFIG_TARGET, &bytes)
+    }
+
+    async fn target(&mut self, name: &'static str) -> Result<Vec<u8>, TrustError> {
+        match self.updater.get_target(name, self.now).await {
+            Ok(bytes) => Ok(bytes),
+            Err(TufError::TargetNotFound(_)) => Err(TrustError::TargetMissing { name }),
+            Err(source) => Err(TrustError::from_tuf(source, &self.mirror)),
+        }
+    }
+}
+
+impl TrustError {
+    fn from_tuf(source: TufError, mirror: &Url) -> Self {
+        match source {
+            TufError::Expired { role, expires } => Self::Expired { role, at: expires },
+            TufError::Transport { .. } => Self::MirrorUnreachable { mirror: mirror.clone(), source },
+            source => Self::Tuf { source },
+        }
+    }
+}
+
+/// A trusted root from a file that the user names: trusted because the user says so.
+pub fn read_trusted_root(path: &Path) -> Result<TrustedRoot, TrustError> {
+    parse_trusted_root(&path.display().to_string(), &read(path)?)
+}
+
+/// A signing config from a file that the user names.
+pub fn read_signing_config(path: &Path) -> Result<SigningConfig, TrustError> {
+    parse_signing_config(&path.display().to_string(), &read(path)?)
+}
+
+fn parse_trusted_root(what: &str, bytes: &[u8]) -> Result<TrustedRoot, TrustError> {
+    TrustedRoot::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
+}
+
+fn parse_signing_config(what: &str, bytes: &[u8]) -> Result<SigningConfig, TrustError> {
+    SigningConfig::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
+}
+
+/// Compares the root file with what the user was told about it: hex of SHA-256, or `sha256:…`, `sha512:…`.
+pub fn check_root_checksum(root: &[u8], checksum: &str) -> Result<(), TrustError> {
+    let (algorithm, expected) = match checksum.trim().split_once(':') {
+        None => (HashAlgorithm::Sha256, checksum.trim()),
+        Some(("sha256", hex)) => (HashAlgorithm::Sha256, hex),
+        Some(("sha512", hex)) => (HashAlgorithm::Sha512, hex),
+        Some(_) => return Err(TrustError::ChecksumUnreadable { text: checksum.to_owned() }),
+    };
+    let bytes = hex::decode(expected)
+        .ok()
+        .filter(|bytes| bytes.len() == algorithm.output_bytes())
+        .ok_or_else(|| TrustError::ChecksumUnreadable { text: checksum.to_owned() })?;
+    let found = digest(algorithm, root);
+    if found.as_bytes() != bytes {
+        return Err(TrustError::ChecksumMismatch {
+            expected: expected.to_ascii_lowercase(),
+            found: hex::encode(found.as_bytes()),
+        });
+    }
+    Ok(())
+}
+
+/// Reads a file of trust material, which is small; 16 MiB is far above any real one.
+fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
+    use io::Read as _;
+    const BYTES_MAX: u64 = 16 * 1024 * 1024;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes))
+        .map_err(|source| TrustError::File { path: path.to_owned(), doing: "read", source })?;
+    Ok(bytes)
+}
+
+/// Replaces a file as a whole: a crash leaves the old one or the new one.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), TrustError> {
+    let failed = |source| TrustError::File { path: path.to_owned(), doing: "written", source };
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests;

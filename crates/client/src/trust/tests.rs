@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The directory of trust. Walks of a served repository are in `tests/trust.rs`.
+
+use touchmark_outbound::Reach;
+
+use super::*;
+
+#[test]
+fn checksums_of_both_algorithms_are_compared() {
+    let root = b"root";
+    let sha256 = hex::encode(digest(HashAlgorithm::Sha256, root).as_bytes());
+    let sha512 = hex::encode(digest(HashAlgorithm::Sha512, root).as_bytes());
+    for good in [sha256.clone(), sha256.to_uppercase(), format!("sha256:{sha256}"), format!("sha512:{sha512}\n")] {
+        check_root_checksum(root, &good).unwrap();
+    }
+    for bad in ["", "sha1:00", "sha256:zz", &sha256[2..], &format!("sha512:{sha256}")] {
+        assert!(matches!(check_root_checksum(root, bad), Err(TrustError::ChecksumUnreadable { .. })), "{bad}");
+    }
+    assert!(matches!(check_root_checksum(b"other", &sha256), Err(TrustError::ChecksumMismatch { .. })));
+}
+
+#[tokio::test]
+async fn without_initialize_there_is_no_trust() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = TrustStore::at(dir.path().join("none"));
+    let opened = store.open(Freshness::Offline, Timestamp::now()).await;
+    assert!(matches!(opened.err(), Some(TrustError::NotInitialised { .. })));
+}
+
+#[tokio::test]
+async fn a_foreign_instance_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = TrustStore::at(dir.path());
+    for text in ["", "{}", r#"{"version":2,"mirror":"http://a/","refreshedAt":"2026-01-01T00:00:00Z"}"#] {
+        std::fs::write(dir.path().join("instance.json"), text).unwrap();
+        let opened = store.open(Freshness::Offline, Timestamp::now()).await;
+        assert!(matches!(opened.err(), Some(TrustError::InstanceUnreadable { .. })), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_cannot_be_reached_leaves_nothing_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = TrustStore::at(dir.path());
+    let root = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/vectors/sigstore-tuf-repository/metadata/root.json"
+    ));
+    let outbound = Outbound::new("touchmark-test", Reach::Private, None);
+    let nobody = Url::parse("http://127.0.0.1:1/tuf").unwrap();
+    let failed = store.initialize(&nobody, root, &outbound, Timestamp::now()).await;
+    assert!(matches!(failed.err(), Some(TrustError::MirrorUnreachable { .. })));
+    assert!(!dir.path().join("instance.json").exists());
+    let file = store.initialize(&Url::parse("file:///tmp/tuf").unwrap(), root, &outbound, Timestamp::now()).await;
+    assert!(matches!(file.err(), Some(TrustError::MirrorUnusable { .. })));
+    let junk = store.initialize(&nobody, b"{}", &outbound, Timestamp::now()).await;
+    assert!(matches!(junk.err(), Some(TrustError::Tuf { .. })));
+}
+
+#[test]
+fn two_mirrors_never_share_a_directory() {
+    let store = TrustStore::at("d");
+    let dir = |url: &str| store.mirror_dir(&Url::parse(url).unwrap());
+    assert_ne!(dir("http://127.0.0.1:1/tuf"), dir("http://127.0.0.1:2/tuf"));
+    assert_ne!(dir("https://a.example/x/y"), dir("https://a.example/x-y"));
+    assert!(dir("https://[::1]:5/../../x").parent() == Some(Path::new("d")));
+}
