@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From an accepted submission to a durable entry and its SCT.
+//!
+//! RFC 6962 §3.2 (SCT) and §3.4 (leaf); static-ct-api "SCT extension" and "Log entries" (data tiles).
+//!
+//! In scope: the key that finds duplicates, the leaf rendered from index and time, the signature.
+//! Out of scope: acceptance (`submission`), order and durability (`touchmark_sequencer`).
+//! Invariants: one function renders the leaf, from (entry, index, time); the SCT is signed after the entry is durable, so a crash
+//! between the two leaves an entry without SCT, and the client's next try finds it as a duplicate.
+
+use std::fmt;
+
+use axum::response::Response;
+use touchmark_sequencer::{AddError, Added, Blob, Pending, Rendered, Sequenced, WaitFor};
+use touchmark_signers::{SIGN_DEADLINE, sign_within};
+use touchmark_sigstore::ct::{self, DataTileEntry, LogEntry, Sct, SctScheme};
+use touchmark_sigstore::wire::ct::AddChainResponse;
+use touchmark_sigstore::x509::Certificate;
+use touchmark_tlog::LeafIndex;
+
+use super::submission::Submission;
+use super::{CtLog, Refusal, json};
+use crate::fulcio::CtError;
+
+impl CtLog {
+    /// Waits until the entry is durable, which is what an SCT promises; the checkpoint follows within the second.
+    pub(super) async fn append(&self, submission: Submission) -> Result<Sct, CtError> {
+        let entry = submission.entry.clone();
+        let (index, time_ms) = match self.0.log.add(pending(submission), WaitFor::Sequenced).await? {
+            Added::Sequenced(Sequenced { index, time_ms }) | Added::Duplicate { index, time_ms } => (index, time_ms),
+            Added::Checkpointed(logged) => (logged.index, logged.time_ms),
+        };
+        self.sign(&entry, index, time_ms).await
+    }
+
+    /// A second signature over the same entry says the same as the first: index and time are the entry's.
+    async fn sign(&self, entry: &LogEntry, index: LeafIndex, time_ms: u64) -> Result<Sct, CtError> {
+        let extensions = extensions(index);
+        let message = ct::sct_signed_bytes(entry, time_ms, &extensions);
+        let signer = self.0.signer.as_ref();
+        let signature = sign_within(signer, &message, SIGN_DEADLINE).await.map_err(|failure| {
+            tracing::error!(%failure, "the log's signer failed");
+            CtError::Unavailable
+        })?;
+        let scheme = SctScheme::of_key(signer.public_key()).map_err(|_| CtError::Internal)?;
+        let log_id = signer.public_key().spki_sha256();
+        Ok(Sct { log_id, timestamp_ms: time_ms, extensions, scheme, signature })
+    }
+}
+
+fn pending(submission: Submission) -> Pending {
+    let issuers = submission.chain.issuers();
+    let blobs = issuers.iter().map(issuer_blob).collect();
+    let fingerprints: Vec<[u8; 32]> = issuers.iter().map(fingerprint).collect();
+    let pre_certificate = match submission.entry {
+        LogEntry::Precert { .. } => submission.chain.leaf().der().to_vec(),
+        LogEntry::X509 { .. } => Vec::new(),
+    };
+    let entry = submission.entry;
+    // The same submission again differs in nothing but index and time, which the first one was given.
+    let dedup_key = entry.identity();
+    let render = move |index: LeafIndex, time_ms: u64| {
+        let leaf = DataTileEntry {
+            timestamp_ms: time_ms,
+            entry: entry.clone(),
+            extensions: extensions(index),
+            pre_certificate: pre_certificate.clone(),
+            fingerprints: fingerprints.clone(),
+        };
+        Rendered { leaf_input: leaf.merkle_tree_leaf(), bundle_bytes: leaf.encode() }
+    };
+    Pending { dedup_key, render: Box::new(render), blobs, meta: Vec::new() }
+}
+
+/// The leaf index, alone: static-ct-api knows no other extension.
+fn extensions(index: LeafIndex) -> Vec<u8> {
+    ct::leaf_index_extension(index).expect("a log with 2^40 entries, over 100 TiB, does not fit any disk")
+}
+
+fn issuer_blob(issuer: &Certificate) -> Blob {
+    Blob { name: issuer_name(&fingerprint(issuer)), bytes: issuer.der().to_vec() }
+}
+
+/// Where an issuer's certificate lies, in the store and under the log's address alike.
+pub(super) fn issuer_name(fingerprint: &[u8; 32]) -> String {
+    format!("issuer/{}", hex::encode(fingerprint))
+}
+
+fn fingerprint(certificate: &Certificate) -> [u8; 32] {
+    touchmark_keys::sha256(certificate.der())
+}
+
+/// RFC 6962 §4.1.
+pub(super) fn reply(sct: &Sct) -> Response {
+    let reply = AddChainResponse {
+        sct_version: 0,
+        id: sct.log_id.to_vec(),
+        timestamp: sct.timestamp_ms,
+        extensions: sct.extensions.clone(),
+        signature: sct.digitally_signed(),
+    };
+    json(reply.to_json())
+}
+
+impl From<AddError> for CtError {
+    fn from(error: AddError) -> Self {
+        tracing::warn!(%error, "an entry was not added to the certificate transparency log");
+        match error {
+            AddError::PoolFull | AddError::Storage | AddError::Unsigned | AddError::ShuttingDown => Self::Unavailable,
+            AddError::EntryTooLarge { .. } => Self::Refused { status: 400 },
+            AddError::Fatal(_) => Self::Internal,
+        }
+    }
+}
+
+impl From<CtError> for Refusal {
+    fn from(error: CtError) -> Self {
+        match error {
+            CtError::Unavailable | CtError::Deadline => Self::busy(),
+            CtError::Refused { .. } => Self::bad_request("the entry is too large"),
+            CtError::Unreadable | CtError::SctInvalid | CtError::Internal => {
+                Self::internal(&error as &dyn fmt::Display)
+            }
+        }
+    }
+}

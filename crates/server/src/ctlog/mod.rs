@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A certificate transparency log for code signing certificates: RFC 6962's API and static-ct tiles over one tree.
+//!
+//! RFC 6962 §3 (structures) and §4 (messages); c2sp.org/static-ct-api (leaf index extension, data tiles, issuers).
+//!
+//! In scope: what is accepted (`submission`), the SCT (`append`), reading in both ways (`read`, `tiles`).
+//! Out of scope: order, durability, proofs and checkpoints (`touchmark_sequencer`); TLS structures (`sigstore::ct`).
+//! Invariants: an SCT is signed only for an entry that is durable at the index and time that it names; the same entry sent again
+//! gets the same index and time; an issuer's certificate is durable before any entry refers to it.
+
+mod append;
+mod read;
+mod submission;
+mod tiles;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use touchmark_keys::PublicKey;
+use touchmark_sequencer::Log;
+use touchmark_signers::Signer;
+use touchmark_sigstore::ct::Sct;
+use touchmark_sigstore::x509::Certificate;
+use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
+
+use crate::fulcio::{CtError, CtSubmit};
+use crate::http::bytes_response;
+use submission::{Kind, Submission};
+
+/// One log. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct CtLog(Arc<Inner>);
+
+struct Inner {
+    log: Log,
+    signer: Arc<dyn Signer>,
+    /// The log's name in its checkpoints, with the key; also its identity in SCTs.
+    note_key: NoteKey,
+    roots: Vec<Certificate>,
+}
+
+/// Why a log does not start.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CtStartError {
+    #[error("no root certificate is accepted: nothing could ever be logged")]
+    NoRoot,
+    #[error("the log's origin or key is not fit for RFC 6962 note signatures")]
+    NoteKey,
+}
+
+impl CtLog {
+    /// `signer` holds the key that also signs the log's checkpoints; chains must lead to one of `roots`.
+    pub(crate) fn new(log: Log, signer: Arc<dyn Signer>, roots: Vec<Certificate>) -> Result<Self, CtStartError> {
+        if roots.is_empty() {
+            return Err(CtStartError::NoRoot);
+        }
+        let note_key = NoteKey::new(log.origin(), NoteAlgorithm::Rfc6962, signer.public_key().clone());
+        let note_key = note_key.map_err(|_| CtStartError::NoteKey)?;
+        Ok(Self(Arc::new(Inner { log, signer, note_key, roots })))
+    }
+}
+
+#[async_trait::async_trait]
+impl CtSubmit for CtLog {
+    fn public_key(&self) -> &PublicKey {
+        self.0.signer.public_key()
+    }
+
+    /// In process, by the same way as over HTTP: the authority gets no favours.
+    async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
+        let certificates: Vec<Certificate> = std::iter::once(precertificate).chain(chain).cloned().collect();
+        let submission = Submission::accept(Kind::Precertificate, &certificates, &self.0.roots).map_err(|error| {
+            tracing::error!(%error, "our own log refuses our own precertificate");
+            CtError::Refused { status: 400 }
+        })?;
+        self.append(submission).await
+    }
+}
+
+/// The log behind paths relative to wherever it is mounted.
+pub(crate) fn router(log: CtLog) -> Router {
+    Router::new()
+        .route("/ct/v1/add-chain", post(submission::add_chain))
+        .route("/ct/v1/add-pre-chain", post(submission::add_pre_chain))
+        .route("/ct/v1/get-roots", get(read::get_roots))
+        .route("/ct/v1/get-sth", get(read::get_sth))
+        .route("/ct/v1/get-sth-consistency", get(read::get_sth_consistency))
+        .route("/ct/v1/get-proof-by-hash", get(read::get_proof_by_hash))
+        .route("/ct/v1/get-entries", get(read::get_entries))
+        .route("/ct/v1/get-entry-and-proof", get(read::get_entry_and_proof))
+        .route("/checkpoint", get(tiles::checkpoint))
+        .route("/tile/{*path}", get(tiles::tile))
+        .route("/issuer/{fingerprint}", get(tiles::issuer))
+        .with_state(log)
+}
+
+/// A refusal in the plain text of RFC 6962 logs. Every text is public.
+#[derive(Debug)]
+struct Refusal {
+    status: u16,
+    text: String,
+}
+
+impl Refusal {
+    fn bad_request(text: impl Into<String>) -> Self {
+        Self { status: 400, text: text.into() }
+    }
+
+    fn not_found() -> Self {
+        Self { status: 404, text: "not found".to_owned() }
+    }
+
+    fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a certificate transparency log could not be read");
+        Self { status: 500, text: "internal error".to_owned() }
+    }
+
+    fn busy() -> Self {
+        Self { status: 503, text: "the log is busy, try again".to_owned() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status;
+        let mut response = bytes_response(status, "text/plain; charset=utf-8", format!("{}\n", self.text).into_bytes());
+        if status == 503 {
+            response.headers_mut().insert(HeaderName::from_static("retry-after"), HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+fn json(body: Vec<u8>) -> Response {
+    bytes_response(200, "application/json", body)
+}
+
+#[cfg(test)]
+mod tests;

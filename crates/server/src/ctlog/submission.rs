@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is submitted to the log, and whether it is accepted.
+//!
+//! RFC 6962 §3.1 (the chain must lead to an accepted root; precertificates are poisoned), §4.1 and §4.2 (requests).
+//!
+//! In scope: `add-chain`, `add-pre-chain` and the rules of acceptance, one of our own among them: code signing only.
+//! Out of scope: precertificate signing certificates (RFC 6962 §3.1, second form), which Fulcio does not use; validity at this
+//! time, because a log also shows what has expired.
+//! Invariants: each certificate of a [`Submission`] is issued by the next and the last is an accepted root; what is logged is
+//! bytes as received.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use touchmark_sigstore::ct::{self, AcceptedChain, LogEntry};
+use touchmark_sigstore::wire::ct::AddChainRequest;
+use touchmark_sigstore::x509::Certificate;
+
+use super::append::reply;
+use super::{CtLog, Refusal};
+use crate::http::read_body;
+
+/// All certificates of a submission together, in DER; the public logs' limit.
+const CHAIN_BYTES_MAX: usize = 512 * 1024;
+/// The same in base64, with room for the JSON around it.
+const BODY_BYTES_MAX: usize = CHAIN_BYTES_MAX / 3 * 4 + 4 * 1024;
+/// Certificates of a submission, the leaf included.
+const CHAIN_LENGTH_MAX: usize = 10;
+
+/// RFC 5280 §4.2.1.12.
+const CODE_SIGNING: &str = "1.3.6.1.5.5.7.3.3";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Certificate,
+    Precertificate,
+}
+
+/// An accepted entry, with what the log keeps beside it.
+pub(super) struct Submission {
+    pub(super) entry: LogEntry,
+    /// The certificate as submitted (for a precertificate the entry holds less than that) and all above it.
+    pub(super) chain: AcceptedChain,
+}
+
+/// Why a chain is not logged. The text is public.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SubmissionError {
+    #[error("the request is not JSON with a list of base64 certificates named \"chain\"")]
+    Json,
+    #[error("the chain is empty")]
+    Empty,
+    #[error("the chain has more than {CHAIN_LENGTH_MAX} certificates or {CHAIN_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("certificate {position} of the chain could not be parsed")]
+    Unreadable { position: usize },
+    #[error(transparent)]
+    Chain(#[from] ct::SubmissionError),
+    #[error("the leaf is itself a certificate authority")]
+    LeafIsCa,
+    #[error("the leaf is not for code signing")]
+    ExtendedKeyUsage,
+    #[error("the leaf makes no log entry of this kind: {0}")]
+    Entry(#[from] ct::CtError),
+}
+
+pub(super) async fn add_chain(State(log): State<CtLog>, request: Request) -> Result<Response, Refusal> {
+    add(log, Kind::Certificate, request).await
+}
+
+pub(super) async fn add_pre_chain(State(log): State<CtLog>, request: Request) -> Result<Response, Refusal> {
+    add(log, Kind::Precertificate, request).await
+}
+
+async fn add(log: CtLog, kind: Kind, request: Request) -> Result<Response, Refusal> {
+    let refused = |error: SubmissionError| Refusal::bad_request(error.to_string());
+    let body = read_body(request, BODY_BYTES_MAX).await.map_err(|error| Refusal::bad_request(error.message))?;
+    let chain = parse(&body).map_err(refused)?;
+    let submission = Submission::accept(kind, &chain, &log.0.roots).map_err(refused)?;
+    let sct = log.append(submission).await?;
+    Ok(reply(&sct))
+}
+
+fn parse(body: &[u8]) -> Result<Vec<Certificate>, SubmissionError> {
+    let request = AddChainRequest::from_json(body).map_err(|_| SubmissionError::Json)?;
+    let bytes: usize = request.chain.iter().map(Vec::len).sum();
+    if request.chain.len() > CHAIN_LENGTH_MAX || bytes > CHAIN_BYTES_MAX {
+        return Err(SubmissionError::TooLarge);
+    }
+    let read = |(position, der): (usize, &Vec<u8>)| {
+        Certificate::from_der(der).map_err(|_| SubmissionError::Unreadable { position })
+    };
+    request.chain.iter().enumerate().map(read).collect()
+}
+
+impl Submission {
+    /// `certificates` begin with the leaf; the root may be left out, as RFC 6962 §3.1 allows.
+    pub(super) fn accept(
+        kind: Kind,
+        certificates: &[Certificate],
+        roots: &[Certificate],
+    ) -> Result<Self, SubmissionError> {
+        let (leaf, above) = certificates.split_first().ok_or(SubmissionError::Empty)?;
+        let chain = ct::accept_chain(leaf, above, roots)?;
+        if leaf.is_ca() {
+            return Err(SubmissionError::LeafIsCa);
+        }
+        let purposes = leaf.extended_key_usages();
+        if !purposes.is_some_and(|all| CODE_SIGNING.parse().is_ok_and(|purpose| all.contains(purpose))) {
+            return Err(SubmissionError::ExtendedKeyUsage);
+        }
+        let entry = match kind {
+            Kind::Certificate => LogEntry::from_certificate(leaf)?,
+            Kind::Precertificate => LogEntry::from_precertificate(leaf, chain.issuer())?,
+        };
+        Ok(Self { entry, chain })
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The certificate authority's key and chain.
+//!
+//! RFC 5280 §4.1.2.5 (validity within the issuer's), Fulcio's chain rules.
+//!
+//! In scope: the checks when it is loaded, signing within a deadline, the validity that a leaf may have.
+//! Out of scope: the profile of a leaf (`sigstore::issue`), making the chain (`crate::instance`).
+//! Invariants: the signer's key is the one in the first certificate; a leaf never outlives any certificate above it.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use touchmark_keys::Scheme;
+use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
+use touchmark_sigstore::issue;
+use touchmark_sigstore::x509::Certificate;
+
+use super::config::FulcioStartError;
+use super::error::IssueError;
+use super::self_check::SelfCheckError;
+
+/// How long a certificate is valid; the public service's figure, and the most that the profile allows.
+pub(super) const LEAF_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
+
+pub(crate) struct CertificateAuthority {
+    signer: Arc<dyn Signer>,
+    /// The issuing certificate first, the root last; not empty.
+    chain: Vec<Certificate>,
+}
+
+impl CertificateAuthority {
+    pub(crate) fn new(signer: Arc<dyn Signer>, chain: Vec<Certificate>) -> Result<Self, FulcioStartError> {
+        let issuing = chain.first().ok_or(FulcioStartError::ChainEmpty)?;
+        if signer.scheme() == Scheme::Ed25519ph {
+            return Err(FulcioStartError::SignerScheme);
+        }
+        let key = issuing.public_key().map_err(|_| FulcioStartError::ChainKey)?;
+        if key != *signer.public_key() {
+            return Err(FulcioStartError::ChainKey);
+        }
+        key.check_strength().map_err(|_| FulcioStartError::ChainKeyWeak)?;
+        // The root is its own issuer.
+        for (position, certificate) in chain.iter().enumerate() {
+            let issuer = chain.get(position + 1).unwrap_or(certificate);
+            certificate.verify_issued_by(issuer).map_err(|_| FulcioStartError::ChainLink { position })?;
+        }
+        if !issuing.is_ca() {
+            return Err(FulcioStartError::ChainLink { position: 0 });
+        }
+        Ok(Self { signer, chain })
+    }
+
+    /// The certificate whose key signs.
+    pub(super) fn issuing_certificate(&self) -> &Certificate {
+        self.chain.first().expect("the constructor refuses an empty chain")
+    }
+
+    pub(super) fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        self.signer.scheme()
+    }
+
+    /// From `now`, in whole seconds as certificates count, for [`LEAF_LIFETIME`] or until the first certificate above ends.
+    pub(super) fn leaf_validity(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), IssueError> {
+        let not_before = Timestamp::from_second(now.as_second()).map_err(|_| IssueError::AuthorityNotValid)?;
+        let wanted = not_before.checked_add(LEAF_LIFETIME).map_err(|_| IssueError::AuthorityNotValid)?;
+        let not_after = self.chain.iter().map(Certificate::not_after).fold(wanted, Timestamp::min);
+        let begun = self.chain.iter().all(|certificate| certificate.not_before() <= not_before);
+        if !begun || not_after <= not_before {
+            return Err(IssueError::AuthorityNotValid);
+        }
+        Ok((not_before, not_after))
+    }
+
+    /// Signs a TBSCertificate and reads the result back, as anybody will who receives it.
+    pub(super) async fn sign(&self, tbs: &[u8]) -> Result<Certificate, IssueError> {
+        let signature = sign_within(self.signer.as_ref(), tbs, SIGN_DEADLINE).await?;
+        let der = issue::assemble(tbs, self.signer.scheme(), &signature)?;
+        Ok(Certificate::from_der(&der).map_err(|_| SelfCheckError::Unreadable)?)
+    }
+}

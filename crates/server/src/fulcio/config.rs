@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an operator says about the certificate authority: which issuers, what kind of identity each speaks for, which keys
+//! may be certified.
+//!
+//! In scope: the configuration types and the checks that need no network.
+//! Out of scope: the configuration file (`crate::config`), fetching an issuer's keys (`issuer_keys`).
+//! Invariants: no issuer is accepted that is not listed, letter for letter; plain http is an issuer's own, spelled-out exception
+//! and then only for loopback.
+
+use touchmark_keys::Scheme;
+use url::{Host, Url};
+
+use super::authorize::AuthorizationRule;
+
+/// The audience that every Sigstore client asks its tokens for.
+pub(crate) const CLIENT_ID: &str = "sigstore";
+
+/// The key and hash pairs that are certified by default; the same list as the public instance's.
+pub(crate) const DEFAULT_ALGORITHMS: [Scheme; 7] = [
+    Scheme::EcdsaP256Sha256,
+    Scheme::EcdsaP384Sha384,
+    Scheme::EcdsaP521Sha512,
+    Scheme::RsaPkcs1v15Sha256_2048,
+    Scheme::RsaPkcs1v15Sha256_3072,
+    Scheme::RsaPkcs1v15Sha256_4096,
+    Scheme::Ed25519,
+];
+
+#[derive(Clone, Debug)]
+pub(crate) struct FulcioConfig {
+    pub(crate) issuers: Vec<IssuerConfig>,
+    /// Pairs outside this list are refused even where the key is strong and the signature good.
+    pub(crate) algorithms: Vec<Scheme>,
+}
+
+/// One OpenID Connect issuer whose tokens are accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct IssuerConfig {
+    /// Compared byte for byte with the token's `iss` and with the discovery document's `issuer`; a final slash matters.
+    pub(crate) url: String,
+    /// Must be among the token's audiences.
+    pub(crate) client_id: String,
+    pub(crate) kind: IssuerKind,
+    pub(crate) transport: IssuerTransport,
+    pub(crate) rule: AuthorizationRule,
+}
+
+impl IssuerConfig {
+    /// An issuer of e-mail identities on the open internet.
+    pub(crate) fn email(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            client_id: CLIENT_ID.to_owned(),
+            kind: IssuerKind::Email,
+            transport: IssuerTransport::HttpsOnly,
+            rule: AuthorizationRule::AnySubject,
+        }
+    }
+}
+
+/// Which claim names the subject, and what name in the certificate it becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IssuerKind {
+    /// `email`, verified by the issuer; an rfc822Name.
+    Email,
+    /// `sub` is a URI under this scheme and host, such as `https://ci.example.com`; a URI.
+    Uri { subject_domain: String },
+    /// `sub` is an account name; an otherName `sub!subject_domain`.
+    Username { subject_domain: String },
+}
+
+/// How an issuer's discovery document and keys may travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IssuerTransport {
+    HttpsOnly,
+    /// Plain http too, but only to a loopback address: a try-out issuer on this machine.
+    LoopbackHttpAllowed,
+}
+
+impl IssuerTransport {
+    /// Whether this URL may be fetched on behalf of the issuer.
+    pub(super) fn permits(self, url: &Url) -> bool {
+        let plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        plain
+            && match (url.scheme(), self) {
+                ("https", _) => url.has_host(),
+                ("http", Self::LoopbackHttpAllowed) => is_loopback(url),
+                _ => false,
+            }
+    }
+}
+
+/// Loopback by its very name, so that no resolver has a say.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Why a certificate authority does not start. Each names what the operator has to change.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FulcioStartError {
+    #[error("no issuer is configured: no token could ever be accepted")]
+    NoIssuer,
+    #[error(
+        "issuer {url}: not a URL that may be fetched (https, or http to loopback where that is allowed; no query, user or fragment)"
+    )]
+    IssuerUrl { url: String },
+    #[error("issuer {url} is configured twice")]
+    IssuerTwice { url: String },
+    #[error("issuer {url}: the client id is empty")]
+    ClientId { url: String },
+    #[error("issuer {url}: subject domain {subject_domain:?} does not fit the issuer's type")]
+    SubjectDomain { url: String, subject_domain: String },
+    #[error("no signing algorithm is allowed: no key could ever be certified")]
+    NoAlgorithm,
+    #[error("the chain of the certificate authority is empty")]
+    ChainEmpty,
+    #[error("the first certificate of the chain does not hold the signer's public key")]
+    ChainKey,
+    #[error("certificate {position} of the chain is not issued by the next, or is not a certificate authority")]
+    ChainLink { position: usize },
+    #[error("the issuing certificate's key is too weak to certify others")]
+    ChainKeyWeak,
+    #[error("the signer's key is of a kind that cannot sign certificates")]
+    SignerScheme,
+}
+
+/// Checks what can be checked without the network.
+pub(super) fn check(config: &FulcioConfig) -> Result<(), FulcioStartError> {
+    if config.issuers.is_empty() {
+        return Err(FulcioStartError::NoIssuer);
+    }
+    if config.algorithms.is_empty() {
+        return Err(FulcioStartError::NoAlgorithm);
+    }
+    for (position, issuer) in config.issuers.iter().enumerate() {
+        let url = issuer.url.clone();
+        let parsed = Url::parse(&issuer.url).map_err(|_| FulcioStartError::IssuerUrl { url: url.clone() })?;
+        if !issuer.transport.permits(&parsed) || parsed.query().is_some() {
+            return Err(FulcioStartError::IssuerUrl { url });
+        }
+        if config.issuers.iter().take(position).any(|earlier| earlier.url == issuer.url) {
+            return Err(FulcioStartError::IssuerTwice { url });
+        }
+        if issuer.client_id.is_empty() {
+            return Err(FulcioStartError::ClientId { url });
+        }
+        check_subject_domain(issuer)?;
+    }
+    Ok(())
+}
+
+fn check_subject_domain(issuer: &IssuerConfig) -> Result<(), FulcioStartError> {
+    let (subject_domain, fits) = match &issuer.kind {
+        IssuerKind::Email => return Ok(()),
+        IssuerKind::Uri { subject_domain } => (subject_domain, is_scheme_and_host(subject_domain)),
+        IssuerKind::Username { subject_domain } => (subject_domain, is_host_name(subject_domain)),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(FulcioStartError::SubjectDomain { url: issuer.url.clone(), subject_domain: subject_domain.clone() })
+}
+
+/// `scheme://host` and nothing else, in the one spelling that a subject is compared with.
+fn is_scheme_and_host(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let scheme_is_plain = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_lowercase());
+    scheme_is_plain && is_host_name(host)
+}
+
+fn is_host_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.split('.').all(|label| {
+            !label.is_empty()
+                && !label.starts_with('-')
+                && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(issuer: IssuerConfig) -> FulcioConfig {
+        FulcioConfig { issuers: vec![issuer], algorithms: DEFAULT_ALGORITHMS.to_vec() }
+    }
+
+    #[test]
+    fn issuer_urls_that_may_not_be_fetched_do_not_start() {
+        for url in [
+            "http://issuer.example.com",
+            "http://127.0.0.1:1/oidc",
+            "ftp://issuer.example.com",
+            "https://user@issuer.example.com",
+            "https://issuer.example.com/?x=1",
+            "https://issuer.example.com/#x",
+            "issuer.example.com",
+            "",
+        ] {
+            let refused = FulcioStartError::IssuerUrl { url: url.to_owned() };
+            assert_eq!(check(&config(IssuerConfig::email(url))), Err(refused), "{url}");
+        }
+        assert_eq!(check(&config(IssuerConfig::email("https://issuer.example.com/"))), Ok(()));
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_and_only_where_it_is_allowed() {
+        let on =
+            |url: &str| IssuerConfig { transport: IssuerTransport::LoopbackHttpAllowed, ..IssuerConfig::email(url) };
+        for url in
+            ["http://127.0.0.1:7701/oidc", "http://localhost/oidc", "http://[::1]:1/", "https://issuer.example.com"]
+        {
+            assert_eq!(check(&config(on(url))), Ok(()), "{url}");
+        }
+        for url in [
+            "http://issuer.example.com",
+            "http://127.0.0.1.example.com",
+            "http://localhost.example.com",
+            "http://10.0.0.1",
+        ] {
+            assert!(check(&config(on(url))).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_same_issuer_twice_does_not_start() {
+        let mut twice = config(IssuerConfig::email("https://a.example"));
+        twice.issuers.push(IssuerConfig::email("https://a.example"));
+        assert_eq!(check(&twice), Err(FulcioStartError::IssuerTwice { url: "https://a.example".to_owned() }));
+        twice.issuers.clear();
+        assert_eq!(check(&twice), Err(FulcioStartError::NoIssuer));
+    }
+
+    #[test]
+    fn subject_domains_have_the_form_of_their_type() {
+        let uri = |domain: &str| IssuerConfig {
+            kind: IssuerKind::Uri { subject_domain: domain.to_owned() },
+            ..IssuerConfig::email("https://a.example")
+        };
+        assert_eq!(check(&config(uri("https://ci.example.com"))), Ok(()));
+        for domain in
+            ["", "ci.example.com", "https://", "https://ci.example.com/", "https://CI.example.com", "https://a@b"]
+        {
+            assert!(check(&config(uri(domain))).is_err(), "{domain}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a precertificate is logged: the seam, and a log that is reached over HTTP.
+//!
+//! RFC 6962 §4.2 (`add-pre-chain`) and §3.2 (the SCT).
+//!
+//! In scope: [`CtSubmit`], [`HttpCtLog`] for any RFC 6962 or static-ct log. The log of our own process implements the trait in
+//! `crate::ctlog`.
+//! Out of scope: verifying the SCT; the issuer does that for every implementation, with the key that the trait names.
+//! Invariants: a submission ends within [`SUBMIT_DEADLINE`]; a log without a known key cannot be configured.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use touchmark_keys::PublicKey;
+use touchmark_outbound::{Limits, Outbound};
+use touchmark_sigstore::ct::Sct;
+use touchmark_sigstore::wire::ct::{AddChainRequest, AddChainResponse};
+use touchmark_sigstore::x509::Certificate;
+use url::Url;
+
+/// How long a certificate may wait for its SCT, all tries together.
+pub(super) const SUBMIT_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a busy or unreachable log is asked, and how long is waited before each further try.
+const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+const REPLY_LIMITS: Limits = Limits { response_bytes_max: 64 * 1024, timeout: Duration::from_secs(10) };
+
+/// A certificate transparency log that accepts this authority's precertificates.
+///
+/// An implementer owes: an SCT is returned only when the entry is durable in the log; the same precertificate sent twice makes
+/// no second entry. It does not owe correctness of the signature: the caller verifies every SCT with [`CtSubmit::public_key`].
+#[async_trait]
+pub(crate) trait CtSubmit: Send + Sync {
+    /// The key that the log signs with.
+    fn public_key(&self) -> &PublicKey;
+
+    /// `chain` leads from the precertificate's issuer to the root.
+    async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError>;
+}
+
+/// Why there is no SCT.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CtError {
+    #[error("the log is busy or cannot be reached")]
+    Unavailable,
+    #[error("the log did not answer in time")]
+    Deadline,
+    #[error("the log refused the submission with status {status}")]
+    Refused { status: u16 },
+    #[error("the log's reply could not be read")]
+    Unreadable,
+    #[error("the SCT is not a signature of the log over the precertificate")]
+    SctInvalid,
+    #[error("the log could not store or sign the entry")]
+    Internal,
+}
+
+/// A log at an address: `<base>/ct/v1/add-pre-chain`.
+pub(crate) struct HttpCtLog {
+    submit_url: Url,
+    public_key: PublicKey,
+    outbound: Outbound,
+}
+
+impl HttpCtLog {
+    pub(crate) fn new(mut base_url: Url, public_key: PublicKey, outbound: Outbound) -> Self {
+        let path = format!("{}/ct/v1/add-pre-chain", base_url.path().trim_end_matches('/'));
+        base_url.set_path(&path);
+        Self { submit_url: base_url, public_key, outbound }
+    }
+
+    async fn submit_once(&self, body: &[u8]) -> Result<Sct, CtError> {
+        let headers = [("content-type", "application/json")];
+        let response = self.outbound.post(&self.submit_url, &headers, body.to_vec(), &REPLY_LIMITS).await;
+        let response = response.map_err(|failure| {
+            tracing::warn!(url = %self.submit_url, %failure, "a certificate transparency log did not answer");
+            CtError::Unavailable
+        })?;
+        match response.status {
+            200 => parse_reply(&response.body, &self.public_key),
+            408 | 429 | 502 | 503 | 504 => Err(CtError::Unavailable),
+            status => Err(CtError::Refused { status }),
+        }
+    }
+}
+
+#[async_trait]
+impl CtSubmit for HttpCtLog {
+    fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
+        let certificates = std::iter::once(precertificate).chain(chain);
+        let body = AddChainRequest { chain: certificates.map(|one| one.der().to_vec()).collect() }.to_json();
+        for pause in PAUSES {
+            match self.submit_once(&body).await {
+                Err(CtError::Unavailable) => tokio::time::sleep(pause).await,
+                outcome => return outcome,
+            }
+        }
+        self.submit_once(&body).await
+    }
+}
+
+/// RFC 6962 §4.1: the members of an SCT apart, put together as §3.2 writes it and read by the one parser of SCTs.
+fn parse_reply(body: &[u8], public_key: &PublicKey) -> Result<Sct, CtError> {
+    let reply = AddChainResponse::from_json(body).map_err(|_| CtError::Unreadable)?;
+    let version = u8::try_from(reply.sct_version).map_err(|_| CtError::Unreadable)?;
+    let extensions_bytes = u16::try_from(reply.extensions.len()).map_err(|_| CtError::Unreadable)?;
+    if reply.id != public_key.spki_sha256() {
+        return Err(CtError::Unreadable);
+    }
+    let mut tls = vec![version];
+    tls.extend(&reply.id);
+    tls.extend(reply.timestamp.to_be_bytes());
+    tls.extend(extensions_bytes.to_be_bytes());
+    tls.extend(&reply.extensions);
+    tls.extend(&reply.signature);
+    Sct::from_tls(&tls).map_err(|_| CtError::Unreadable)
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Fulcio: a certificate authority that binds a key to an OpenID Connect identity for ten minutes, in public.
+//!
+//! Fulcio's API v2 through its HTTP gateway (`fulcio.proto`), with the public service's texts and codes.
+//!
+//! In scope: the endpoints `signingCert`, `trustBundle`, `configuration` of v2, and `rootCert` of v1. Read `issue` first.
+//! Out of scope: `signingCert` of v1; gRPC; the CT log (`crate::ctlog`); where keys and chain come from (`crate::instance`).
+//! Invariants: those of `issue`; every reply that is not a success has the gateway's error body.
+
+mod authenticate;
+mod authorize;
+mod ca;
+mod config;
+mod ct;
+mod error;
+mod identity;
+mod issue;
+mod issuer_keys;
+mod possession;
+mod request;
+mod self_check;
+mod token;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderName, Method};
+use axum::response::Response;
+use axum::routing::{get, post};
+use touchmark_sigstore::wire::REQUEST_BYTES_MAX;
+use touchmark_sigstore::wire::fulcio::{
+    CertificateChain, Configuration, OidcIssuer, SigningCertificate, SigningCertificateEmbeddedSct, TrustBundle,
+};
+use touchmark_sigstore::x509::Certificate;
+use tower_http::cors::{Any, CorsLayer};
+
+pub(crate) use authorize::AuthorizationRule;
+pub(crate) use ca::CertificateAuthority;
+pub(crate) use config::{
+    DEFAULT_ALGORITHMS, FulcioConfig, FulcioStartError, IssuerConfig, IssuerKind, IssuerTransport,
+};
+pub(crate) use ct::{CtError, CtSubmit, HttpCtLog};
+pub(crate) use identity::EmailAddress;
+
+use crate::deps::Deps;
+use crate::http::{ApiError, bytes_response, read_body, wrong_method};
+use authenticate::Issuers;
+use issue::Fulcio;
+
+const JSON: &str = "application/json";
+const PEM_CHAIN: &str = "application/pem-certificate-chain";
+
+/// The authority behind its addresses. Unknown paths are the caller's.
+pub(crate) fn router(
+    config: FulcioConfig,
+    ca: CertificateAuthority,
+    ct: Arc<dyn CtSubmit>,
+    deps: &Deps,
+) -> Result<Router, FulcioStartError> {
+    config::check(&config)?;
+    let issuers = Issuers::new(&config.issuers, &deps.outbound, &deps.clock);
+    let clock = Arc::clone(&deps.clock);
+    Ok(routes(Fulcio { config, issuers, ca, ct, ct_deadline: ct::SUBMIT_DEADLINE, clock }))
+}
+
+fn routes(fulcio: Fulcio) -> Router {
+    Router::new()
+        .route("/api/v2/signingCert", post(signing_cert))
+        .route("/api/v2/trustBundle", get(trust_bundle))
+        .route("/api/v2/configuration", get(configuration))
+        .route("/api/v1/rootCert", get(root_cert))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors())
+        .with_state(Arc::new(fulcio))
+}
+
+/// Any page may ask; a browser's token comes in the body, because `Authorization` is not allowed across origins.
+fn cors() -> CorsLayer {
+    CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::POST, Method::HEAD]).allow_headers([
+        ACCEPT,
+        CONTENT_TYPE,
+        HeaderName::from_static("x-requested-with"),
+    ])
+}
+
+async fn signing_cert(State(fulcio): State<Arc<Fulcio>>, request: Request) -> Result<Response, ApiError> {
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = read_body(request, REQUEST_BYTES_MAX).await?;
+    let issued = issue::issue(&fulcio, &body, authorization.as_deref()).await.inspect_err(error::IssueError::log)?;
+    let certificates = issued.certificates().iter().map(|certificate| certificate.to_pem().trim().to_owned()).collect();
+    let reply = SigningCertificate {
+        signed_certificate_embedded_sct: Some(SigningCertificateEmbeddedSct {
+            chain: Some(CertificateChain { certificates }),
+        }),
+        signed_certificate_detached_sct: None,
+    };
+    Ok(bytes_response(200, JSON, reply.to_json()))
+}
+
+async fn trust_bundle(State(fulcio): State<Arc<Fulcio>>) -> Response {
+    let certificates = fulcio.ca.chain().iter().map(Certificate::to_pem).collect();
+    bytes_response(200, JSON, TrustBundle { chains: vec![CertificateChain { certificates }] }.to_json())
+}
+
+async fn root_cert(State(fulcio): State<Arc<Fulcio>>) -> Response {
+    let pem: String = fulcio.ca.chain().iter().map(Certificate::to_pem).collect();
+    bytes_response(200, PEM_CHAIN, pem.into_bytes())
+}
+
+async fn configuration(State(fulcio): State<Arc<Fulcio>>) -> Response {
+    let issuers = fulcio.config.issuers.iter().map(published).collect();
+    bytes_response(200, JSON, Configuration { issuers }.to_json())
+}
+
+fn published(issuer: &IssuerConfig) -> OidcIssuer {
+    let (issuer_type, challenge_claim, subject_domain) = match &issuer.kind {
+        IssuerKind::Email => ("email", "email", ""),
+        IssuerKind::Uri { subject_domain } => ("uri", "sub", subject_domain.as_str()),
+        IssuerKind::Username { subject_domain } => ("username", "sub", subject_domain.as_str()),
+    };
+    OidcIssuer {
+        issuer_url: Some(issuer.url.clone()),
+        audience: issuer.client_id.clone(),
+        challenge_claim: challenge_claim.to_owned(),
+        issuer_type: issuer_type.to_owned(),
+        subject_domain: subject_domain.to_owned(),
+        ..OidcIssuer::default()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The last look at a certificate before it leaves: read back from its bytes and compared with what was permitted.
+//!
+//! In scope: path, validity, key, identity, and the SCT over the certificate as it is. Out of scope: making it (`issue`).
+//! Invariant: an [`IssuedChain`] exists only for a certificate that a strict client would accept now.
+
+use jiff::Timestamp;
+use touchmark_keys::PublicKey;
+use touchmark_sigstore::ct::{self, LogEntry, verify_sct};
+use touchmark_sigstore::x509::Certificate;
+use touchmark_sigstore::x509::path::{ExtendedKeyUsage, verify_path};
+
+use super::authorize::Permit;
+use super::ca::{CertificateAuthority, LEAF_LIFETIME};
+use super::issue::LoggedPrecertificate;
+
+/// What a certificate that we made ourselves turned out to be. Always our fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SelfCheckError {
+    #[error("it cannot be read back")]
+    Unreadable,
+    #[error("the precertificate makes no log entry")]
+    Precertificate,
+    #[error("it does not lead to the root")]
+    Path,
+    #[error("it is valid too long")]
+    Validity,
+    #[error("it holds another key")]
+    Key,
+    #[error("it names somebody else")]
+    Identity,
+    #[error("it does not hold exactly the log's SCT, or the SCT is not over this certificate")]
+    Sct,
+}
+
+/// The chain as the client receives it: leaf, intermediates, root.
+pub(super) struct IssuedChain(Vec<Certificate>);
+
+impl IssuedChain {
+    pub(super) fn certificates(&self) -> &[Certificate] {
+        &self.0
+    }
+}
+
+pub(super) fn check_before_release(
+    certificate: Certificate,
+    permit: &Permit,
+    ca: &CertificateAuthority,
+    ct_key: &PublicKey,
+    logged: &LoggedPrecertificate,
+    now: Timestamp,
+) -> Result<IssuedChain, SelfCheckError> {
+    let path = verify_path(&certificate, ca.chain(), ExtendedKeyUsage::CodeSigning, now);
+    let path = path.map_err(|error| {
+        tracing::error!(%error, "a certificate of our own does not verify");
+        SelfCheckError::Path
+    })?;
+    if path.issuer() != ca.issuing_certificate() {
+        return Err(SelfCheckError::Path);
+    }
+    check_validity(&certificate, ca)?;
+    if certificate.public_key().ok().as_ref() != Some(permit.key().public_key()) {
+        return Err(SelfCheckError::Key);
+    }
+    let principal = permit.principal();
+    let names_subject = certificate.san().is_ok_and(|name| name == principal.san);
+    let names_issuer = certificate.issuer_claim().is_ok_and(|issuer| issuer == principal.issuer);
+    if !names_subject || !names_issuer {
+        return Err(SelfCheckError::Identity);
+    }
+    check_sct(&certificate, ca, ct_key, logged)?;
+    Ok(IssuedChain(std::iter::once(certificate).chain(ca.chain().iter().cloned()).collect()))
+}
+
+fn check_validity(certificate: &Certificate, ca: &CertificateAuthority) -> Result<(), SelfCheckError> {
+    let lifetime = certificate.not_after().duration_since(certificate.not_before());
+    let outlives = ca.chain().iter().any(|above| certificate.not_after() > above.not_after());
+    if outlives || lifetime > LEAF_LIFETIME || lifetime.is_negative() || lifetime.is_zero() {
+        return Err(SelfCheckError::Validity);
+    }
+    Ok(())
+}
+
+/// The SCT was verified over the precertificate; here over the certificate, which proves that the two agree in every other byte.
+fn check_sct(
+    certificate: &Certificate,
+    ca: &CertificateAuthority,
+    ct_key: &PublicKey,
+    logged: &LoggedPrecertificate,
+) -> Result<(), SelfCheckError> {
+    let embedded = ct::embedded_scts(certificate).map_err(|_| SelfCheckError::Sct)?;
+    let [sct] = embedded.as_slice() else { return Err(SelfCheckError::Sct) };
+    if sct != logged.sct() {
+        return Err(SelfCheckError::Sct);
+    }
+    let entry = LogEntry::from_certificate_with_scts(certificate, ca.issuing_certificate());
+    let entry = entry.map_err(|_| SelfCheckError::Sct)?;
+    let _verified = verify_sct(sct, &entry, ct_key).map_err(|_| SelfCheckError::Sct)?;
+    Ok(())
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The whole service over its router, with an issuer on loopback and a real log in a temporary directory.
+
+pub(crate) mod harness;
+mod issuer;
+mod issuing;
+mod keys_of_issuers;
+mod refusals;
