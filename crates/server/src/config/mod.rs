@@ -18,6 +18,8 @@ use crate::fulcio::{AuthorizationRule, IssuerConfig, IssuerKind, IssuerTransport
 /// What `touchmark serve` starts.
 #[derive(Debug)]
 pub struct Config {
+    /// The address that roles share which have none of their own.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) external_url: Option<Url>,
     pub(crate) passphrase_file: Option<PathBuf>,
     pub(crate) fulcio: Option<FulcioRole>,
@@ -151,6 +153,7 @@ impl Reading<'_> {
     fn config(&self, file: file::File) -> Result<Config, ConfigError> {
         let external_url = file.external_url.as_deref().map(|url| web_url("external_url", url)).transpose()?;
         let config = Config {
+            listen: file.listen,
             external_url,
             passphrase_file: file.passphrase_file.map(|path| self.path(path)),
             fulcio: file.fulcio.map(|role| self.fulcio(role)).transpose()?,

@@ -163,23 +163,27 @@ mod tests {
         (address, switch, tokio::spawn(serve(listener, router, stop)))
     }
 
+    async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+        tokio::net::TcpSocket::new_v4()?.connect(address).await
+    }
+
     #[tokio::test]
     async fn answers_and_stops_when_told() {
         let (address, switch, task) = started().await;
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connect(address).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await.unwrap();
         assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
         switch.send(true).unwrap();
         task.await.unwrap();
-        assert!(TcpStream::connect(address).await.is_err());
+        assert!(connect(address).await.is_err());
     }
 
     #[tokio::test]
     async fn a_silent_connection_does_not_hold_up_the_shutdown() {
         let (address, switch, task) = started().await;
-        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut idle = connect(address).await.unwrap();
         idle.write_all(b"PR").await.unwrap();
         switch.send(true).unwrap();
         tokio::time::timeout(Duration::from_secs(5), task).await.expect("stops at once").unwrap();

@@ -62,7 +62,10 @@ pub(super) async fn compose(
         starting.tasks.spawn(listener::serve(listener, around(site.clone().router(), cross_origin), stop.clone()));
         sites.insert(address, site);
     }
-    starting.roles(config).await?;
+    if let Err(error) = starting.roles(config).await {
+        starting.give_up().await;
+        return Err(error);
+    }
     for (address, services) in std::mem::take(&mut starting.services) {
         if let Some(site) = sites.get(&address) {
             site.open(services);
@@ -100,14 +103,16 @@ fn announced(config: &Config) -> Readiness {
 }
 
 fn public_url(config: &Config) -> String {
-    match (&config.external_url, config.service_addresses().first()) {
+    let addresses = config.service_addresses();
+    let shared = config.listen.filter(|listen| addresses.contains(listen));
+    match (&config.external_url, shared.or_else(|| addresses.first().copied())) {
         (Some(url), _) => trust::base_url(url),
         (None, Some(address)) => format!("http://{address}"),
         (None, None) => String::new(),
     }
 }
 
-/// What has been started so far. Dropped on failure, which stops the listeners.
+/// What has been started so far.
 struct Starting {
     deps: Deps,
     passphrase: Passphrase,
@@ -121,6 +126,14 @@ struct Starting {
 }
 
 impl Starting {
+    /// Releases ports and data, so that the caller can try again at once.
+    async fn give_up(mut self) {
+        self.tasks.shutdown().await;
+        for log in &self.logs {
+            log.shutdown().await;
+        }
+    }
+
     async fn roles(&mut self, config: &Config) -> Result<(), StartError> {
         for role in &config.ctlogs {
             self.ctlog(role).await?;

@@ -214,6 +214,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound) -> Config {
         ..IssuerConfig::email(manifest.oidc_issuer.as_str())
     };
     Config {
+        listen: Some(listen),
         external_url: None,
         passphrase_file: None,
         fulcio: Some(FulcioRole {

@@ -3,6 +3,8 @@
 //!
 //! In scope: each endpoint as a client sees it, starting and stopping. Out of scope: signing flows end to end (crate `cli`).
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 mod instance;
 mod plumbing;
 mod rekor;
