@@ -8,16 +8,24 @@
 //! itself; decryption has a cost limit.
 
 use pkcs8::der::asn1::OctetStringRef;
-use pkcs8::der::{Decode, Encode};
+use pkcs8::der::{Decode, Encode, Sequence};
 use pkcs8::pkcs5::{self, pbes2};
-use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::backend::{self, SigningKey};
 use crate::public::{OID_EC, OID_ED25519, OID_RSA, curve};
 use crate::{Digest, KeyError, KeyType, PublicKey, Scheme, digest, pem};
 
-/// A secret key in memory.
+/// A secret key in memory. It cannot be printed or copied:
+/// ```compile_fail
+/// let key = touchmark_keys::secret::SecretKey::generate(touchmark_keys::KeyType::Ed25519).unwrap();
+/// println!("{key:?}");
+/// ```
+/// ```compile_fail
+/// let key = touchmark_keys::secret::SecretKey::generate(touchmark_keys::KeyType::Ed25519).unwrap();
+/// let twin = key.clone();
+/// ```
 pub struct SecretKey {
     signing: SigningKey,
     public: PublicKey,
@@ -144,7 +152,13 @@ fn encrypt(plain: &[u8], passphrase: &[u8]) -> Result<Vec<u8>, KeyError> {
 }
 
 fn decrypt(encrypted_der: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let info = EncryptedPrivateKeyInfoRef::from_der(encrypted_der).map_err(|_| KeyError::Malformed)?;
+    let info = EncryptedPrivateKeyInfoRef::from_der(encrypted_der).map_err(|_| {
+        // The library reads PBES1 and PBES2 with known parameters; what else has this shape is some other encryption.
+        match AnyEncryption::from_der(encrypted_der) {
+            Ok(_) => KeyError::UnsupportedEncryption,
+            Err(_) => KeyError::Malformed,
+        }
+    })?;
     let pkcs5::EncryptionScheme::Pbes2(parameters) = &info.encryption_algorithm else {
         return Err(KeyError::UnsupportedEncryption);
     };
@@ -154,6 +168,13 @@ fn decrypt(encrypted_der: &[u8], passphrase: &[u8]) -> Result<Zeroizing<Vec<u8>>
         pkcs5::Error::DecryptFailed => KeyError::WrongPassphrase,
         _ => KeyError::UnsupportedEncryption,
     })
+}
+
+/// `EncryptedPrivateKeyInfo` (RFC 5958 §3) with any algorithm.
+#[derive(Sequence)]
+struct AnyEncryption<'a> {
+    algorithm: AlgorithmIdentifierRef<'a>,
+    data: &'a OctetStringRef,
 }
 
 fn expect_affordable(kdf: &pbes2::Kdf) -> Result<(), KeyError> {

@@ -40,7 +40,7 @@ impl StrongKey {
 }
 
 impl PublicKey {
-    /// Checks the key against the strength policy. For RSA this costs some hundred microseconds.
+    /// Checks the key against the strength policy. For RSA this costs about 0.1 to 0.2 ms, else a few microseconds.
     pub fn check_strength(&self) -> Result<StrongKey, KeyError> {
         match self.key_type() {
             KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => check_rsa(self.raw())?,
