@@ -115,6 +115,8 @@ impl Verified {
 }
 
 #[cfg(test)]
+mod private;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 pub(crate) mod vectors;

@@ -45,15 +45,20 @@ impl Dialect {
     pub(crate) fn base64(self) -> Base64 {
         match self {
             Self::Fulcio | Self::RekorV2 | Self::Trust => Base64::EitherAlphabet,
-            Self::Plain | Self::Bundle => Base64::StandardPadded,
+            Self::Plain => Base64::Standard,
+            Self::Bundle => Base64::StandardStrict,
         }
     }
 }
 
-/// Which base64 a dialect reads.
+/// Which base64 a dialect reads. Go, in which the public services are written, passes over line ends in it.
 pub(crate) enum Base64 {
+    /// Of the standard or the URL alphabet, padded or not, on one line or several.
     EitherAlphabet,
-    StandardPadded,
+    /// Of the standard alphabet, padded, on one line or several.
+    Standard,
+    /// Of the standard alphabet, padded, on one line.
+    StandardStrict,
 }
 
 /// What a writer does with a field that holds its default value.

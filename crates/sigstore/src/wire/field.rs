@@ -4,6 +4,9 @@
 //! `i64` is the 64-bit integer of protobuf (a string), `u32` its 32-bit integer (a number), `u64` the plain number of
 //! RFC 6962, `Vec<u8>` base64, `Option` the presence of a message.
 
+use std::borrow::Cow;
+use std::str::FromStr;
+
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
@@ -42,7 +45,7 @@ impl Field for i64 {
     fn read(node: Node, context: Context) -> Result<Self, WireError> {
         match &node.value {
             Value::String(text) | Value::Number(text) => {
-                text.parse().map_err(|_| context.invalid(node.at, Kind::Integer))
+                integer(text).ok_or_else(|| context.invalid(node.at, Kind::Integer))
             }
             _ => Err(context.invalid(node.at, Kind::Integer)),
         }
@@ -58,7 +61,7 @@ impl Field for u32 {
     fn read(node: Node, context: Context) -> Result<Self, WireError> {
         match &node.value {
             Value::String(text) | Value::Number(text) => {
-                text.parse().map_err(|_| context.invalid(node.at, Kind::Integer))
+                integer(text).ok_or_else(|| context.invalid(node.at, Kind::Integer))
             }
             _ => Err(context.invalid(node.at, Kind::Integer)),
         }
@@ -73,7 +76,7 @@ impl Field for u32 {
 impl Field for u64 {
     fn read(node: Node, context: Context) -> Result<Self, WireError> {
         match &node.value {
-            Value::Number(text) => text.parse().map_err(|_| context.invalid(node.at, Kind::Integer)),
+            Value::Number(text) => integer(text).ok_or_else(|| context.invalid(node.at, Kind::Integer)),
             _ => Err(context.invalid(node.at, Kind::Integer)),
         }
     }
@@ -197,15 +200,26 @@ impl Field for Presence {
     }
 }
 
-/// Both take padding or none; trailing bits must be zero.
+/// An integer in the one form in which it is written: without sign if not negative, without zeros before it.
+fn integer<T: FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse::<T>().ok().filter(|value| value.to_string() == text)
+}
+
+/// Trailing bits must be zero in every form.
 fn decode_base64(text: &str, accepted: &Base64) -> Option<Vec<u8>> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     const STANDARD_LENIENT: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::STANDARD, LENIENT);
     const URL_LENIENT: GeneralPurpose = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+    let joined: Cow<'_, str> = match accepted {
+        Base64::EitherAlphabet | Base64::Standard if text.contains(['\r', '\n']) => {
+            text.replace(['\r', '\n'], "").into()
+        }
+        _ => text.into(),
+    };
     match accepted {
-        Base64::StandardPadded => STANDARD.decode(text).ok(),
-        Base64::EitherAlphabet if text.contains(['-', '_']) => URL_LENIENT.decode(text).ok(),
-        Base64::EitherAlphabet => STANDARD_LENIENT.decode(text).ok(),
+        Base64::Standard | Base64::StandardStrict => STANDARD.decode(joined.as_bytes()).ok(),
+        Base64::EitherAlphabet if joined.contains(['-', '_']) => URL_LENIENT.decode(joined.as_bytes()).ok(),
+        Base64::EitherAlphabet => STANDARD_LENIENT.decode(joined.as_bytes()).ok(),
     }
 }

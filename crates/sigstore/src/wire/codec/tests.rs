@@ -51,7 +51,7 @@ fn null_is_absent() {
 fn integers_of_64_bits_are_strings_and_read_from_numbers() {
     let entry = TransparencyLogEntry::from_json(br#"{"logIndex":7}"#).unwrap();
     assert_eq!(entry, TransparencyLogEntry::from_json(br#"{"logIndex":"7"}"#).unwrap());
-    for bad in ["\"\"", "\"1.5\"", "1e3", "true", "\"9223372036854775808\""] {
+    for bad in ["\"\"", "\"07\"", "\"+7\"", "\"-0\"", "\" 7\"", "\"1.5\"", "1e3", "true", "\"9223372036854775808\""] {
         let error = TransparencyLogEntry::from_json(format!("{{\"logIndex\":{bad}}}").as_bytes()).unwrap_err();
         assert_eq!(error, WireError::InvalidValue { at: at(1, 13), member: "logIndex", expected: Kind::Integer });
     }
@@ -80,7 +80,7 @@ fn base64_is_read_in_the_alphabets_of_the_dialect() {
         CreateEntryRequest::from_json(document.as_bytes())
             .map(|request| request.hashed_rekord_request_v002.unwrap().digest)
     };
-    for text in ["+/8=", "+/8", "-_8=", "-_8"] {
+    for text in ["+/8=", "+/8", "-_8=", "-_8", "+/\\n8=\\r\\n"] {
         assert_eq!(digest(text).unwrap(), [0xfb, 0xff], "{text}");
     }
     for text in ["+_8=", "+/9=", "+", "+/8=="] {
