@@ -158,6 +158,14 @@ pub fn parse_digitally_signed(bytes: &[u8]) -> Result<(SctScheme, Vec<u8>), CtEr
     Ok((scheme, signature))
 }
 
+/// Whether the SCTs, of which a foreign log may have chosen extensions and signature, fit the lengths of a list.
+pub(crate) fn fit_in_a_list(scts: &[Sct]) -> bool {
+    const LIST_BYTES_MAX: usize = 0xffff;
+    const FIXED_BYTES: usize = 2 + 1 + 32 + 8 + 2 + 4;
+    let bytes: usize = scts.iter().map(|sct| FIXED_BYTES + sct.extensions.len() + sct.signature.len()).sum();
+    bytes <= LIST_BYTES_MAX && scts.len() <= SCTS_MAX
+}
+
 /// A SignedCertificateTimestampList (RFC 6962 §3.3).
 pub fn encode_sct_list(scts: &[Sct]) -> Vec<u8> {
     let mut list = Vec::new();
@@ -196,6 +204,8 @@ pub fn embedded_scts(certificate: &Certificate) -> Result<Vec<Sct>, CtError> {
 pub enum SctError {
     #[error("the SCT is of log {}, expected {}", hex::encode(found), hex::encode(expected))]
     LogId { expected: [u8; 32], found: [u8; 32] },
+    #[error("the SCT is longer than a list of SCTs can hold")]
+    TooLong,
     #[error("the SCT's signature algorithm {found:?} does not fit the log's key")]
     Scheme { found: SctScheme },
     #[error("the SCT's signature does not verify with the log's key: {0}")]
@@ -224,6 +234,9 @@ pub fn verify_sct(sct: &Sct, entry: &LogEntry, log_key: &PublicKey) -> Result<Sc
     let expected = log_key.spki_sha256();
     if sct.log_id != expected {
         return Err(SctError::LogId { expected, found: sct.log_id });
+    }
+    if !fit_in_a_list(std::slice::from_ref(sct)) {
+        return Err(SctError::TooLong);
     }
     if SctScheme::of_key(log_key) != Ok(sct.scheme) {
         return Err(SctError::Scheme { found: sct.scheme });

@@ -82,6 +82,8 @@ fn every_part_of_an_sct_is_signed() {
     assert!(matches!(refuse(&|sct| *sct.extensions.last_mut().unwrap() ^= 1), SctError::Signature(_)));
     assert!(matches!(refuse(&|sct| *sct.signature.last_mut().unwrap() ^= 1), SctError::Signature(_)));
     assert!(matches!(refuse(&|sct| sct.log_id[0] ^= 1), SctError::LogId { .. }));
+    assert_eq!(refuse(&|sct| sct.extensions = vec![0; 0x1_0000]), SctError::TooLong);
+    assert_eq!(refuse(&|sct| sct.signature = vec![0; 0x1_0000]), SctError::TooLong);
     assert!(matches!(refuse(&|sct| sct.scheme = SctScheme::RsaPkcs1Sha256), SctError::Scheme { .. }));
 
     let other = vectors::case("rekor2-happy-path").and_then(|case| path_of(&case)).unwrap();
@@ -242,7 +244,7 @@ fn submissions_must_lead_to_an_accepted_root() {
     assert_eq!(accept_chain(&precertificate, &vec![ca.clone(); 16], &roots), Err(SubmissionError::TooLong));
     // A leaf that the root issued itself needs no chain; the root alone is no submission.
     let direct = workshop::sign(&leaf_template(&root, &key, &principal).ct_tbs().unwrap(), &root.key);
-    assert_eq!(accept_chain(&direct, &[], &roots).unwrap().issuers(), [anchor.clone()]);
+    assert_eq!(accept_chain(&direct, &[], &roots).unwrap().issuers(), std::slice::from_ref(&anchor));
     assert_eq!(accept_chain(&anchor, &[], &roots), Err(SubmissionError::UnknownRoot));
 }
 

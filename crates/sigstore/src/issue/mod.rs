@@ -40,10 +40,14 @@ pub enum IssueError {
     EmptySubjectAltName { kind: &'static str },
     #[error("the {kind} identity has characters that an IA5String cannot hold")]
     NotIa5 { kind: &'static str },
+    #[error("the {kind} identity has a control character")]
+    ControlCharacter { kind: &'static str },
     #[error("the extension 1.3.6.1.4.1.57264.1.{arc} is not one that a principal may set, or stands twice")]
     ExtensionArc { arc: u32 },
     #[error("a certificate needs at least one SCT")]
     NoSct,
+    #[error("the SCTs do not fit in a list of 64 KiB")]
+    SctsTooLong,
 }
 
 /// A leaf certificate to be made. The top bit of the serial is cleared, so that it is positive.
@@ -73,6 +77,9 @@ impl LeafTemplate<'_> {
     pub fn certificate_tbs(&self, scts: &[Sct]) -> Result<Vec<u8>, IssueError> {
         if scts.is_empty() {
             return Err(IssueError::NoSct);
+        }
+        if !ct::fit_in_a_list(scts) {
+            return Err(IssueError::SctsTooLong);
         }
         let list = asn1::octet_string(&ct::encode_sct_list(scts));
         self.tbs(Some(extension(oid::CT_SCT_LIST, Criticality::Plain, &list)))
@@ -114,6 +121,9 @@ fn subject_alt_name(san: &SubjectAltName) -> Result<Vec<u8>, IssueError> {
     let text = san.value();
     if text.is_empty() {
         return Err(IssueError::EmptySubjectAltName { kind });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(IssueError::ControlCharacter { kind });
     }
     if !text.is_ascii() && !matches!(san, SubjectAltName::Username(_)) {
         return Err(IssueError::NotIa5 { kind });

@@ -205,6 +205,9 @@ fn refuses_templates_that_break_the_profile() {
     check(LeafTemplate { serial: zero, ..good.clone() }, IssueError::ZeroSerial);
     check(LeafTemplate { signature_scheme: Scheme::Ed25519ph, ..good.clone() }, IssueError::Scheme(Scheme::Ed25519ph));
     assert_eq!(good.certificate_tbs(&[]), Err(IssueError::NoSct));
+    assert_eq!(good.certificate_tbs(&[sct(&[0; 0x1_0000])]), Err(IssueError::SctsTooLong));
+    assert_eq!(good.certificate_tbs(&[sct(&[0; 0x8000]), sct(&[0; 0x8000])]), Err(IssueError::SctsTooLong));
+    assert!(good.certificate_tbs(&[sct(&[0; 0x8000])]).is_ok());
 
     let leaf = workshop::sign(&good.ct_tbs().unwrap(), &issuer.key);
     check(LeafTemplate { issuer: &leaf, ..good.clone() }, IssueError::IssuerIsNoAuthority);
@@ -216,6 +219,9 @@ fn refuses_templates_that_break_the_profile() {
     };
     with(&|p| p.san = SubjectAltName::Email(String::new()), IssueError::EmptySubjectAltName { kind: "email" });
     with(&|p| p.san = SubjectAltName::Uri("https://é.example".into()), IssueError::NotIa5 { kind: "URI" });
+    for text in ["alice\0@example.com", "alice@example.com\n", "\u{7f}"] {
+        with(&|p| p.san = SubjectAltName::Email(text.into()), IssueError::ControlCharacter { kind: "email" });
+    }
     for arc in [0, 1, 7, 8, 24] {
         with(&|p| p.extensions = vec![(arc, "x".into())], IssueError::ExtensionArc { arc });
     }

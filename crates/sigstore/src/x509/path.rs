@@ -221,9 +221,9 @@ fn webpki_path(
     let path = end_entity
         .verify_for_usage(touchmark_keys::webpki_algorithms(), &anchors, &candidates, time, usage, None, None)
         .map_err(PathError::Unverified)?;
-    let mut used = Vec::new();
-    for certificate in path.intermediate_certificates() {
-        used.push(Certificate::from_der(&certificate.der())?);
-    }
-    Ok(used)
+    let given = |der: &CertificateDer<'_>| {
+        let certificate = intermediates.iter().find(|candidate| candidate.der() == der.as_ref());
+        Certificate::clone(certificate.expect("webpki builds paths of the certificates that it was given"))
+    };
+    Ok(path.intermediate_certificates().map(|certificate| given(&certificate.der())).collect())
 }
