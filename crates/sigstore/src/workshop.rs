@@ -4,10 +4,12 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use der::asn1::ObjectIdentifier;
 use jiff::{SignedDuration, Timestamp};
 use touchmark_keys::{KeyType, PublicKey};
 use touchmark_signers::{EphemeralSigner, Signer};
 
+use crate::asn1;
 use crate::issue;
 use crate::issue::LeafTemplate;
 use crate::issue::authority::{AuthorityName, CaProfile, CaTemplate};
@@ -97,6 +99,50 @@ pub(crate) fn sign(tbs: &[u8], signer: &Key) -> Certificate {
     let der = issue::assemble(tbs, signer.scheme(), &signer.sign(tbs)).unwrap();
     Certificate::from_der(&der).unwrap()
 }
+
+/// The same certificate with other extensions, signed again: for certificates that no template of ours makes.
+pub(crate) fn with_extensions(
+    certificate: &Certificate,
+    signer: &Key,
+    edit: impl FnOnce(&mut Vec<Vec<u8>>),
+) -> Certificate {
+    Certificate::from_der(&der_with_extensions(certificate, signer, edit)).unwrap()
+}
+
+pub(crate) fn der_with_extensions(
+    certificate: &Certificate,
+    signer: &Key,
+    edit: impl FnOnce(&mut Vec<Vec<u8>>),
+) -> Vec<u8> {
+    let mut fields = asn1::single(certificate.tbs_der(), asn1::SEQUENCE).unwrap().reader();
+    let mut head: Vec<&[u8]> = Vec::new();
+    let tagged = loop {
+        match fields.any().unwrap() {
+            element if element.tag == asn1::context_constructed(3) => break element,
+            element => head.push(element.raw),
+        }
+    };
+    let mut list = tagged.reader().enter(asn1::SEQUENCE).unwrap();
+    let mut extensions = Vec::new();
+    while !list.is_empty() {
+        extensions.push(list.any().unwrap().raw.to_vec());
+    }
+    edit(&mut extensions);
+    let parts: Vec<&[u8]> = extensions.iter().map(Vec::as_slice).collect();
+    let tagged = asn1::element(asn1::context_constructed(3), &[&asn1::sequence(&parts)]);
+    let tbs = asn1::sequence(&[&head.concat(), &tagged]);
+    issue::assemble(&tbs, signer.scheme(), &signer.sign(&tbs)).unwrap()
+}
+
+/// An extension of any kind.
+pub(crate) fn extension(oid: &str, critical: &[u8], value: &[u8]) -> Vec<u8> {
+    let oid = asn1::object_identifier(ObjectIdentifier::new(oid).unwrap());
+    asn1::sequence(&[&oid, critical, &asn1::octet_string(value)])
+}
+
+/// The two ways to say whether an extension is critical.
+pub(crate) const CRITICAL: &[u8] = &[asn1::BOOLEAN, 1, 0xff];
+pub(crate) const PLAIN: &[u8] = &[];
 
 pub(crate) fn serial() -> [u8; 20] {
     let mut serial = [0; 20];

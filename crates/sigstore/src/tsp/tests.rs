@@ -193,6 +193,24 @@ fn the_signer_is_not_the_first_certificate_of_the_bag() {
 }
 
 #[test]
+fn the_signed_attributes_bind_one_certificate_of_several_with_the_same_name_and_key() {
+    let authority = authority(KeyType::EcdsaP256);
+    let request = request(HashAlgorithm::Sha256);
+    // The same issuer, serial and key: the SignerInfo names both, the signature verifies with both.
+    let twin = workshop::with_extensions(&authority.leaf.certificate, &authority.root.key, |extensions| {
+        extensions.push(workshop::extension("1.2.3.4", workshop::PLAIN, &[5, 0]));
+    });
+    assert_eq!(twin.serial(), authority.leaf.certificate.serial());
+    let chain = [twin.clone(), authority.root.certificate.clone()];
+    let response = authority.sign(&authority.template(&request, &[]));
+    assert!(verify_token(&response, MESSAGE, &authority.chain()).is_ok());
+    assert_eq!(verify_token(&response, MESSAGE, &chain), Err(TimestampError::CertificateId));
+    assert_eq!(verify_token(&authority.stamp(&request), MESSAGE, &chain), Err(TimestampError::SignerNotTrusted));
+    let response = authority.sign(&TokenTemplate { signer: &twin, ..authority.template(&request, &[]) });
+    assert_eq!(verify_token(&response, MESSAGE, &chain).unwrap().path().leaf(), &twin);
+}
+
+#[test]
 fn a_certificate_that_is_not_for_timestamps_does_not_sign_them() {
     let root = root(KeyType::EcdsaP256, "root");
     let code = below(&root, KeyType::EcdsaP256, "ca", |issuer| CaProfile::CodeSigningIntermediate { issuer });

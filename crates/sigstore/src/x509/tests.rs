@@ -9,7 +9,7 @@ use super::csr::{Csr, CsrError};
 use super::path::{ExtendedKeyUsage, PathError, verify_path};
 use super::*;
 use crate::issue::authority::CaProfile;
-use crate::workshop::{self, Holder, Key, alice, below, days, leaf_template, noon, root};
+use crate::workshop::{self, CRITICAL, Holder, Key, PLAIN, alice, below, days, leaf_template, noon, root};
 use crate::{ct, vectors};
 
 const BEACON: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
@@ -287,6 +287,123 @@ fn every_flipped_byte_of_a_leaf_is_refused() {
         // A change in the signature may give another valid encoding of none; no change may verify.
         assert!(verify_leaf(&tampered, &chain, noon()).is_err(), "byte {position}");
     }
+}
+
+/// Puts an extension in the place of the one with the same object identifier, or at the end.
+fn put(extensions: &mut Vec<Vec<u8>>, oid: &str, critical: &[u8], value: &str) {
+    let new = workshop::extension(oid, critical, &hex::decode(value).unwrap());
+    let name = asn1::object_identifier(ObjectIdentifier::new(oid).unwrap());
+    match extensions.iter_mut().find(|extension| extension.windows(name.len()).any(|window| window == name)) {
+        Some(old) => *old = new,
+        None => extensions.push(new),
+    }
+}
+
+#[test]
+fn refuses_leaves_whose_extensions_allow_too_little_or_too_much() {
+    const KEY_USAGE: &str = "2.5.29.15";
+    const EXTENDED: &str = "2.5.29.37";
+    let tree = tree();
+    let leaf = tree.leaf();
+    let check = |oid: &str, critical: &[u8], value: &str| {
+        let edited = workshop::with_extensions(&leaf, &tree.intermediate.key, |list| put(list, oid, critical, value));
+        verify_leaf(&edited, &tree.chain(), noon()).map(drop)
+    };
+    let purpose = Err(PathError::LeafExtendedKeyUsage { required: ExtendedKeyUsage::CodeSigning });
+    assert_eq!(check(KEY_USAGE, CRITICAL, "03020780"), Ok(()));
+    assert_eq!(check(KEY_USAGE, CRITICAL, "030206c0"), Ok(()), "digitalSignature and another");
+    assert_eq!(check(KEY_USAGE, CRITICAL, "03020520"), Err(PathError::LeafKeyUsage), "keyEncipherment alone");
+    assert_eq!(check(EXTENDED, PLAIN, "30060604551d2500"), purpose, "anyExtendedKeyUsage is not codeSigning");
+    assert_eq!(check(EXTENDED, PLAIN, "300a06082b06010505070308"), purpose, "timeStamping");
+    assert_eq!(check("2.5.29.19", CRITICAL, "30030101ff"), Err(PathError::LeafIsCa));
+    let unknown = check("1.2.3.4", CRITICAL, "0500");
+    assert_eq!(unknown, Err(PathError::Unverified(webpki::Error::UnsupportedCriticalExtension)));
+    assert_eq!(check("1.2.3.4", PLAIN, "0500"), Ok(()));
+
+    let without = |position: usize| {
+        let edited = workshop::with_extensions(&leaf, &tree.intermediate.key, |list| drop(list.remove(position)));
+        verify_leaf(&edited, &tree.chain(), noon()).map(drop)
+    };
+    assert_eq!(without(0), Err(PathError::LeafKeyUsage));
+    assert_eq!(without(1), purpose);
+}
+
+#[test]
+fn refuses_timestamp_leaves_whose_purpose_is_not_sole_and_critical() {
+    const EXTENDED: &str = "2.5.29.37";
+    let root = root(KeyType::EcdsaP256, "root");
+    let stamp = below(&root, KeyType::EcdsaP256, "stamp", |issuer| CaProfile::TimeStampingLeaf { issuer });
+    let check = |critical: &[u8], value: &str| {
+        let edit = |list: &mut Vec<Vec<u8>>| put(list, EXTENDED, critical, value);
+        let edited = workshop::with_extensions(&stamp.certificate, &root.key, edit);
+        let chain = std::slice::from_ref(&root.certificate);
+        verify_path(&edited, chain, ExtendedKeyUsage::TimeStamping, noon()).map(drop)
+    };
+    let refused = Err(PathError::LeafExtendedKeyUsage { required: ExtendedKeyUsage::TimeStamping });
+    let (sole, with_unknown) = ("300a06082b06010505070308", "300f06082b0601050507030806032a0304");
+    assert_eq!(check(CRITICAL, sole), Ok(()));
+    assert_eq!(check(PLAIN, sole), refused);
+    assert_eq!(check(CRITICAL, with_unknown), refused);
+}
+
+#[test]
+fn refuses_authorities_that_may_not_sign_certificates() {
+    let tree = tree();
+    let leaf = tree.leaf();
+    let check = |oid: &str, critical: &[u8], value: &str| {
+        let edit = |list: &mut Vec<Vec<u8>>| put(list, oid, critical, value);
+        let edited = workshop::with_extensions(&tree.intermediate.certificate, &tree.root.key, edit);
+        let issued = leaf.verify_issued_by(&edited).map(drop);
+        let chain = [edited, tree.root.certificate.clone()];
+        (verify_leaf(&leaf, &chain, noon()).map(drop), verify_leaf(&leaf, &chain[..1], noon()).map(drop), issued)
+    };
+    let usage = || Err(PathError::AuthorityKeyUsage { position: 1 });
+    assert_eq!(check("2.5.29.15", CRITICAL, "03020780"), (usage(), usage(), usage()));
+    let (path, anchor, issued) = check("2.5.29.19", CRITICAL, "3000");
+    assert_eq!(path, Err(PathError::Unverified(webpki::Error::EndEntityUsedAsCa)));
+    assert_eq!(
+        (anchor, issued),
+        (Err(PathError::NotAnAuthority { position: 1 }), Err(PathError::NotAnAuthority { position: 1 }))
+    );
+}
+
+#[test]
+fn there_is_exactly_one_identity() {
+    let tree = tree();
+    let leaf = tree.leaf();
+    let san = |value: &str| {
+        let edit = |list: &mut Vec<Vec<u8>>| put(list, "2.5.29.17", CRITICAL, value);
+        workshop::with_extensions(&leaf, &tree.intermediate.key, edit).san()
+    };
+    assert_eq!(san("3003810161"), Ok(SubjectAltName::Email("a".into())));
+    assert_eq!(san("3000"), Err(CertificateError::SubjectAltNameCount { found: 0 }));
+    assert_eq!(san("3006810161810162"), Err(CertificateError::SubjectAltNameCount { found: 2 }));
+    assert_eq!(san("3006870401020304"), Err(CertificateError::SubjectAltNameKind), "an IP address");
+    assert_eq!(san("300ba00906032a0304a0020c00"), Err(CertificateError::SubjectAltNameKind), "another otherName");
+    assert!(matches!(san("30038101ff"), Err(CertificateError::Extension { .. })), "not IA5");
+    let without = workshop::with_extensions(&leaf, &tree.intermediate.key, |list| drop(list.remove(4)));
+    assert_eq!(without.san(), Err(CertificateError::MissingExtension { oid: oid::SUBJECT_ALT_NAME }));
+}
+
+#[test]
+fn refuses_certificates_with_an_extension_twice_or_too_many() {
+    let tree = tree();
+    let leaf = tree.leaf();
+    let parse = |edit: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        Certificate::from_der(&workshop::der_with_extensions(&leaf, &tree.intermediate.key, |list| edit(list)))
+    };
+    assert_eq!(parse(&|_| ()).map(|edited| edited.tbs_der().to_vec()), Ok(leaf.tbs_der().to_vec()));
+    assert_eq!(
+        parse(&|list| list.push(list[0].clone())),
+        Err(CertificateError::DuplicateExtension { oid: oid::KEY_USAGE })
+    );
+    let fill = |list: &mut Vec<Vec<u8>>, count: usize| {
+        while list.len() < count {
+            list.push(workshop::extension(&format!("1.2.3.{}", list.len()), PLAIN, &[]));
+        }
+    };
+    assert!(parse(&|list| fill(list, EXTENSIONS_MAX)).is_ok());
+    assert_eq!(parse(&|list| fill(list, EXTENSIONS_MAX + 1)), Err(CertificateError::TooManyExtensions));
 }
 
 #[test]
