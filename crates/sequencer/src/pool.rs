@@ -80,6 +80,11 @@ impl Pool {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Lets no more in. What is waiting will still be taken.
     pub(crate) fn close(&self, reason: AddError) {
         self.lock().closed.get_or_insert(reason);

@@ -7,6 +7,7 @@
 //! In scope: reads of one log. Out of scope: paths of HTTP, caching headers (crate `server`).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use touchmark_tlog::proof::{ProofPlan, consistency_plan, inclusion_plan};
 use touchmark_tlog::tile::{TILE_WIDTH, Tile, TilePath};
@@ -122,10 +123,11 @@ impl TreeReader<'_> {
         let mut hashes = Vec::with_capacity(plan.nodes().len());
         for node in plan.nodes() {
             let tile = Tile::covering(*node, self.edge.size()).expect("a plan for this tree names complete nodes");
-            if !tiles.contains_key(&tile) {
-                tiles.insert(tile, self.tile(tile).await?);
-            }
-            hashes.push(tile.node(&tiles[&tile], *node).map_err(|_| damaged(&tile))?);
+            let bytes = match tiles.entry(tile) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => unread.insert(self.tile(tile).await?),
+            };
+            hashes.push(tile.node(bytes, *node).map_err(|_| damaged(&tile))?);
         }
         Ok(plan.assemble(&hashes))
     }

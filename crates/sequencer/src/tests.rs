@@ -1,2 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tests.
+//! Claims of the whole engine, over drivers that live in memory and fail on command, and over the embedded ones.
+
+mod audit;
+mod drivers;
+mod embedded;
+mod faults;
+mod never_fork;
+mod running;
