@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The real binary, as a shell runs it: what it prints, what it writes, and the exit code of every class.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

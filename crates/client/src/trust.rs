@@ -52,11 +52,11 @@ pub enum TrustError {
     #[error("{url} is not an http or https address of a TUF repository")]
     MirrorUnusable { url: String },
     #[error("the TUF repository at {mirror} could not be read")]
-    MirrorUnreachable { mirror: Url, source: TufError },
+    MirrorUnreachable { mirror: Url, source: Box<TufError> },
     #[error("the TUF metadata {role:?} expired at {at}")]
     Expired { role: String, at: Timestamp },
     #[error("the TUF repository does not verify")]
-    Tuf { source: TufError },
+    Tuf { source: Box<TufError> },
     #[error("the TUF repository has no target {name:?}")]
     TargetMissing { name: &'static str },
     #[error("{what} cannot be used")]
@@ -92,7 +92,7 @@ pub struct VerifiedRepository {
 #[derive(Debug)]
 pub struct Stale {
     pub mirror: Url,
-    pub cause: TufError,
+    pub cause: Box<TufError>,
 }
 
 struct Instance {
@@ -188,7 +188,7 @@ impl TrustStore {
             Some(outbound) => Updater::new(HttpMirror::new(outbound.clone(), mirror.clone()), root),
             None => Updater::new(StoreRepository::new(store.clone()), root),
         };
-        let mut updater = updater.map_err(|source| TrustError::Tuf { source })?.with_store(store);
+        let mut updater = updater.map_err(|source| TrustError::Tuf { source: Box::new(source) })?.with_store(store);
         updater.refresh(now).await.map_err(|source| TrustError::from_tuf(source, mirror))?;
         Ok(VerifiedRepository { updater, now, mirror: mirror.clone(), stale: None })
     }
@@ -276,8 +276,8 @@ impl TrustError {
     fn from_tuf(source: TufError, mirror: &Url) -> Self {
         match source {
             TufError::Expired { role, expires } => Self::Expired { role, at: expires },
-            TufError::Transport { .. } => Self::MirrorUnreachable { mirror: mirror.clone(), source },
-            source => Self::Tuf { source },
+            TufError::Transport { .. } => Self::MirrorUnreachable { mirror: mirror.clone(), source: Box::new(source) },
+            source => Self::Tuf { source: Box::new(source) },
         }
     }
 }

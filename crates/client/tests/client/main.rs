@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The client against a whole Sigstore in this process: honest, lying, served over TUF, and gone.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
+
+mod lying_services;
+mod support;
+mod trust;
