@@ -386,3 +386,34 @@ async fn a_log_over_http_serves_as_well_as_one_in_process() {
     let absent = client(world.log.public_key(), "/nowhere").submit(&precertificate, &world.ca.chain).await;
     assert_eq!(absent, Err(CtError::Refused { status: 404 }));
 }
+
+#[tokio::test]
+async fn a_busy_log_is_asked_again_and_a_redirecting_one_is_not_followed() {
+    let world = World::new().await;
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let busy_once = {
+        let (asked, log) = (Arc::clone(&asked), world.log.clone());
+        move |request: axum::extract::Request| async move {
+            match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => Refusal::busy().into_response(),
+                _ => router(log).oneshot(request).await.unwrap(),
+            }
+        }
+    };
+    let elsewhere = axum::response::Redirect::temporary("http://127.0.0.1:1/");
+    let routes = Router::new()
+        .route("/ct/v1/add-pre-chain", axum::routing::post(busy_once))
+        .route("/moved/ct/v1/add-pre-chain", axum::routing::post(move || async move { elsewhere }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let client = |path: &str| {
+        let base = Url::parse(&format!("http://{address}{path}")).unwrap();
+        HttpCtLog::new(base, world.log.public_key().clone(), Outbound::new("test", Reach::Private, None))
+    };
+    let precertificate = leaf(&world.ca, 1, Form::Precertificate).await;
+    assert!(client("").submit(&precertificate, &world.ca.chain).await.is_ok());
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2);
+    let moved = client("/moved").submit(&precertificate, &world.ca.chain).await;
+    assert_eq!(moved, Err(CtError::Refused { status: 307 }));
+}

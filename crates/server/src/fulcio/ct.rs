@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use touchmark_keys::PublicKey;
-use touchmark_outbound::{Limits, Outbound};
+use touchmark_outbound::{Limits, Outbound, OutboundError};
 use touchmark_sigstore::ct::Sct;
 use touchmark_sigstore::wire::ct::{AddChainRequest, AddChainResponse};
 use touchmark_sigstore::x509::Certificate;
@@ -73,7 +73,11 @@ impl HttpCtLog {
         let response = self.outbound.post(&self.submit_url, &headers, body.to_vec(), &REPLY_LIMITS).await;
         let response = response.map_err(|failure| {
             tracing::warn!(url = %self.submit_url, %failure, "a certificate transparency log did not answer");
-            CtError::Unavailable
+            match failure {
+                OutboundError::Redirect { status } => CtError::Refused { status },
+                OutboundError::BodyTooLarge { .. } => CtError::Unreadable,
+                _ => CtError::Unavailable,
+            }
         })?;
         match response.status {
             200 => parse_reply(&response.body, &self.public_key),

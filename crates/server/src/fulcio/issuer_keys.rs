@@ -257,9 +257,9 @@ impl KeySet {
         for key in self.keys.iter().filter(|key| key.fits(token)) {
             outcome = TokenError::SignatureInvalid;
             let message = token.signing_input.as_bytes();
-            match jsonwebtoken::crypto::verify(token.signature, message, &key.decoding, token.algorithm) {
-                Ok(true) => return Ok(IssuerSignature(())),
-                Ok(false) | Err(_) => {}
+            let verified = jsonwebtoken::crypto::verify(token.signature, message, &key.decoding, token.algorithm);
+            if verified.is_ok_and(|good| good) {
+                return Ok(IssuerSignature(()));
             }
         }
         Err(outcome)

@@ -25,8 +25,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderName, Method};
+use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
 use axum::routing::{get, post};
 use touchmark_sigstore::wire::REQUEST_BYTES_MAX;
@@ -34,7 +33,6 @@ use touchmark_sigstore::wire::fulcio::{
     CertificateChain, Configuration, OidcIssuer, SigningCertificate, SigningCertificateEmbeddedSct, TrustBundle,
 };
 use touchmark_sigstore::x509::Certificate;
-use tower_http::cors::{Any, CorsLayer};
 
 pub(crate) use authorize::AuthorizationRule;
 pub(crate) use ca::CertificateAuthority;
@@ -72,17 +70,7 @@ fn routes(fulcio: Fulcio) -> Router {
         .route("/api/v2/configuration", get(configuration))
         .route("/api/v1/rootCert", get(root_cert))
         .method_not_allowed_fallback(wrong_method)
-        .layer(cors())
         .with_state(Arc::new(fulcio))
-}
-
-/// Any page may ask; a browser's token comes in the body, because `Authorization` is not allowed across origins.
-fn cors() -> CorsLayer {
-    CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::POST, Method::HEAD]).allow_headers([
-        ACCEPT,
-        CONTENT_TYPE,
-        HeaderName::from_static("x-requested-with"),
-    ])
 }
 
 async fn signing_cert(State(fulcio): State<Arc<Fulcio>>, request: Request) -> Result<Response, ApiError> {

@@ -62,7 +62,7 @@ enum Refusal {
     /// On a page: the redirect itself cannot be trusted.
     Page(&'static str),
     /// To the client (RFC 6749 §4.1.2.1).
-    Redirect { to: Url, state: Option<String>, error: &'static str },
+    Redirect { to: Box<Url>, state: Option<String>, error: &'static str },
 }
 
 pub(super) async fn page(query: Result<Query<Parameters>, QueryRejection>) -> Response {
@@ -96,9 +96,11 @@ pub(super) async fn submit(
     };
     match issuer.0.codes.issue(grant, issuer.0.clock.now_ms()) {
         Some(code) => redirect(login.redirect_uri, &[("code", &code)], login.state.as_deref()),
-        None => {
-            refused(Refusal::Redirect { to: login.redirect_uri, state: login.state, error: "temporarily_unavailable" })
-        }
+        None => refused(Refusal::Redirect {
+            to: Box::new(login.redirect_uri),
+            state: login.state,
+            error: "temporarily_unavailable",
+        }),
     }
 }
 
@@ -119,7 +121,7 @@ impl Login {
             .ok_or(Refusal::Page("The redirect URI is not plain http to a loopback address."))?;
         let fits = |text: &Option<String>| text.as_ref().is_none_or(|text| text.len() <= PARAMETER_BYTES_MAX);
         let state = parameters.state.filter(|state| state.len() <= PARAMETER_BYTES_MAX);
-        let refuse = |error| Refusal::Redirect { to: redirect_uri.clone(), state: state.clone(), error };
+        let refuse = |error| Refusal::Redirect { to: Box::new(redirect_uri.clone()), state: state.clone(), error };
         if parameters.response_type.as_deref() != Some("code") {
             return Err(refuse("unsupported_response_type"));
         }
@@ -156,7 +158,7 @@ fn loopback_redirect(text: &str) -> Option<Url> {
 fn refused(refusal: Refusal) -> Response {
     match refusal {
         Refusal::Page(text) => html(400, &format!("<h1>Refused</h1><p>{}</p>", escape(text)), "'none'"),
-        Refusal::Redirect { to, state, error } => redirect(to, &[("error", error)], state.as_deref()),
+        Refusal::Redirect { to, state, error } => redirect(*to, &[("error", error)], state.as_deref()),
     }
 }
 

@@ -109,8 +109,8 @@ pub(crate) async fn ct_log(roots: Vec<Certificate>, clock: Arc<dyn Clock>) -> (C
     let note_key = NoteKey::new(origin, NoteAlgorithm::Rfc6962, signer.public_key().clone()).unwrap();
     let checkpoint_signer = CheckpointSigner { note_key, signer: Arc::clone(&signer) };
     let config = LogConfig::new(origin, vec![checkpoint_signer], EntryTiles::Data);
-    let ledger = FjallLedger::open(&directory.path().join("ledger")).unwrap();
-    let objects = FsObjects::open(&directory.path().join("objects")).unwrap();
+    let ledger = FjallLedger::open(directory.path().join("ledger")).unwrap();
+    let objects = FsObjects::open(directory.path().join("objects")).unwrap();
     let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock).await.unwrap();
     (CtLog::new(log, signer, roots).unwrap(), directory)
 }
@@ -200,7 +200,10 @@ pub(super) async fn challenge(token: &str, signer: &EphemeralSigner, subject: &s
 
 /// The request of sigstore-python: a CSR with an empty subject.
 pub(super) async fn csr_request(token: &str, signer: &EphemeralSigner) -> Value {
-    let pem = csr_pem(signer, signer).await;
+    csr_text_request(token, &csr_pem(signer, signer).await)
+}
+
+pub(super) fn csr_text_request(token: &str, pem: &str) -> Value {
     json!({
         "credentials": { "oidcIdentityToken": token },
         "certificateSigningRequest": STANDARD.encode(pem),

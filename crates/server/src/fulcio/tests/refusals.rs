@@ -14,7 +14,7 @@ use touchmark_signers::{EphemeralSigner, Signer, SignerError};
 use touchmark_sigstore::ct::{LogEntry, Sct, SctScheme, sct_signed_bytes};
 
 use super::super::*;
-use super::harness::{Harness, NOW_S, challenge, csr_pem, csr_request};
+use super::harness::{Harness, NOW_S, challenge, csr_pem, csr_request, csr_text_request};
 use super::issuer::{sign, sign_text};
 
 const TOKEN: &str = "There was an error processing the identity token";
@@ -177,15 +177,15 @@ async fn the_token_is_judged_before_the_key_and_the_key_before_the_proof() {
         })
     };
     let pem = p256().public_key().to_pem();
-    let rsa_1024 = include_str!("rsa1024.pem");
-    let p224 = include_str!("p224.pem");
     for (body, message) in [
         (json!({ "credentials": { "oidcIdentityToken": token } }), KEY_UNREADABLE),
         (with_key("", b""), KEY_UNREADABLE),
         (with_key("garbage", b""), KEY_UNREADABLE),
         (with_key(&pem.replace("PUBLIC KEY", "CERTIFICATE"), b""), KEY_UNREADABLE),
-        (with_key(rsa_1024, b""), KEY_INSECURE),
-        (with_key(p224, b""), KEY_INSECURE),
+        (with_key(include_str!("data/rsa1024.pem"), b""), KEY_INSECURE),
+        (with_key(include_str!("data/rsa-e3.pem"), b""), KEY_INSECURE),
+        (with_key(include_str!("data/p224.pem"), b""), KEY_INSECURE),
+        (with_key(include_str!("data/secp256k1.pem"), b""), KEY_INSECURE),
         (with_key(&pem, b""), SIGNATURE),
         (with_key(&pem, b"garbage"), SIGNATURE),
     ] {
@@ -210,7 +210,6 @@ async fn proofs_over_anything_but_the_subject_or_by_another_key_are_refused() {
 async fn certificate_requests_that_are_no_proof_are_refused() {
     let harness = Harness::new().await;
     let token = harness.token().await;
-    let with_csr = |csr: &str| json!({ "credentials": { "oidcIdentityToken": token }, "certificateSigningRequest": STANDARD.encode(csr) });
     let good = csr_pem(&p256(), &p256()).await;
     for (csr, message) in [
         ("garbage", CSR_UNREADABLE),
@@ -218,9 +217,35 @@ async fn certificate_requests_that_are_no_proof_are_refused() {
         (&good.replace("CERTIFICATE REQUEST", "CERTIFICATE"), CSR_UNREADABLE),
         // Signed by another key than the one inside.
         (&good, SIGNATURE),
+        (include_str!("data/dsa.csr.pem"), KEY_INSECURE),
+        (include_str!("data/rsa-sha1.csr.pem"), SIGNATURE),
+        (include_str!("data/rsa-pss-sha256.csr.pem"), "unrecognized signature algorithm: SHA256-RSAPSS"),
+        (
+            include_str!("data/p384-signed-with-sha256.csr.pem"),
+            "signing algorithm not permitted: *ecdsa.PublicKey, SHA-256",
+        ),
+        (
+            include_str!("data/rsa-sha512-other-name.csr.pem"),
+            "signing algorithm not permitted: *rsa.PublicKey, SHA-512",
+        ),
     ] {
-        assert_eq!(summary(harness.post(&with_csr(csr)).await), refusal(400, 3, message, ""), "{csr}");
+        assert_eq!(summary(harness.post(&csr_text_request(&token, csr)).await), refusal(400, 3, message, ""), "{csr}");
     }
+}
+
+#[tokio::test]
+async fn keys_outside_the_allow_list_are_refused_with_gos_names() {
+    let only_ed25519 = Harness::with(|fulcio| fulcio.config.algorithms = vec![Scheme::Ed25519]).await;
+    let refused = "signing algorithm not permitted: *ecdsa.PublicKey, SHA-256";
+    let by_csr = csr_request(&only_ed25519.token().await, &p256()).await;
+    assert_eq!(summary(only_ed25519.post(&by_csr).await), refusal(400, 3, refused, ""));
+    assert_eq!(with_token(&only_ed25519, &only_ed25519.token().await).await, refusal(400, 3, refused, ""));
+
+    let only_p256 = Harness::with(|fulcio| fulcio.config.algorithms = vec![Scheme::EcdsaP256Sha256]).await;
+    let ed25519 = EphemeralSigner::generate(KeyType::Ed25519).unwrap();
+    let body = challenge(&only_p256.token().await, &ed25519, "alice@example.com").await;
+    let refused = "signing algorithm not permitted: ed25519.PublicKey, unknown hash value 0";
+    assert_eq!(summary(only_p256.post(&body).await), refusal(400, 3, refused, ""));
 }
 
 #[tokio::test]
