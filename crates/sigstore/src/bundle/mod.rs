@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The Sigstore bundle, version 0.3, with the signature of a file (sigstore/protobuf-specs, `sigstore_bundle.proto`).
+//! The Sigstore bundle with the signature of a file (sigstore/protobuf-specs, `sigstore_bundle.proto`): version 0.3 is written,
+//! 0.2 and 0.3 are read. They differ in that 0.2 may hold a chain: its first certificate counts, the others are not trusted.
 //!
 //! In scope: reading, building and writing; the limits on what a bundle may hold. Out of scope: what it proves (`verify`).
-//! Versions 0.1 and 0.2, DSSE envelopes, managed keys and entries of Rekor v1 are named as not supported yet.
+//! Version 0.1, DSSE envelopes, managed keys and entries of Rekor v1 are named as not supported yet.
 //! Invariants: a bundle is a leaf certificate, a signature that is not empty, and entries and timestamps within their caps;
 //! no entry and no timestamp occurs twice.
 
@@ -18,9 +19,12 @@ use crate::x509::{Certificate, CertificateError};
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// The same version in its older spelling, which is read too.
 const MEDIA_TYPE_PARAMETER: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
-const MEDIA_TYPES_UNSUPPORTED: [&str; 2] =
-    ["application/vnd.dev.sigstore.bundle+json;version=0.1", "application/vnd.dev.sigstore.bundle+json;version=0.2"];
+/// The version before: what sigstore-js writes for files.
+const MEDIA_TYPE_V0_2: &str = "application/vnd.dev.sigstore.bundle+json;version=0.2";
+const MEDIA_TYPE_UNSUPPORTED: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
 
+/// The most certificates in the chain of a 0.2 bundle; public chains have three.
+pub const CHAIN_MAX: usize = 8;
 /// The most log entries in one bundle, as the public verifiers have it (GHSA-cq38-jh5f-37mq).
 pub const ENTRIES_MAX: usize = 32;
 /// The most timestamps in one bundle.
@@ -51,6 +55,8 @@ pub enum BundleError {
     Certificate(CertificateError),
     #[error("the certificate is that of a certificate authority, expected that of a signer")]
     NotALeaf,
+    #[error("the chain holds a root certificate; roots come from the trusted root alone")]
+    RootInChain,
     #[error("unknown digest algorithm {found:?}")]
     DigestAlgorithm { found: String },
     #[error(transparent)]
@@ -73,7 +79,7 @@ impl BundleError {
             Self::MediaType { .. } => "bundle_media_type",
             Self::Missing { .. } | Self::Both { .. } => "bundle_incomplete",
             Self::TooMany { .. } | Self::TooLarge { .. } => "bundle_too_large",
-            Self::Certificate(_) | Self::NotALeaf => "bundle_certificate",
+            Self::Certificate(_) | Self::NotALeaf | Self::RootInChain => "bundle_certificate",
             Self::DigestAlgorithm { .. } | Self::Digest(_) => "bundle_digest",
             Self::DuplicateTimestamp { .. } => "bundle_timestamp",
             Self::Entry { .. } | Self::DuplicateEntry { .. } => "bundle_log_entry",
@@ -135,7 +141,7 @@ impl Bundle {
     }
 
     fn from_wire(bundle: wire::Bundle) -> Result<Self, BundleError> {
-        expect_media_type(&bundle.media_type)?;
+        let version = version(&bundle.media_type)?;
         let signature = match (bundle.message_signature, bundle.dsse_envelope) {
             (Some(signature), Presence::Absent) => signature,
             (None, Presence::Present) => return Err(BundleError::Unsupported(Unsupported::DsseEnvelope)),
@@ -145,7 +151,7 @@ impl Bundle {
             (None, Presence::Absent) => return Err(BundleError::Missing { member: "messageSignature" }),
         };
         let material = bundle.verification_material.ok_or(BundleError::Missing { member: "verificationMaterial" })?;
-        let certificate = certificate(&material)?;
+        let certificate = certificate(version, &material)?;
         let timestamps = material.timestamp_verification_data.unwrap_or_default().rfc3161_timestamps;
         let timestamps = timestamps.into_iter().map(|timestamp| timestamp.signed_timestamp).collect();
         let message_digest = signature.message_digest.map(digest).transpose()?;
@@ -242,30 +248,50 @@ impl Bundle {
     }
 }
 
-fn expect_media_type(found: &str) -> Result<(), BundleError> {
-    match found {
-        MEDIA_TYPE | MEDIA_TYPE_PARAMETER => Ok(()),
-        _ if MEDIA_TYPES_UNSUPPORTED.contains(&found) => {
-            Err(BundleError::Unsupported(Unsupported::MediaType { found: found.to_owned() }))
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    V0_2,
+    V0_3,
+}
+
+fn version(media_type: &str) -> Result<Version, BundleError> {
+    match media_type {
+        MEDIA_TYPE | MEDIA_TYPE_PARAMETER => Ok(Version::V0_3),
+        MEDIA_TYPE_V0_2 => Ok(Version::V0_2),
+        MEDIA_TYPE_UNSUPPORTED => {
+            Err(BundleError::Unsupported(Unsupported::MediaType { found: media_type.to_owned() }))
         }
-        _ => Err(BundleError::MediaType { found: found.to_owned() }),
+        _ => Err(BundleError::MediaType { found: media_type.to_owned() }),
     }
 }
 
-/// The one certificate of the oneof `content`.
-fn certificate(material: &wire::VerificationMaterial) -> Result<Certificate, BundleError> {
+/// The signer's certificate out of the oneof `content`.
+fn certificate(version: Version, material: &wire::VerificationMaterial) -> Result<Certificate, BundleError> {
     let chain = material.x509_certificate_chain.as_ref();
     match (&material.certificate, &material.public_key, chain) {
         (Some(certificate), None, None) => {
             Certificate::from_der(&certificate.raw_bytes).map_err(BundleError::Certificate)
         }
         (None, Some(_), None) => Err(BundleError::Unsupported(Unsupported::ManagedKey)),
+        (None, None, Some(chain)) if version == Version::V0_2 => leaf_of(&chain.certificates),
         // Version 0.3 has no chains: they come from the trusted root.
         (None, None, _) => Err(BundleError::Missing { member: "certificate" }),
         (Some(_), Some(_), _) => Err(BundleError::Both { first: "certificate", second: "publicKey" }),
         (Some(_), None, Some(_)) => Err(BundleError::Both { first: "certificate", second: "x509CertificateChain" }),
         (None, Some(_), Some(_)) => Err(BundleError::Both { first: "publicKey", second: "x509CertificateChain" }),
     }
+}
+
+/// The first certificate of a chain. The others are dropped: the path is built from the trusted root alone.
+fn leaf_of(chain: &[RawBytes]) -> Result<Certificate, BundleError> {
+    expect_count("certificates", CHAIN_MAX, chain.len())?;
+    let parsed = chain.iter().map(|certificate| Certificate::from_der(&certificate.raw_bytes));
+    let mut parsed = parsed.collect::<Result<Vec<_>, _>>().map_err(BundleError::Certificate)?.into_iter();
+    let leaf = parsed.next().ok_or(BundleError::Missing { member: "certificate" })?;
+    if parsed.any(|certificate| certificate.subject_der() == certificate.issuer_der()) {
+        return Err(BundleError::RootInChain);
+    }
+    Ok(leaf)
 }
 
 fn digest(output: wire::HashOutput) -> Result<Digest, BundleError> {

@@ -66,6 +66,35 @@ fn both_spellings_of_version_0_3_are_read() {
     }
 }
 
+/// The happy bundle as version 0.2, with these certificates in its chain.
+fn with_chain(certificates: &[Value]) -> Value {
+    let mut bundle = happy();
+    bundle["mediaType"] = json!(MEDIA_TYPE_V0_2);
+    let material = bundle["verificationMaterial"].as_object_mut().unwrap();
+    material.remove("certificate");
+    material.insert("x509CertificateChain".into(), json!({ "certificates": certificates }));
+    bundle
+}
+
+#[test]
+fn the_first_certificate_of_a_version_0_2_chain_is_the_signers() {
+    let leaf = happy().pointer("/verificationMaterial/certificate").unwrap().clone();
+    let root: Value = serde_json::from_slice(&case("rekor2-happy-path").root).unwrap();
+    let authority = root.pointer("/certificateAuthorities/1/certChain/certificates").unwrap();
+    let (intermediate, root) = (authority[0].clone(), authority[1].clone());
+    assert_eq!(parse(&with_chain(&[leaf.clone()])), parse(&happy()));
+    assert_eq!(parse(&with_chain(&[leaf.clone(), intermediate.clone()])), parse(&happy()));
+    assert_eq!(parse(&with_chain(&[])), Err(BundleError::Missing { member: "certificate" }));
+    assert_eq!(parse(&with_chain(&[intermediate.clone(), leaf.clone()])), Err(BundleError::NotALeaf));
+    assert_eq!(parse(&with_chain(&[leaf.clone(), intermediate.clone(), root])), Err(BundleError::RootInChain));
+    let many = BundleError::TooMany { member: "certificates", limit: CHAIN_MAX, found: CHAIN_MAX + 1 };
+    assert_eq!(parse(&with_chain(&vec![leaf.clone(); CHAIN_MAX + 1])), Err(many));
+    // A chain is a matter of version 0.2 alone.
+    let mut relabelled = with_chain(&[leaf]);
+    relabelled["mediaType"] = json!(MEDIA_TYPE);
+    assert_eq!(parse(&relabelled), Err(BundleError::Missing { member: "certificate" }));
+}
+
 #[test]
 fn what_is_missing_or_doubled_is_refused() {
     let missing = |member| BundleError::Missing { member };

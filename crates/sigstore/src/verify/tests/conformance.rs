@@ -131,7 +131,7 @@ fn what_is_not_supported_yet_is_said_by_kind() {
     };
     let v1 = Unsupported::LogEntry { kind: "hashedrekord".into(), version: "0.0.1".into() };
     assert_eq!(unsupported("happy-path-v0.1"), media_type("0.1"));
-    assert_eq!(unsupported("happy-path-v0.2"), media_type("0.2"));
+    assert_eq!(unsupported("happy-path-v0.2"), v1);
     assert_eq!(unsupported("happy-path-v0.3"), v1);
     assert_eq!(unsupported("happy-path-v0.3-new-mediaType"), v1);
     assert_eq!(unsupported("happy-path-intoto-in-dsse-v3"), Unsupported::DsseEnvelope);
