@@ -4,7 +4,6 @@
 //! Spec: RFC 7468, lenient as Go's `encoding/pem` is: text around the block and any line width are accepted.
 //! In scope: blocks without headers. Out of scope: bundles of several blocks (certificate chains are read in `sigstore`).
 
-use pkcs8::der;
 use zeroize::Zeroizing;
 
 use crate::KeyError;

@@ -11,9 +11,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use der::asn1::{AnyRef, BitStringRef, UintRef};
+use der::{Decode, Encode, Sequence};
 use pkcs8::ObjectIdentifier;
-use pkcs8::der::asn1::{AnyRef, BitStringRef, UintRef};
-use pkcs8::der::{Decode, Encode, Sequence};
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use thiserror::Error;
 

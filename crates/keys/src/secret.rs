@@ -7,8 +7,8 @@
 //! Invariants: [`SecretKey`] implements neither `Debug` nor `Display` nor `Clone`; every buffer that holds secret bytes wipes
 //! itself; decryption has a cost limit.
 
-use pkcs8::der::asn1::OctetStringRef;
-use pkcs8::der::{Decode, Encode, Sequence};
+use der::asn1::OctetStringRef;
+use der::{Decode, Encode, Sequence};
 use pkcs8::pkcs5::{self, pbes2};
 use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;

@@ -210,6 +210,49 @@ async fn failures_to_connect_are_sorted() {
     assert!(matches!(error, Some(OutboundError::Connect { .. } | OutboundError::Setup)), "{error:?}");
 }
 
+/// An https server for `localhost`, with the certificate of the test CA.
+async fn tls_server() -> Url {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::rustls::{ServerConfig, crypto};
+
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("../../testdata/server.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../testdata/server-key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret").await;
+        }
+    });
+    url.parse().unwrap()
+}
+
+#[tokio::test]
+async fn https_needs_a_trusted_certificate_for_the_host() {
+    let url = tls_server().await;
+    let ca = include_bytes!("../../testdata/ca.pem").to_vec();
+    let trusting = Outbound::new("touchmark-test/1", Reach::Private, Some(ca));
+    assert_eq!(trusting.get(&url, &LIMITS).await.unwrap().body, b"secret");
+
+    let mut other_name = url.clone();
+    other_name.set_host(Some("127.0.0.1")).unwrap();
+    let error = trusting.get(&other_name, &LIMITS).await.err();
+    assert!(matches!(error, Some(OutboundError::Connect { .. })), "{error:?}");
+    let error = private().get(&url, &LIMITS).await.err();
+    assert!(matches!(error, Some(OutboundError::Connect { .. } | OutboundError::Setup)), "{error:?}");
+}
+
 #[tokio::test]
 async fn malformed_header_is_refused() {
     let url: Url = "http://127.0.0.1:1/".parse().unwrap();
