@@ -14,6 +14,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use touchmark_signers::Signer;
+use url::Url;
 
 use super::error::StartError;
 use super::open::{self, LogKind, OpenLog};
@@ -146,7 +147,7 @@ impl Starting {
             self.tsa(role).await?;
         }
         if let Some(role) = &config.tuf {
-            self.tuf(role).await?;
+            self.tuf(role, config.external_url.as_ref()).await?;
         }
         if let Some(role) = &config.fulcio {
             self.fulcio(role).await?;
@@ -186,12 +187,16 @@ impl Starting {
         Ok(())
     }
 
-    async fn tuf(&mut self, role: &TufRole) -> Result<(), StartError> {
+    async fn tuf(&mut self, role: &TufRole, external_url: Option<&Url>) -> Result<(), StartError> {
         let online = self.key(&role.online_key).await?;
         let mut repository = tuf::Repository::open(&role.directory).map_err(StartError::role("tuf"))?;
         self.locks.push(DirectoryLock::acquire(&role.directory)?);
         let now = self.deps.now();
         repository.check_live(now).map_err(StartError::role("tuf"))?;
+        if let Some(url) = external_url {
+            let published = repository.target(trust::SIGNING_CONFIG).map_err(StartError::role("tuf"))?;
+            trust::warn_of_other_addresses(&published, url);
+        }
         // Fresh before the first client asks; from then on the keeper looks.
         repository.refresh(online.as_ref(), now).await.map_err(StartError::role("tuf"))?;
         self.tasks.spawn(tuf::keep_fresh(repository, online, Arc::clone(&self.deps.clock), self.stop.clone()));

@@ -23,7 +23,7 @@ use crate::tuf::Target;
 
 /// Names that clients ask the TUF repository for.
 pub(super) const TRUSTED_ROOT: &str = "trusted_root.json";
-const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
+pub(super) const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
 
 /// What a trusted root is made of.
 pub(super) struct Material<'a> {
@@ -38,16 +38,15 @@ pub(super) struct Material<'a> {
 impl Material<'_> {
     pub(super) fn trusted_root(self) -> Result<TrustedRoot, StartError> {
         let since = ValidFor::since(self.valid_from);
-        let operator = self.manifest.domain();
+        let domain = self.manifest.domain();
         // Go compares the host of the base URL with the origin of the checkpoint, and so must have no port or path.
+        // No operators: they came with version 0.2 of the media type, and a strict reader of 0.1 knows no such member.
         let log = |name: &str, log_id: [u8; 32], key: &PublicKey| {
-            let log = TransparencyLog::new(format!("http://{name}"), log_id, key.clone(), key.default_scheme(), since);
-            log.with_operator(operator.clone())
+            TransparencyLog::new(format!("http://{name}"), log_id, key.clone(), key.default_scheme(), since)
         };
         let authority = |service: &str, chain: Vec<Certificate>, common_name: &str| {
-            let subject = Subject { organization: operator.clone(), common_name: format!("touchmark {common_name}") };
-            CertificateAuthority::new(subject, format!("http://{service}.{operator}"), chain, since)
-                .map(|authority| authority.with_operator(operator.clone()))
+            let subject = Subject { organization: domain.clone(), common_name: format!("touchmark {common_name}") };
+            CertificateAuthority::new(subject, format!("http://{service}.{domain}"), chain, since)
                 .map_err(StartError::role("trusted root"))
         };
         Ok(TrustedRoot::new(
@@ -105,6 +104,21 @@ pub(super) fn write_client_files(
         }
     }
     Ok(())
+}
+
+/// Says so if clients are sent elsewhere than to the address that this server calls its own: what it serves was published for
+/// another address, and only the offline keys can change that.
+pub(super) fn warn_of_other_addresses(signing_config: &[u8], external_url: &Url) {
+    let Ok(config) = SigningConfig::from_json(signing_config) else {
+        tracing::warn!("the published signing config cannot be read");
+        return;
+    };
+    let lists = config.lists();
+    let services = lists.ca.iter().chain(&lists.rekor).chain(&lists.tsa);
+    let own = base_url(external_url);
+    if !services.into_iter().any(|service| service.url().starts_with(&own)) {
+        tracing::warn!(external_url = own, "the published signing config names no service at this address");
+    }
 }
 
 /// The base URL of a URL without its final slash, as clients append paths to it.

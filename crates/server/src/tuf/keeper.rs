@@ -43,3 +43,45 @@ pub(crate) async fn keep_fresh(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use touchmark_keys::KeyType;
+    use touchmark_signers::EphemeralSigner;
+
+    use super::*;
+    use crate::tuf::{OfflineKeys, Target, create};
+
+    struct Fixed(u64);
+
+    impl Clock for Fixed {
+        fn now_ms(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_due_is_signed_without_the_offline_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = || EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+        let (root, targets, online) = (key(), key(), Arc::new(key()));
+        let offline = OfflineKeys { root: &root, targets: &targets };
+        let target = [Target { name: "trusted_root.json", bytes: b"{}".to_vec() }];
+        let start = "2026-11-22T10:00:00Z".parse().unwrap();
+        create(directory.path(), &offline, online.as_ref(), &target, start).await.unwrap();
+        drop((root, targets));
+        for (days, expect_expiry) in
+            [(0, "2026-11-29T10:00:00Z"), (2, "2026-12-01T10:00:00Z"), (50, "2027-01-18T10:00:00Z")]
+        {
+            let now = start.checked_add((days * 24).hours()).unwrap();
+            let clock = Arc::new(Fixed(u64::try_from(now.as_millisecond()).unwrap()));
+            let (switch, stop) = Stop::pair();
+            switch.send(true).unwrap();
+            let repository = Repository::open(directory.path()).unwrap();
+            keep_fresh(repository, Arc::clone(&online) as Arc<dyn Signer>, clock, stop).await;
+            let timestamp = std::fs::read_to_string(directory.path().join("timestamp.json")).unwrap();
+            assert!(timestamp.contains(expect_expiry), "{timestamp}");
+            assert_eq!(directory.path().join("2.snapshot.json").exists(), days == 50);
+        }
+    }
+}

@@ -100,7 +100,8 @@ async fn bad_requests_are_refused_in_the_public_words_and_leave_nothing_behind()
     check_refused(&stack, "{}", "invalid type, must be hashedrekord").await;
     check_refused(&stack, r#"{"dsseRequestV002":{}}"#, "invalid type, must be hashedrekord").await;
     check_refused(&stack, &good[..good.len() / 2], "unexpected EOF").await;
-    check_refused(&stack, "", "unexpected EOF").await;
+    // The gateway takes no body for an empty message.
+    check_refused(&stack, "", "invalid type, must be hashedrekord").await;
     check_refused(&stack, &good.replacen('{', r#"{"x":1,"#, 1), r#"unknown field "x""#).await;
     check_refused(
         &stack,

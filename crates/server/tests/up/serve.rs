@@ -4,11 +4,19 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use touchmark_keys::KeyType;
 use touchmark_outbound::Limits;
-use touchmark_server::{Config, Running, StartError, serve};
+use touchmark_server::{Config, Running, StartError, UpOptions, serve, try_out_token, up};
+use touchmark_signers::{EphemeralSigner, Signer};
+use touchmark_sigstore::trust::TrustedRoot;
+use touchmark_sigstore::verify::{chain, sct};
+use touchmark_sigstore::x509::Certificate;
 use url::Url;
+use zeroize::Zeroizing;
 
-use crate::stack::{Stack, json, outbound, refusal, text};
+use crate::stack::{Stack, json, options, outbound, refusal, text};
 
 /// Two ports that were free a moment ago.
 fn free_ports() -> [u16; 2] {
@@ -90,4 +98,142 @@ async fn a_key_that_is_not_the_certificates_or_the_roots_is_refused() {
         let error = refusal(serve(config(&data, &format!("listen = \"127.0.0.1:{port}\"\n{toml}"))).await).to_string();
         assert!(error.contains(expect), "{toml}: {error}");
     }
+}
+
+/// Asks for a certificate as sigstore-js does.
+async fn certificate(services: &str, token: &str, email: &str) -> Certificate {
+    let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+    let proof = signer.sign(email.as_bytes()).await.unwrap();
+    let body = serde_json::json!({
+        "credentials": {"oidcIdentityToken": token},
+        "publicKeyRequest": {
+            "publicKey": {"algorithm": "ECDSA", "content": signer.public_key().to_pem()},
+            "proofOfPossession": STANDARD.encode(proof),
+        },
+    });
+    let url = Url::parse(&format!("{services}/api/v2/signingCert")).unwrap();
+    let headers = [("content-type", "application/json")];
+    let reply = outbound().post(&url, &headers, body.to_string().into_bytes(), &Limits::SERVICE).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", text(&reply));
+    let json = json(&reply);
+    let leaf = json.pointer("/signedCertificateEmbeddedSct/chain/certificates/0").unwrap();
+    Certificate::from_pem(leaf.as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn authority_and_log_run_apart_and_meet_over_http() {
+    let stack = Stack::start().await;
+    let (data, ct) = (stack.data(), stack.ct_log());
+    let root: TrustedRoot = stack.trusted_root();
+    let issuer = stack.running.oidc_issuer().unwrap();
+    let _directory = stack.stop().await;
+    let log_key = root.ctlogs()[0].public_key().to_pem();
+    std::fs::write(data.join("ct.pub.pem"), log_key).unwrap();
+    let [log_port, fulcio_port] = free_ports();
+    let log = format!(
+        r#"
+[[ctlog]]
+listen = "127.0.0.1:{log_port}"
+name = "{ct}"
+key = "keys/ct.pem"
+data = "logs/{ct}"
+accepted_roots = "ca/chain.pem"
+"#
+    );
+    let oidc_listen = issuer.trim_start_matches("http://").trim_end_matches("/oidc").to_owned();
+    let authority = format!(
+        r#"
+[fulcio]
+listen = "127.0.0.1:{fulcio_port}"
+key = "keys/ca.pem"
+chain = "ca/chain.pem"
+ct_log = {{ url = "http://127.0.0.1:{log_port}/log/{ct}", public_key = "ct.pub.pem" }}
+[[fulcio.issuer]]
+url = "{issuer}"
+transport = "loopback-http"
+[oidc]
+listen = "{oidc_listen}"
+issuer = "{issuer}"
+key = "keys/oidc.pem"
+gives_any_identity_to_anyone = true
+"#
+    );
+    let log = serve(config(&data, &log)).await.unwrap();
+    let authority = serve(config(&data, &authority)).await.unwrap();
+    let token = try_out_token(&data, "alice@example.com", None).await.unwrap();
+    let leaf = certificate(&authority.url(), &token, "alice@example.com").await;
+    let chain = chain(&leaf, &root, &[jiff::Timestamp::now()]).unwrap();
+    sct(&chain, &root).unwrap();
+    let head = get(&log, &format!("/log/{ct}/ct/v1/get-sth")).await;
+    assert_eq!(json(&head)["tree_size"], 1);
+    authority.shutdown().await;
+    log.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_anchor_notices_a_log_that_was_put_back() {
+    let stack = Stack::start().await;
+    let (data, ct) = (stack.data(), stack.ct_log());
+    let listen = stack.running.url().trim_start_matches("http://").parse().unwrap();
+    let directory = stack.stop().await;
+    let [port, _] = free_ports();
+    let anchored = format!(
+        r#"
+[[ctlog]]
+listen = "127.0.0.1:{port}"
+name = "{ct}"
+key = "keys/ct.pem"
+data = "logs/{ct}"
+accepted_roots = "ca/chain.pem"
+anchor = "ct.anchor"
+"#
+    );
+    let old = data.join("old");
+    copy(&data.join("logs").join(&ct), &old);
+    // Grow by one certificate, then anchor.
+    let running = up(UpOptions { listen, ..options(&data) }).await.unwrap();
+    let token = try_out_token(&data, "alice@example.com", None).await.unwrap();
+    certificate(&running.url(), &token, "alice@example.com").await;
+    running.shutdown().await;
+    std::fs::write(data.join("ct.anchor"), "").unwrap();
+    serve(config(&data, &anchored)).await.unwrap().shutdown().await;
+    assert!(std::fs::read_to_string(data.join("ct.anchor")).unwrap().starts_with(&format!("{ct}\n1\n")));
+
+    std::fs::remove_dir_all(data.join("logs").join(&ct)).unwrap();
+    std::fs::rename(&old, data.join("logs").join(&ct)).unwrap();
+    let error = refusal(serve(config(&data, &anchored)).await).to_string();
+    assert!(error.contains("rolled back"), "{error}");
+    drop(directory);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_passphrase_file_opens_encrypted_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let passphrase = Some(Zeroizing::new(b"correct horse".to_vec()));
+    up(UpOptions { passphrase, ..options(directory.path()) }).await.unwrap().shutdown().await;
+    let [port, _] = free_ports();
+    let tsa = |passphrase_file: &str| {
+        let toml = format!(
+            "{passphrase_file}\n[tsa]\nlisten = \"127.0.0.1:{port}\"\nkey = \"keys/tsa.pem\"\nchain = \"tsa/chain.pem\"\n"
+        );
+        config(directory.path(), &toml)
+    };
+    std::fs::write(directory.path().join("passphrase"), "correct horse\n").unwrap();
+    std::fs::write(directory.path().join("wrong"), "horse\n").unwrap();
+    assert!(matches!(refusal(serve(tsa("")).await), StartError::Signer(_)));
+    assert!(matches!(refusal(serve(tsa("passphrase_file = \"wrong\"")).await), StartError::Signer(_)));
+    serve(tsa("passphrase_file = \"passphrase\"")).await.unwrap().shutdown().await;
 }
