@@ -12,6 +12,7 @@ use serde_json::json;
 use touchmark_keys::{KeyType, Scheme};
 use touchmark_signers::SignerError;
 use touchmark_sigstore::issue::IssueError as TemplateError;
+use touchmark_sigstore::wire::WireError;
 use touchmark_sigstore::x509::csr::CsrError;
 
 use super::ct::CtError;
@@ -23,7 +24,7 @@ use crate::http::{ApiError, grpc};
 pub(super) enum IssueError {
     // The client has to change something.
     #[error("the request is not JSON of the expected form: {0}")]
-    Request(String),
+    Request(#[from] WireError),
     #[error("token: {0}")]
     Token(#[from] TokenError),
     #[error("the public key could not be read")]
@@ -69,7 +70,7 @@ const REASON_DOMAIN: &str = "fulcio.touchmark";
 impl From<IssueError> for ApiError {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::Request(text) => Self::invalid(text),
+            IssueError::Request(error) => Self::invalid(error.to_string()),
             // Not the client's fault, and worth another try.
             IssueError::Token(TokenError::IssuerUnreachable) => {
                 with_reason(unavailable(TEXT_TOKEN), TokenError::IssuerUnreachable.reason())

@@ -36,7 +36,7 @@ impl SigningRequest {
             // The public gateway reads an absent body as an empty message.
             CreateSigningCertificateRequest::default()
         } else {
-            CreateSigningCertificateRequest::from_json(body).map_err(|error| IssueError::Request(error.to_string()))?
+            CreateSigningCertificateRequest::from_json(body)?
         };
         let in_body = message.credentials.map(|credentials| credentials.oidc_identity_token).unwrap_or_default();
         let token = if in_body.is_empty() { bearer(authorization) } else { in_body };
