@@ -214,16 +214,11 @@ async fn failures_to_connect_are_sorted() {
 async fn tls_server() -> Url {
     use rustls_pki_types::pem::PemObject;
     use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-    use tokio_rustls::rustls::{ServerConfig, crypto};
+    use tokio_rustls::rustls::ServerConfig;
 
     let certificate = CertificateDer::from_pem_slice(include_bytes!("../../testdata/server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../testdata/server-key.pem")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
