@@ -269,11 +269,13 @@ fn version(media_type: &str) -> Result<Version, BundleError> {
 fn certificate(version: Version, material: &wire::VerificationMaterial) -> Result<Certificate, BundleError> {
     let chain = material.x509_certificate_chain.as_ref();
     match (&material.certificate, &material.public_key, chain) {
-        (Some(certificate), None, None) => {
+        (Some(certificate), None, None) if version == Version::V0_3 => {
             Certificate::from_der(&certificate.raw_bytes).map_err(BundleError::Certificate)
         }
         (None, Some(_), None) => Err(BundleError::Unsupported(Unsupported::ManagedKey)),
         (None, None, Some(chain)) if version == Version::V0_2 => leaf_of(&chain.certificates),
+        // The single certificate came with version 0.3: a label that somebody changed shows.
+        (Some(_), None, None) => Err(BundleError::Missing { member: "x509CertificateChain" }),
         // Version 0.3 has no chains: they come from the trusted root.
         (None, None, _) => Err(BundleError::Missing { member: "certificate" }),
         (Some(_), Some(_), _) => Err(BundleError::Both { first: "certificate", second: "publicKey" }),

@@ -80,7 +80,7 @@ fn with_chain(certificates: &[Value]) -> Value {
 fn the_first_certificate_of_a_version_0_2_chain_is_the_signers() {
     let leaf = happy().pointer("/verificationMaterial/certificate").unwrap().clone();
     let root: Value = serde_json::from_slice(&case("rekor2-happy-path").root).unwrap();
-    let authority = root.pointer("/certificateAuthorities/1/certChain/certificates").unwrap();
+    let authority = root.pointer("/certificateAuthorities/0/certChain/certificates").unwrap();
     let (intermediate, root) = (authority[0].clone(), authority[1].clone());
     assert_eq!(parse(&with_chain(&[leaf.clone()])), parse(&happy()));
     assert_eq!(parse(&with_chain(&[leaf.clone(), intermediate.clone()])), parse(&happy()));
@@ -93,6 +93,9 @@ fn the_first_certificate_of_a_version_0_2_chain_is_the_signers() {
     let mut relabelled = with_chain(&[leaf]);
     relabelled["mediaType"] = json!(MEDIA_TYPE);
     assert_eq!(parse(&relabelled), Err(BundleError::Missing { member: "certificate" }));
+    let mut relabelled = happy();
+    relabelled["mediaType"] = json!(MEDIA_TYPE_V0_2);
+    assert_eq!(parse(&relabelled), Err(BundleError::Missing { member: "x509CertificateChain" }));
 }
 
 #[test]

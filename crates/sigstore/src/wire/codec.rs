@@ -83,8 +83,8 @@ pub enum WireError {
     NotUtf8,
     #[error("unexpected EOF")]
     UnexpectedEnd,
-    #[error("proto: syntax error (line {}:{}): unexpected token {found}", at.line, at.column)]
-    Syntax { at: Position, found: char },
+    #[error("invalid character {found:?} {place}")]
+    Syntax { at: Position, found: char, place: &'static str },
     #[error("proto: (line {}:{}): duplicate field {:?}", at.line, at.column, clip(name))]
     DuplicateMember { at: Position, name: String },
     #[error("proto: (line {}:{}): unknown field {:?}", at.line, at.column, clip(name))]
@@ -183,8 +183,11 @@ impl Serialize for Json {
     }
 }
 
-/// Reads a whole document.
+/// Reads a whole document. To the gateways of Fulcio and Rekor nothing at all is a message without members.
 pub(crate) fn from_json<T: Field>(text: &[u8], dialect: Dialect, bytes_max: usize) -> Result<T, WireError> {
+    if matches!(dialect, Dialect::Fulcio | Dialect::RekorV2) && text.is_empty() {
+        return Ok(T::default());
+    }
     let node = json::read(text, bytes_max)?;
     T::read(node, Context { dialect, member: "document" })
 }

@@ -59,7 +59,7 @@ pub(crate) fn read(text: &[u8], bytes_max: usize) -> Result<Node, WireError> {
     reader.skip_white_space();
     match reader.peek() {
         None => Ok(node),
-        Some(_) => Err(reader.unexpected()),
+        Some(_) => Err(reader.unexpected("after top-level value")),
     }
 }
 
@@ -77,7 +77,8 @@ fn plain(node: Node) -> Result<serde_json::Value, WireError> {
         Value::Bool(value) => serde_json::Value::Bool(value),
         Value::Number(text) => {
             // A number too large for any type is the only one that does not read.
-            let number = text.parse().map_err(|_| WireError::Syntax { at: node.at, found: 'e' })?;
+            let place = "in exponent of numeric literal";
+            let number = text.parse().map_err(|_| WireError::Syntax { at: node.at, found: 'e', place })?;
             serde_json::Value::Number(number)
         }
         Value::String(text) => serde_json::Value::String(text),
@@ -88,6 +89,8 @@ fn plain(node: Node) -> Result<serde_json::Value, WireError> {
         }
     })
 }
+
+const VALUE: &str = "looking for beginning of value";
 
 struct Reader<'a> {
     text: &'a str,
@@ -106,20 +109,20 @@ impl Reader<'_> {
         self.text.as_bytes().get(self.offset).copied()
     }
 
-    /// The error for the byte at hand, or for the end of the text.
-    fn unexpected(&self) -> WireError {
+    /// The error for the byte at hand, or for the end of the text; `place` is what the public services say of the place.
+    fn unexpected(&self, place: &'static str) -> WireError {
         match self.text.get(self.offset..).and_then(|rest| rest.chars().next()) {
-            Some(found) => WireError::Syntax { at: self.position(), found },
+            Some(found) => WireError::Syntax { at: self.position(), found, place },
             None => WireError::UnexpectedEnd,
         }
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), WireError> {
+    fn expect(&mut self, byte: u8, place: &'static str) -> Result<(), WireError> {
         if self.peek() == Some(byte) {
             self.offset += 1;
             Ok(())
         } else {
-            Err(self.unexpected())
+            Err(self.unexpected(place))
         }
     }
 
@@ -155,20 +158,20 @@ impl Reader<'_> {
             Some(b't') => self.word("true", Value::Bool(true))?,
             Some(b'f') => self.word("false", Value::Bool(false))?,
             Some(b'n') => self.word("null", Value::Null)?,
-            _ => return Err(self.unexpected()),
+            _ => return Err(self.unexpected(VALUE)),
         };
         Ok(Node { at, value })
     }
 
     fn word(&mut self, word: &str, value: Value) -> Result<Value, WireError> {
         for byte in word.bytes() {
-            self.expect(byte)?;
+            self.expect(byte, "in literal true, false or null")?;
         }
         Ok(value)
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, WireError> {
-        self.expect(b'[')?;
+        self.expect(b'[', VALUE)?;
         let mut items = Vec::new();
         self.skip_white_space();
         if self.peek() == Some(b']') {
@@ -184,13 +187,13 @@ impl Reader<'_> {
                     self.offset += 1;
                     return Ok(Value::Array(items));
                 }
-                _ => return Err(self.unexpected()),
+                _ => return Err(self.unexpected("after array element")),
             }
         }
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, WireError> {
-        self.expect(b'{')?;
+        self.expect(b'{', VALUE)?;
         let mut members = Vec::new();
         let mut names = BTreeSet::new();
         self.skip_white_space();
@@ -201,12 +204,15 @@ impl Reader<'_> {
         loop {
             self.skip_white_space();
             let at = self.position();
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("looking for beginning of object key string"));
+            }
             let name = self.string()?;
             if !names.insert(name.clone()) {
                 return Err(WireError::DuplicateMember { at, name });
             }
             self.skip_white_space();
-            self.expect(b':')?;
+            self.expect(b':', "after object key")?;
             let node = self.value(depth + 1)?;
             members.push(Member { at, name, node });
             self.skip_white_space();
@@ -216,7 +222,7 @@ impl Reader<'_> {
                     self.offset += 1;
                     return Ok(Value::Object(members));
                 }
-                _ => return Err(self.unexpected()),
+                _ => return Err(self.unexpected("after object key:value pair")),
             }
         }
     }
@@ -225,7 +231,7 @@ impl Reader<'_> {
     fn string(&mut self) -> Result<String, WireError> {
         let at = self.position();
         let start = self.offset;
-        self.expect(b'"')?;
+        self.expect(b'"', VALUE)?;
         loop {
             match self.peek() {
                 Some(b'"') => {
@@ -234,13 +240,13 @@ impl Reader<'_> {
                 }
                 // The byte after a backslash cannot end the string.
                 Some(b'\\') => self.offset += 2,
-                Some(0x00..=0x1f) => return Err(self.unexpected()),
+                Some(0x00..=0x1f) => return Err(self.unexpected("in string literal")),
                 Some(_) => self.offset += 1,
                 None => return Err(WireError::UnexpectedEnd),
             }
         }
         let quoted = self.text.get(start..self.offset).ok_or(WireError::UnexpectedEnd)?;
-        serde_json::from_str(quoted).map_err(|_| WireError::Syntax { at, found: '"' })
+        serde_json::from_str(quoted).map_err(|_| WireError::Syntax { at, found: '\\', place: "in string escape code" })
     }
 
     /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
@@ -270,7 +276,7 @@ impl Reader<'_> {
 
     fn digits(&mut self) -> Result<(), WireError> {
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
-            return Err(self.unexpected());
+            return Err(self.unexpected("in numeric literal"));
         }
         while let Some(b'0'..=b'9') = self.peek() {
             self.offset += 1;
@@ -304,6 +310,31 @@ mod tests {
         let many = format!("[{}0]", "0,".repeat(JSON_VALUES_MAX));
         check(&many, Err(WireError::TooManyValues { limit: JSON_VALUES_MAX }));
         assert_eq!(read(b"  1", 2).map(|_| ()), Err(WireError::TooLarge { limit: 2 }));
+    }
+
+    #[test]
+    fn syntax_errors_say_what_the_public_services_say() {
+        for (text, expect) in [
+            ("x", "invalid character 'x' looking for beginning of value"),
+            ("{x", "invalid character 'x' looking for beginning of object key string"),
+            ("{\"a\" 1", "invalid character '1' after object key"),
+            ("{\"a\":1]", "invalid character ']' after object key:value pair"),
+            ("[1}", "invalid character '}' after array element"),
+            ("1 2", "invalid character '2' after top-level value"),
+            ("\"\n\"", "invalid character '\\n' in string literal"),
+            ("1.x", "invalid character 'x' in numeric literal"),
+            ("{", "unexpected EOF"),
+        ] {
+            assert_eq!(read(text.as_bytes(), 100).map(|_| ()).unwrap_err().to_string(), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn open_documents_become_plain_values() {
+        let text = br#"{"a":[1,-2.5,"\u00e9",true,null],"b":{}}"#;
+        assert_eq!(parse_value(text, 100).unwrap(), serde_json::from_slice::<serde_json::Value>(text).unwrap());
+        assert!(matches!(parse_value(br#"{"a":1,"a":1}"#, 100), Err(WireError::DuplicateMember { .. })));
+        assert!(matches!(parse_value(b"1e999", 100), Err(WireError::Syntax { .. })));
     }
 
     #[test]

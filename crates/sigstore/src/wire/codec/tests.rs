@@ -42,6 +42,12 @@ fn both_names_of_one_member_are_a_duplicate() {
 }
 
 #[test]
+fn an_empty_body_is_an_empty_message_to_the_services_alone() {
+    assert_eq!(CreateEntryRequest::from_json(b""), Ok(CreateEntryRequest::default()));
+    assert_eq!(bundle::Bundle::from_json(b""), Err(WireError::UnexpectedEnd));
+}
+
+#[test]
 fn null_is_absent() {
     let entry = TransparencyLogEntry::from_json(br#"{"logIndex":null,"inclusionPromise":null}"#).unwrap();
     assert_eq!(entry, TransparencyLogEntry::default());
