@@ -15,6 +15,10 @@
 //! batch becomes visible and `commit` returns; a record that was cut off is dropped whole when the store is opened again (each has a length and a
 //! checksum). Memtables are flushed and tables compacted by fjall's own threads; a commit waits for them only when they fall far behind.
 //!
+//! A journal record that is whole but fails its checksum (bit rot, or a power loss in the middle of a write that the disk reordered) makes
+//! fjall refuse to open the store. That is left to an operator: whether the record was acknowledged cannot be told from it, and to drop it
+//! silently could fork the log.
+//!
 //! In scope: the schema, the lock. Out of scope: what the rows mean.
 //!
 //! Invariants: after a failed write nothing more is written or read under this handle, because what memory shows and what the disk

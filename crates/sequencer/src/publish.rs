@@ -21,6 +21,7 @@ use crate::entry::Blob;
 use crate::error::FatalCause;
 use crate::log::Shared;
 use crate::objects::{CHECKPOINT_NAME, ObjectError};
+use crate::sequence::StopIfPanicked;
 
 /// Objects that may wait to be published before no more entries are sequenced. At 700 bytes an entry these are about 50 MB.
 const BACKLOG_MAX: usize = 512;
@@ -142,6 +143,7 @@ impl Publishing {
 
     /// The body of the task. It ends when it is told to finish and everything is published, or cannot be.
     pub(crate) async fn run(mut self) {
+        let _guard = StopIfPanicked(Arc::clone(&self.shared));
         let mut signed = self.shared.signed.subscribe();
         loop {
             let finishing = *self.finish.borrow_and_update();

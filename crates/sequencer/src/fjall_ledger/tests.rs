@@ -102,6 +102,20 @@ async fn a_batch_whose_journal_record_was_cut_off_is_dropped_whole() {
     }
 }
 
+#[tokio::test]
+async fn a_journal_record_that_fails_its_checksum_is_never_dropped_silently() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = FjallLedger::open(dir.path()).unwrap();
+    ledger.commit(&TreeHead::empty(), &batch(0..30)).await.unwrap();
+    drop(ledger);
+    let journal = journal_of(&dir.path().join("store"));
+    let mut bytes = std::fs::read(&journal).unwrap();
+    let position = bytes.windows(8).rposition(|bytes| bytes == 28_u64.to_be_bytes()).unwrap();
+    bytes[position] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    assert_eq!(FjallLedger::open(dir.path()).err(), Some(LedgerError::Damaged { what: "store" }));
+}
+
 fn journal_of(store: &Path) -> std::path::PathBuf {
     let files = std::fs::read_dir(store).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")).max().unwrap()
