@@ -27,7 +27,7 @@ const ATTRIBUTES_MAX: usize = 32;
 pub(super) struct SignedData<'a> {
     /// The TSTInfo.
     pub(super) content: &'a [u8],
-    /// The certificates that the token carries and that this crate can read, in order.
+    /// The certificates that the token carries, in order.
     pub(super) certificates: Vec<Certificate>,
     pub(super) signer: SignerInfo<'a>,
 }
@@ -113,16 +113,14 @@ fn content(mut fields: Reader<'_>) -> Result<&[u8], TimestampError> {
     Ok(content)
 }
 
-/// A certificate that cannot be read cannot be the signer's, and is passed over.
 fn certificates(mut list: Reader<'_>) -> Result<Vec<Certificate>, TimestampError> {
     let mut certificates = Vec::new();
-    let mut count = 0_usize;
     while !list.is_empty() {
-        count += 1;
-        if count > CHAIN_LENGTH_MAX {
+        if certificates.len() == CHAIN_LENGTH_MAX {
             return Err(TimestampError::TooManyCertificates);
         }
-        certificates.extend(Certificate::from_der(list.any()?.raw).ok());
+        let der = list.expect(asn1::SEQUENCE)?.raw;
+        certificates.push(Certificate::from_der(der).map_err(TimestampError::Certificate)?);
     }
     Ok(certificates)
 }

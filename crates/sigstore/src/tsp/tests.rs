@@ -287,6 +287,28 @@ fn every_flipped_byte_of_our_token_is_refused() {
 }
 
 #[test]
+fn a_changed_copy_of_the_signer_s_certificate_in_the_token_is_refused() {
+    let authority = authority(KeyType::EcdsaP256);
+    let response = authority.stamp(&request(HashAlgorithm::Sha256));
+    let copy = authority.leaf.certificate.der();
+    let start = response.windows(copy.len()).position(|window| window == copy).unwrap();
+    for position in start..start + copy.len() {
+        let mut tampered = response.clone();
+        tampered[position] ^= 0x01;
+        if let Ok(signed_at) = verify_token(&tampered, MESSAGE, &authority.chain()) {
+            // A copy with another issuer or serial is a stranger, as it may be in any bag; the signer is the trusted root's.
+            let stranger = Certificate::from_der(&tampered[start..start + copy.len()]).unwrap();
+            let ours = &authority.leaf.certificate;
+            assert!(
+                stranger.issuer_der() != ours.issuer_der() || stranger.serial() != ours.serial(),
+                "byte {position}"
+            );
+            assert_eq!(signed_at.path().leaf(), ours);
+        }
+    }
+}
+
+#[test]
 fn refusals_carry_their_reason() {
     for failure in FailureInfo::ALL {
         let response = failure_response(failure, "no");

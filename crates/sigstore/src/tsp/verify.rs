@@ -69,7 +69,7 @@ pub enum TimestampError {
     CriticalExtension { oid: ObjectIdentifier },
     #[error("the token's signature does not verify with the signer's key: {0}")]
     Signature(SignatureError),
-    #[error("the signer's certificate cannot be used: {0}")]
+    #[error("a certificate of the token cannot be used: {0}")]
     Certificate(CertificateError),
     #[error("the authority's certificate is not accepted: {0}")]
     Path(PathError),
@@ -162,17 +162,27 @@ fn check_attributes(signed: &SignedData<'_>) -> Result<(), TimestampError> {
     if digest.as_bytes() == signed.signer.message_digest { Ok(()) } else { Err(TimestampError::MessageDigest) }
 }
 
-/// The certificate that the SignerInfo names and that the signed attributes identify; the trusted root's leaf if it has one.
+/// The certificate that the SignerInfo names and that the signed attributes identify. Where the trusted root gives the authority's leaf, no
+/// other certificate by that name may stand in the token, not even one that nothing would use: other clients read the token's first.
 fn find_signer(signed: &SignedData<'_>, tsa_chain: &[Certificate]) -> Result<Certificate, TimestampError> {
-    let candidates = || signed.certificates.iter().chain(tsa_chain).filter(|found| signed.signer.id.names(found));
-    if candidates().next().is_none() {
+    let named = |list: &[Certificate]| -> Vec<Certificate> {
+        list.iter().filter(|found| signed.signer.id.names(found)).cloned().collect()
+    };
+    let embedded = named(&signed.certificates);
+    if let Some(leaf) = tsa_chain.first().filter(|first| !first.is_ca())
+        && embedded.iter().any(|found| found != leaf)
+    {
+        return Err(TimestampError::SignerNotTrusted);
+    }
+    let candidates = [embedded, named(tsa_chain)].concat();
+    if candidates.is_empty() {
         return Err(TimestampError::SignerNotFound);
     }
-    let signer =
-        candidates().find(|found| signed.signer.certificate_id.names(found)).ok_or(TimestampError::CertificateId)?;
+    let signer = candidates.into_iter().find(|found| signed.signer.certificate_id.names(found));
+    let signer = signer.ok_or(TimestampError::CertificateId)?;
     match tsa_chain.first() {
-        Some(leaf) if !leaf.is_ca() && leaf != signer => Err(TimestampError::SignerNotTrusted),
-        _ => Ok(signer.clone()),
+        Some(leaf) if !leaf.is_ca() && *leaf != signer => Err(TimestampError::SignerNotTrusted),
+        _ => Ok(signer),
     }
 }
 
