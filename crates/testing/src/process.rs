@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A `touchmark up` of a real process: started on a free port, awaited, stopped politely or killed.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use touchmark_outbound::{Limits, Outbound, Reach};
+use url::Url;
+
+/// How long a start may take before the test fails.
+pub const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a stop after SIGTERM may take before the test fails.
+pub const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server process that dies with this value.
+pub struct ServerProcess {
+    process: Child,
+    url: Url,
+    /// From spawning the process to the first good answer of `/readyz`.
+    ready_after: Duration,
+}
+
+/// Why a server process could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The server ended by itself.
+    #[error("the server ended before it was ready: {status}; it said:\n{log}")]
+    Ended {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it had printed.
+        log: String,
+    },
+    /// The server did not become ready or did not stop in time.
+    #[error("{what} took longer than {limit:?}")]
+    TooSlow {
+        /// What was awaited.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> ProcessError {
+    move |source| ProcessError::System { what, source }
+}
+
+impl ServerProcess {
+    /// Starts `binary up` on `port` with this data directory and waits until it is ready. What it prints is appended to `<data_dir>.log`.
+    pub async fn start(binary: &Path, data_dir: &Path, port: u16) -> Result<Self, ProcessError> {
+        let log_path = log_path(data_dir);
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(system("open the log"))?;
+        let begun = Instant::now();
+        let process = Command::new(binary)
+            .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .arg(data_dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(system("open the log"))?)
+            .stderr(log)
+            .spawn()
+            .map_err(system("start the server"))?;
+        let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a loopback address and a port make a URL");
+        let mut server = Self { process, url, ready_after: Duration::ZERO };
+        let readyz = server.url.join("/readyz").expect("a constant path joins");
+        let outbound = Outbound::new("touchmark-testing", Reach::Private, None);
+        while begun.elapsed() < READY_WITHIN {
+            if let Some(status) = server.process.try_wait().map_err(system("ask for the server's state"))? {
+                let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+                return Err(ProcessError::Ended { status, log });
+            }
+            if outbound.get(&readyz, &Limits::SERVICE).await.is_ok_and(|reply| reply.status == 200) {
+                server.ready_after = begun.elapsed();
+                return Ok(server);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err(ProcessError::TooSlow { what: "the start", limit: READY_WITHIN })
+    }
+
+    /// The base URL of the services.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// How long it took from spawning the process to a ready service.
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// The operating system's id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// SIGKILL: no destructor, no flush, nothing runs any more.
+    pub fn kill(mut self) -> Result<(), ProcessError> {
+        self.process.kill().map_err(system("kill the server"))?;
+        self.process.wait().map_err(system("wait for the server"))?;
+        Ok(())
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub async fn stop(mut self) -> Result<ExitStatus, ProcessError> {
+        let id = self.process.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().map_err(system("send SIGTERM"))?;
+        let begun = Instant::now();
+        while begun.elapsed() < STOP_WITHIN {
+            if let Some(status) = self.process.try_wait().map_err(system("wait for the server"))? {
+                return Ok(status);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(ProcessError::TooSlow { what: "the stop", limit: STOP_WITHIN })
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // A failing test must not leave a server behind; one that ended already is the usual case.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where a server's output goes.
+pub fn log_path(data_dir: &Path) -> PathBuf {
+    data_dir.with_extension("log")
+}
+
+/// A port of the loopback address that nobody listens on now.
+pub fn free_port() -> Result<u16, ProcessError> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(system("find a free port"))?;
+    Ok(listener.local_addr().map_err(system("find a free port"))?.port())
+}
