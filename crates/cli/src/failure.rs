@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use touchmark_client::identity::IdentityError;
-use touchmark_client::service::ServiceError;
+use touchmark_client::service::{ServiceError, ServiceKind};
 use touchmark_client::sign::SignError;
 use touchmark_client::trust::TrustError;
 
@@ -18,14 +18,15 @@ use crate::exit::ExitStatus;
 pub(crate) struct Failure {
     status: ExitStatus,
     message: String,
-    causes: Vec<String>,
+    /// Lines below the message: a label and a text.
+    details: Vec<(&'static str, String)>,
     hints: Vec<String>,
     reported: bool,
 }
 
 impl Failure {
     pub(crate) fn new(status: ExitStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), causes: Vec::new(), hints: Vec::new(), reported: false }
+        Self { status, message: message.into(), details: Vec::new(), hints: Vec::new(), reported: false }
     }
 
     /// The error as message, its sources as causes.
@@ -33,14 +34,19 @@ impl Failure {
         let mut failure = Self::new(status, error.to_string());
         let mut source = error.source();
         while let Some(cause) = source {
-            failure.causes.push(cause.to_string());
+            failure = failure.because(cause);
             source = cause.source();
         }
         failure
     }
 
-    pub(crate) fn because(mut self, cause: impl Display) -> Self {
-        self.causes.push(cause.to_string());
+    pub(crate) fn because(self, cause: impl Display) -> Self {
+        self.detail("because", cause)
+    }
+
+    /// For a check: what it expected, what it found.
+    pub(crate) fn detail(mut self, label: &'static str, text: impl Display) -> Self {
+        self.details.push((label, text.to_string()));
         self
     }
 
@@ -64,8 +70,8 @@ impl Failure {
         &self.message
     }
 
-    pub(crate) fn causes(&self) -> &[String] {
-        &self.causes
+    pub(crate) fn details(&self) -> &[(&'static str, String)] {
+        &self.details
     }
 
     pub(crate) fn hints(&self) -> &[String] {
@@ -85,6 +91,10 @@ impl From<ServiceError> for Failure {
                 .hint("is the address right and the service running? After a restart on another port run `touchmark initialize` again"),
             ServiceError::Refused { status: 429 | 500.., .. } => {
                 Self::from_error(ExitStatus::Network, &error).hint(later)
+            }
+            ServiceError::Refused { service: ServiceKind::CertificateAuthority, status: 400 | 401 | 403, .. } => {
+                Self::from_error(ExitStatus::Refused, &error)
+                    .hint("is the token fresh, for audience \"sigstore\", and of an issuer that this instance accepts?")
             }
             ServiceError::Refused { .. } => Self::from_error(ExitStatus::Refused, &error),
             ServiceError::NotUnderstood { .. } => Self::from_error(ExitStatus::Refused, &error)

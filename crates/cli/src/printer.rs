@@ -58,11 +58,11 @@ impl Printer {
     }
 
     pub(crate) fn passed(self, name: impl Display, text: impl Display) {
-        self.note(format_args!("  {GREEN}✓{GREEN:#} {name:<11} {text}"));
+        self.note(format_args!("  {GREEN}✓{GREEN:#} {name:<11} {text}").to_string().trim_end());
     }
 
-    pub(crate) fn refused(self, name: impl Display, text: impl Display) {
-        self.note(format_args!("  {RED}✗{RED:#} {name:<11} {text}"));
+    pub(crate) fn refused(self, name: impl Display) {
+        self.note(format_args!("  {RED}✗{RED:#} {name}"));
     }
 
     pub(crate) fn warning(self, text: impl Display) {
@@ -76,8 +76,8 @@ impl Printer {
         }
         let mut err = anstream::stderr();
         let _ = writeln!(err, "{RED}error:{RED:#} {}", failure.message());
-        for cause in failure.causes() {
-            let _ = writeln!(err, "  because: {cause}");
+        for (label, text) in failure.details() {
+            let _ = writeln!(err, "  {label}: {text}");
         }
         for hint in failure.hints() {
             let _ = writeln!(err, "{CYAN}hint:{CYAN:#} {hint}");

@@ -117,8 +117,7 @@ impl Verdict {
                 for check in before(refusal.check) {
                     printer.passed(check, "");
                 }
-                printer.refused(refusal.check, format_args!("expected {}", refusal.expected));
-                printer.note(format_args!("{:15}found {}", "", refusal.found));
+                printer.refused(refusal.check);
             }
             Outcome::NotReached(_) => {}
         }
@@ -212,7 +211,7 @@ fn failure_json(failure: &Failure) -> Value {
         "class": failure.status().code(),
         "exitCode": failure.status().number(),
         "message": failure.message(),
-        "causes": failure.causes(),
+        "causes": failure.details().iter().map(|(label, text)| format!("{label}: {text}")).collect::<Vec<_>>(),
         "hints": failure.hints(),
     })
 }
@@ -238,5 +237,8 @@ fn failure(error: &VerifyError) -> Failure {
             "do not trust the file; or was it signed with another Sigstore instance? See `touchmark initialize` and --trusted-root",
         ),
     };
-    Failure::new(class, format!("not verified: check {} failed", error.check())).hint(hint)
+    Failure::new(class, format!("not verified: check {} failed", error.check()))
+        .detail("expected", error.expected())
+        .detail("found", error.found())
+        .hint(hint)
 }

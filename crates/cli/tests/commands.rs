@@ -126,6 +126,7 @@ fn wrong_command_lines_exit_with_2() {
     shell.run(both).exits(2);
     shell.run(["sign-blob", "a", "b", "--bundle", "c"]).exits(2).says("FILE.sigstore.json");
     shell.run(["sign-blob", "-"]).exits(2).says("--bundle");
+    shell.run(["sign-blob", "a", "--tlog-upload=false"]).exits(2);
     shell.run(["sign-blob", "a", "--offline"]).exits(2);
     shell.write("a.sigstore.json", "{}");
     shell.run(["sign-blob", "a"]).exits(2).says("--overwrite");
@@ -189,7 +190,9 @@ async fn sign_and_verify_through_a_running_instance() {
     shell.run(["sign-blob", "a.txt"]).exits(2).says("already there");
     shell.run(["sign-blob", "a.txt", "--overwrite"]).exits(0);
     shell.run(["sign-blob", "a.txt", "--bundle", "c.json", "-y"]).exits(0);
-    shell.run(["sign-blob", "a.txt", "--bundle", "c.json", "-y"]).exits(0);
+    shell
+        .run(["sign-blob", "--new-bundle-format", "--use-signing-config=true", "--bundle", "c.json", "a.txt"])
+        .exits(0);
 
     server.stop().await.unwrap();
     shell.token = None;

@@ -184,8 +184,9 @@ impl Demonstration<'_> {
     fn expect_refusal(&self, verdict: Result<Verified, VerifyError>, by: Check) -> Result<(), Failure> {
         match verdict {
             Err(error) if error.check() == by => {
-                self.printer.refused(error.check().name(), format_args!("expected {}", error.expected()));
-                self.printer.note(format_args!("{:15}found {}", "", error.found()));
+                self.printer.refused(error.check());
+                self.printer.note(format_args!("      expected: {}", error.expected()));
+                self.printer.note(format_args!("      found:    {}", error.found()));
                 Ok(())
             }
             Err(error) => {

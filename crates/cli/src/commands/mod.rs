@@ -14,10 +14,11 @@ mod verify_blob;
 mod version;
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
@@ -72,7 +73,8 @@ enum Command {
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
     let serves = matches!(cli.command, Command::Up(_) | Command::Serve(_));
-    start_log(cli.log.as_deref().unwrap_or(if serves { "info" } else { "warn" }));
+    // What the libraries below us do is theirs; an operator wants to see what the services do.
+    start_log(cli.log.as_deref().unwrap_or(if serves { "warn,touchmark=info" } else { "warn" }));
     let printer = *printer;
     match cli.command {
         Command::Up(args) => up::run(args, printer),
@@ -86,6 +88,12 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::Man(args) => completion::run_man(&args, printer),
         Command::Version(args) => version::run(args, printer),
     }
+}
+
+/// A switch of cosign whose only value that we know is its default. Scripts that say it aloud go on to work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AlwaysOn {
+    True,
 }
 
 /// Runs a client command. One thread is enough, and starts fastest.
@@ -108,5 +116,6 @@ fn block_on_all_cores<T>(work: impl Future<Output = Result<T, Failure>>) -> Resu
 
 fn start_log(filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let colour = std::io::stderr().is_terminal();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).try_init();
 }

@@ -15,6 +15,7 @@ use touchmark_keys::Digest;
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{Services, SigningConfig, TrustedRoot};
 
+use super::AlwaysOn;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::hashing::artifact_digest;
@@ -43,6 +44,18 @@ pub(super) struct Args {
     /// Do not ask before the signature is published
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    _cosign_defaults: CosignDefaults,
+}
+
+#[derive(Debug, clap::Args)]
+struct CosignDefaults {
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    new_bundle_format: Option<AlwaysOn>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    use_signing_config: Option<AlwaysOn>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tlog_upload: Option<AlwaysOn>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,7 @@ use touchmark_sigstore::policy::{IdentityMatcher, Matcher, MatcherError, Policy}
 use touchmark_sigstore::verify::{ArtifactDigests, verify};
 use touchmark_sigstore::wire::BUNDLE_BYTES_MAX;
 
+use super::AlwaysOn;
 use super::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -52,6 +53,16 @@ pub(super) struct Args {
     /// How to print the verdict
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    _cosign_defaults: CosignDefaults,
+}
+
+#[derive(Debug, clap::Args)]
+struct CosignDefaults {
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    new_bundle_format: Option<AlwaysOn>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    use_signed_timestamps: Option<AlwaysOn>,
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {

@@ -49,8 +49,10 @@ impl Liar for Replays {
     }
 }
 
+type Edit = fn(&mut Value);
+
 /// Edits the JSON of a reply.
-struct Edits(fn(&mut Value));
+struct Edits(Edit);
 
 impl Liar for Edits {
     fn reply(&self, body: Vec<u8>) -> Vec<u8> {
@@ -155,7 +157,7 @@ async fn the_sct_of_a_log_outside_the_trust_root_is_refused() {
 async fn a_reply_that_is_no_certificate_is_not_understood() {
     let instance = Instance::start().await;
     for edit in [
-        (|reply| *reply = json!({})) as fn(&mut Value),
+        (|reply| *reply = json!({})) as Edit,
         |reply| reply["signedCertificateEmbeddedSct"]["chain"]["certificates"] = json!([]),
         |reply| {
             reply["signedCertificateEmbeddedSct"]["chain"]["certificates"][0] = json!("-----BEGIN CERTIFICATE-----")
@@ -187,7 +189,7 @@ async fn another_entry_is_refused() {
 #[tokio::test]
 async fn an_edited_entry_proof_or_checkpoint_is_refused() {
     let instance = Instance::start().await;
-    let edits: [(&str, fn(&mut Value)); 9] = [
+    let edits: [(&str, Edit); 9] = [
         ("index", |entry| entry["logIndex"] = json!("0")),
         ("body", |entry| flip(&mut entry["canonicalizedBody"])),
         ("hash", |entry| flip(&mut entry["inclusionProof"]["hashes"][0])),
