@@ -17,7 +17,7 @@ const BATCH_MAX: usize = 1024;
 const RESIGN_AFTER_MS: u64 = 60_000;
 /// An entry in a `tile/entries` bundle has a 16-bit length (C2SP tlog-tiles, Log Entries). A static CT leaf may be longer (its certificate
 /// has a 24-bit length), but nothing legitimate comes near this; the limit bounds an entry bundle to 16 MiB in both encodings.
-const ENTRY_BYTES_MAX: usize = u16::MAX as usize;
+pub(crate) const ENTRY_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Everything that a log is told when it is opened.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl EntryTiles {
         }
     }
 
-    /// The bytes of an entry tile. Each entry has passed [`EntryTiles::entry_bytes_max`].
+    /// The bytes of an entry tile. No entry is longer than [`ENTRY_BYTES_MAX`].
     pub(crate) fn encode<'a>(self, entries: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         let mut bytes = Vec::new();
         for entry in entries {
@@ -91,11 +91,5 @@ impl EntryTiles {
             bytes.extend_from_slice(entry);
         }
         bytes
-    }
-
-    pub(crate) fn entry_bytes_max(self) -> usize {
-        match self {
-            Self::Entries | Self::Data => ENTRY_BYTES_MAX,
-        }
     }
 }

@@ -29,7 +29,8 @@ pub type Render = Box<dyn Fn(LeafIndex, u64) -> Rendered + Send + Sync>;
 pub struct Pending {
     pub dedup_key: DedupKey,
     pub render: Render,
-    /// Objects that must be durable before the entry is (issuer certificates of a static CT log).
+    /// Objects that must be durable before the entry is (issuer certificates of a static CT log). The name of each says what its bytes
+    /// are: it holds their hash.
     pub blobs: Vec<Blob>,
     /// Opaque to the engine, kept with the row.
     pub meta: Vec<u8>,

@@ -24,7 +24,7 @@ use crate::edge::Edge;
 use crate::entry::{Added, Blob, Pending, SignedCheckpoint, WaitFor};
 use crate::error::{AddError, FatalCause};
 use crate::ledger::Ledger;
-use crate::objects::{ObjectError, Objects};
+use crate::objects::Objects;
 use crate::pool::{Pool, Waiting};
 use crate::publish::Backlog;
 
@@ -123,14 +123,10 @@ impl Shared {
             if self.known_blobs().contains(&blob.name) {
                 continue;
             }
-            match self.objects.create(&blob.name, &blob.bytes).await {
-                Ok(()) => {}
-                Err(ObjectError::Differs { name }) => return Err(AddError::Fatal(FatalCause::ObjectDiffers { name })),
-                Err(error) => {
-                    tracing::warn!(origin = self.config.origin, %error, "storing a blob failed");
-                    return Err(AddError::Storage);
-                }
-            }
+            self.objects.create(&blob.name, &blob.bytes).await.map_err(|error| {
+                tracing::warn!(origin = self.config.origin, %error, "storing a blob failed");
+                AddError::Storage
+            })?;
             let mut known = self.known_blobs();
             if known.len() >= KNOWN_BLOBS_MAX {
                 known.clear();

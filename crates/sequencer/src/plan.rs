@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use touchmark_tlog::proof::{NodeId, ProofPlan, consistency_plan, inclusion_plan};
 use touchmark_tlog::{Hash, LeafIndex, TreeSize, leaf_hash};
 
-use crate::config::EntryTiles;
+use crate::config::ENTRY_BYTES_MAX;
 use crate::edge::Edge;
 use crate::entry::{Blob, Pending};
 use crate::ledger::{Row, TreeHead};
@@ -57,15 +57,9 @@ impl Plan {
 }
 
 /// Plans a batch. `entries` are new and all different; `now_ms` is what the clock says.
-pub(crate) fn plan<'a>(
-    edge: &Edge,
-    entries: impl IntoIterator<Item = &'a Pending>,
-    now_ms: u64,
-    entry_tiles: EntryTiles,
-) -> Plan {
+pub(crate) fn plan<'a>(edge: &Edge, entries: impl IntoIterator<Item = &'a Pending>, now_ms: u64) -> Plan {
     // A clock that was put back stands still here until it has caught up with the log.
     let time_ms = now_ms.max(edge.time_ms());
-    let max = entry_tiles.entry_bytes_max();
     let mut plan = Plan {
         rows: Vec::new(),
         placements: Vec::new(),
@@ -77,8 +71,8 @@ pub(crate) fn plan<'a>(
         let index = LeafIndex(plan.edge.size().0);
         let rendered = (entry.render)(index, time_ms);
         let bytes = rendered.bundle_bytes.len();
-        if bytes > max {
-            plan.placements.push(Placement::TooLarge { bytes, max });
+        if bytes > ENTRY_BYTES_MAX {
+            plan.placements.push(Placement::TooLarge { bytes, max: ENTRY_BYTES_MAX });
             continue;
         }
 

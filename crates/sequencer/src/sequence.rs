@@ -104,7 +104,7 @@ impl Sequencer {
         };
         let now_ms = self.shared.clock.now_ms();
         let entries = sorted.fresh.iter().map(|waiting| &waiting.pending);
-        let mut plan = plan(&self.edge, entries, now_ms, self.shared.config.entry_tiles);
+        let mut plan = plan(&self.edge, entries, now_ms);
 
         let placements = std::mem::take(&mut plan.placements);
         let committed = match self.commit(plan).await {

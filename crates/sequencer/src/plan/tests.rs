@@ -7,6 +7,7 @@ use touchmark_tlog::proof::{verify_consistency, verify_inclusion};
 use touchmark_tlog::{empty_root, node_hash};
 
 use super::*;
+use crate::config::EntryTiles;
 use crate::entry::Rendered;
 
 /// MTH(D[n]).
@@ -61,7 +62,7 @@ fn check_batches(batches: &[usize], entry_tiles: EntryTiles) {
     for batch in batches {
         let first = leaves.len() as u64;
         let batch: Vec<Pending> = (first..).take(*batch).map(pending).collect();
-        let plan = plan(&edge, &batch, 1_000 + first, entry_tiles);
+        let plan = plan(&edge, &batch, 1_000 + first);
         assert_eq!(edge.size(), TreeSize(first), "the edge that was handed in is left as it was");
         for (row, placement) in plan.rows.iter().zip(&plan.placements) {
             let leaf_input = format!("leaf {0} {0} {1}", row.index, row.time_ms).into_bytes();
@@ -145,9 +146,9 @@ fn an_edge_rebuilt_from_full_tiles_goes_on_as_the_first_one() {
 #[test]
 fn time_stands_still_while_the_clock_is_behind() {
     let entry_tiles = EntryTiles::Entries;
-    let first = plan(&Edge::empty(entry_tiles), &[pending(0)], 5_000, entry_tiles);
-    let second = plan(&first.edge, &[pending(1)], 4_000, entry_tiles);
-    let third = plan(&second.edge, &[pending(2)], 6_000, entry_tiles);
+    let first = plan(&Edge::empty(entry_tiles), &[pending(0)], 5_000);
+    let second = plan(&first.edge, &[pending(1)], 4_000);
+    let third = plan(&second.edge, &[pending(2)], 6_000);
     let times: Vec<u64> = [&first, &second, &third].iter().map(|plan| plan.rows[0].time_ms).collect();
     assert_eq!(times, [5_000, 5_000, 6_000]);
     assert_eq!(third.head().time_ms, 6_000);
@@ -161,7 +162,7 @@ fn an_entry_that_is_too_large_takes_no_index() {
     };
     for entry_tiles in [EntryTiles::Entries, EntryTiles::Data] {
         let batch = [pending(0), large(65_536), large(65_535), pending(3)];
-        let plan = plan(&Edge::empty(entry_tiles), &batch, 0, entry_tiles);
+        let plan = plan(&Edge::empty(entry_tiles), &batch, 0);
         assert_eq!(plan.rows.len(), 3);
         assert_eq!(plan.placements[1], Placement::TooLarge { bytes: 65_536, max: 65_535 });
         assert_eq!(plan.rows[2].bundle_bytes, b"entry 3 2");
