@@ -82,7 +82,7 @@ fn the_first_certificate_of_a_version_0_2_chain_is_the_signers() {
     let root: Value = serde_json::from_slice(&case("rekor2-happy-path").root).unwrap();
     let authority = root.pointer("/certificateAuthorities/0/certChain/certificates").unwrap();
     let (intermediate, root) = (authority[0].clone(), authority[1].clone());
-    assert_eq!(parse(&with_chain(&[leaf.clone()])), parse(&happy()));
+    assert_eq!(parse(&with_chain(std::slice::from_ref(&leaf))), parse(&happy()));
     assert_eq!(parse(&with_chain(&[leaf.clone(), intermediate.clone()])), parse(&happy()));
     assert_eq!(parse(&with_chain(&[])), Err(BundleError::Missing { member: "certificate" }));
     assert_eq!(parse(&with_chain(&[intermediate.clone(), leaf.clone()])), Err(BundleError::NotALeaf));

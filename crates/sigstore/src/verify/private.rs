@@ -85,6 +85,19 @@ impl Log {
     }
 }
 
+/// A promise of a CT log: in its name, by a key, at a time.
+pub(crate) struct Promise<'a> {
+    pub(crate) log: &'a Key,
+    pub(crate) signer: &'a Key,
+    pub(crate) time: Timestamp,
+}
+
+impl<'a> Promise<'a> {
+    pub(crate) fn of(log: &'a Key) -> Self {
+        Self { log, signer: log, time: noon() }
+    }
+}
+
 /// A signature in the making: change a part before the bundle is put together.
 pub(crate) struct Signing {
     pub(crate) key: Key,
@@ -157,19 +170,19 @@ impl Instance {
         TrustedRoot::new(tlogs, vec![ca], vec![ct], vec![authority(&self.tsa, &self.tsa_root, tsa)])
     }
 
-    /// A certificate with the promise of a CT log, or with none.
-    pub(crate) fn certificate(&self, principal: &Principal, key: &Key, ct: Option<(&Key, Timestamp)>) -> Certificate {
+    /// A certificate with a promise, or with none.
+    pub(crate) fn certificate(&self, principal: &Principal, key: &Key, promise: Option<&Promise<'_>>) -> Certificate {
         let template = leaf_template(&self.ca, key, principal);
-        let Some((ct, time)) = ct else { return sign(&template.ct_tbs().unwrap(), &self.ca.key) };
+        let Some(promise) = promise else { return sign(&template.ct_tbs().unwrap(), &self.ca.key) };
         let precertificate = sign(&template.precertificate_tbs().unwrap(), &self.ca.key);
         let entry = LogEntry::from_precertificate(&precertificate, &self.ca.certificate).unwrap();
-        let timestamp_ms = time.as_millisecond().try_into().unwrap();
+        let timestamp_ms = promise.time.as_millisecond().try_into().unwrap();
         let sct = Sct {
-            log_id: ct.public().spki_sha256(),
+            log_id: promise.log.public().spki_sha256(),
             timestamp_ms,
             extensions: Vec::new(),
             scheme: SctScheme::EcdsaSha256,
-            signature: ct.sign(&sct_signed_bytes(&entry, timestamp_ms, &[])),
+            signature: promise.signer.sign(&sct_signed_bytes(&entry, timestamp_ms, &[])),
         };
         sign(&template.certificate_tbs(&[sct]).unwrap(), &self.ca.key)
     }
@@ -195,7 +208,7 @@ impl Instance {
     /// A signature of alice over the artifact, with everything but a log entry.
     pub(crate) fn unlogged(&self, key_type: KeyType) -> Signing {
         let key = Key::new(key_type);
-        let certificate = self.certificate(&alice(), &key, Some((&self.ct, noon())));
+        let certificate = self.certificate(&alice(), &key, Some(&Promise::of(&self.ct)));
         self.signed(key, certificate)
     }
 

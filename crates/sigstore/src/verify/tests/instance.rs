@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::policy::{IdentityMatcher, Matcher, Policy};
 use crate::rekor::{HashedRekord, Verifier, scheme_for};
 use crate::trust::{TransparencyLog, TrustedRoot, ValidFor};
-use crate::verify::private::{ARTIFACT, Instance, Log, Signing, minutes, policy, window};
+use crate::verify::private::{ARTIFACT, Instance, Log, Promise, Signing, minutes, policy, window};
 use crate::verify::{ArtifactDigests, Check, VerifyError, verify};
 use crate::workshop::{Key, alice, noon};
 
@@ -164,7 +164,7 @@ fn windows_of_the_trusted_root_hold_at_their_ends() {
 fn certificates_of_another_instance_are_refused() {
     let (instance, stranger) = (Instance::new(), Instance::new());
     let key = Key::new(KeyType::EcdsaP256);
-    let foreign = stranger.certificate(&alice(), &key, Some((&instance.ct, noon())));
+    let foreign = stranger.certificate(&alice(), &key, Some(&Promise::of(&instance.ct)));
     let signing = instance.logged(instance.signed(key, foreign));
     assert_eq!(refusal(&signing, &instance.root()), Err("chain_invalid"));
 }
@@ -172,15 +172,18 @@ fn certificates_of_another_instance_are_refused() {
 #[test]
 fn a_certificate_is_public_or_refused() {
     let (instance, stranger) = (Instance::new(), Instance::new());
-    let with_sct = |ct: Option<(&Key, Timestamp)>| {
+    let code = |promise: Option<&Promise<'_>>| {
         let key = Key::new(KeyType::EcdsaP256);
-        let certificate = instance.certificate(&alice(), &key, ct);
+        let certificate = instance.certificate(&alice(), &key, promise);
         refusal(&instance.logged(instance.signed(key, certificate)), &instance.root())
     };
-    assert_eq!(with_sct(None), Err("sct_missing"));
-    assert_eq!(with_sct(Some((&stranger.ct, noon()))), Err("sct_log_unknown"));
+    let good = || Promise::of(&instance.ct);
+    assert_eq!(code(Some(&good())), Ok(()));
+    assert_eq!(code(None), Err("sct_missing"));
+    assert_eq!(code(Some(&Promise::of(&stranger.ct))), Err("sct_log_unknown"));
+    assert_eq!(code(Some(&Promise { signer: &stranger.ct, ..good() })), Err("sct_invalid"));
     let before_the_log = noon() - SignedDuration::from_hours(48);
-    assert_eq!(with_sct(Some((&instance.ct, before_the_log))), Err("sct_outside_log_window"));
+    assert_eq!(code(Some(&Promise { time: before_the_log, ..good() })), Err("sct_outside_log_window"));
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn an_entry_for_something_else_is_refused() {
     let mut signing = instance.unlogged(KeyType::EcdsaP256);
     let (scheme, digest_of) = (scheme_for(&signing.key.public()), |text: &[u8]| digest(HashAlgorithm::Sha256, text));
     let key = Verifier::PublicKey { spki_der: signing.key.public().spki_der().to_vec() };
-    let other_certificate = instance.certificate(&alice(), &signing.key, Some((&instance.ct, noon())));
+    let other_certificate = instance.certificate(&alice(), &signing.key, Some(&Promise::of(&instance.ct)));
     let certificate = |certificate: &crate::x509::Certificate| Verifier::Certificate { der: certificate.der().into() };
     let other_signature = signing.key.sign(ARTIFACT);
     assert_ne!(other_signature, signing.signature);

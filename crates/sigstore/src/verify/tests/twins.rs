@@ -29,7 +29,7 @@ struct Twin {
 }
 
 /// The parts of a timestamp that its authority does not sign: the status beside "granted" (at byte 8), the list of digest
-/// algorithms before the content (36 to 50), and the bag of certificates, where the trusted root has the right ones.
+/// algorithms before the content (36 to 50), and certificates in its bag that are not the authority's.
 const TOKEN: &str = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp";
 
 fn is_harmless(place: &str, change: &str, unsigned: &[Range<usize>]) -> bool {
@@ -200,7 +200,8 @@ fn strangers() -> Vec<Value> {
 #[test]
 fn no_tampered_twin_of_a_public_bundle_is_accepted() {
     let case = case("rekor2-happy-path");
-    check_twins(&bundle_of(&case.name), &strangers(), &[8..9, 36..50, 254..784], accepted_by(&case));
+    // With another serial or issuer (264 to 360) the certificate in the token is a stranger's, which nobody asks.
+    check_twins(&bundle_of(&case.name), &strangers(), &[8..9, 36..50, 264..360], accepted_by(&case));
 }
 
 #[test]
