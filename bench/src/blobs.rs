@@ -13,7 +13,13 @@ use crate::EMAIL;
 /// Size of the artifact: large enough to be a real file, small enough that hashing does not hide the rest.
 const ARTIFACT_BYTES: usize = 1 << 20;
 
-pub(crate) async fn measure(binary: &Path, server: &ServerProcess, data_dir: &Path, dir: &Path, runs: usize) -> Result<()> {
+pub(crate) async fn measure(
+    binary: &Path,
+    server: &ServerProcess,
+    data_dir: &Path,
+    dir: &Path,
+    runs: usize,
+) -> Result<()> {
     let token = touchmark_server::try_out_token(data_dir, EMAIL, None).await.context("no token")?;
     let issuer = issuer_of(data_dir)?;
     let file = dir.join("artifact");
@@ -24,13 +30,22 @@ pub(crate) async fn measure(binary: &Path, server: &ServerProcess, data_dir: &Pa
 
     let sign = || {
         let mut command = Command::new(binary);
-        command.args(["sign-blob", "-y", "--overwrite", "--identity-token", &token, "--trusted-root"]).arg(&trusted_root);
+        command
+            .args(["sign-blob", "-y", "--overwrite", "--identity-token", &token, "--trusted-root"])
+            .arg(&trusted_root);
         command.arg("--signing-config").arg(&signing_config).arg("--bundle").arg(&bundle).arg(&file);
         command
     };
     let verify = || {
         let mut command = Command::new(binary);
-        command.args(["verify-blob", "--certificate-identity", EMAIL, "--certificate-oidc-issuer", &issuer, "--trusted-root"]);
+        command.args([
+            "verify-blob",
+            "--certificate-identity",
+            EMAIL,
+            "--certificate-oidc-issuer",
+            &issuer,
+            "--trusted-root",
+        ]);
         command.arg(&trusted_root).arg("--bundle").arg(&bundle).arg(&file);
         command
     };
@@ -39,7 +54,10 @@ pub(crate) async fn measure(binary: &Path, server: &ServerProcess, data_dir: &Pa
         command.arg("version");
         command
     };
-    println!("\n## Whole processes\n\nArtifact of 1 MiB, {runs} runs each, server at {}.\n", server.url().host_str().unwrap_or("loopback"));
+    println!(
+        "\n## Whole processes\n\nArtifact of 1 MiB, {runs} runs each, server at {}.\n",
+        server.url().host_str().unwrap_or("loopback")
+    );
     println!("| command | wall, median | wall, worst | peak memory |\n| --- | --- | --- | --- |");
     for (what, make) in [
         ("`touchmark version` (process start)", &version as &dyn Fn() -> Command),
@@ -63,7 +81,8 @@ pub(crate) async fn measure(binary: &Path, server: &ServerProcess, data_dir: &Pa
 /// Runs a command and returns its wall time and its peak resident memory in KiB.
 fn timed(mut command: Command) -> Result<(f64, u32)> {
     let begun = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot start")?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot start")?;
     let mut peak_kib = 0;
     let status_path = format!("/proc/{}/status", child.id());
     let status = loop {

@@ -11,8 +11,8 @@ use touchmark_keys::{HashAlgorithm, Scheme, digest};
 use touchmark_testing::load;
 use url::Url;
 
-use crate::drive::{Measured, Target, drive};
 use crate::CLIENTS;
+use crate::drive::{Measured, Target, drive};
 
 /// Bytes of one append in the durability ceiling: about a batch of a few entries.
 const APPEND_BYTES: usize = 4096;
@@ -77,7 +77,8 @@ impl Ceilings {
     }
 
     pub(crate) fn beside_echo(&self, clients: usize, measured: &Measured) -> String {
-        self.echo_of(clients).map_or_else(String::new, |echo| format!("{:.2} of echo", measured.per_second() / echo.per_second()))
+        self.echo_of(clients)
+            .map_or_else(String::new, |echo| format!("{:.2} of echo", measured.per_second() / echo.per_second()))
     }
 
     fn echo_of(&self, clients: usize) -> Option<&Measured> {
@@ -91,7 +92,9 @@ fn verify(span: Duration) -> Result<f64> {
     let mut count = 0_u32;
     while begun.elapsed() < span {
         for _ in 0..100 {
-            public_key.verify_digest(Scheme::EcdsaP256Sha256, &digest, &signature).context("the ceiling's own signature")?;
+            public_key
+                .verify_digest(Scheme::EcdsaP256Sha256, &digest, &signature)
+                .context("the ceiling's own signature")?;
         }
         count += 100;
     }

@@ -40,7 +40,12 @@ impl Measured {
 }
 
 /// Runs `clients` closed loops for `span`.
-pub(crate) async fn drive(target: &Target, clients: usize, span: Duration, make: impl Fn() -> Vec<u8>) -> Result<Measured> {
+pub(crate) async fn drive(
+    target: &Target,
+    clients: usize,
+    span: Duration,
+    make: impl Fn() -> Vec<u8>,
+) -> Result<Measured> {
     let outbound = Outbound::new("touchmark-bench", Reach::Private, None);
     let stop = AtomicBool::new(false);
     let begun = Instant::now();

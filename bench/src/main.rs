@@ -67,13 +67,22 @@ async fn main() -> Result<()> {
 
 fn machine() {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("\t: unknown").trim_start_matches(['\t', ' ', ':']);
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("\t: unknown")
+        .trim_start_matches(['\t', ' ', ':']);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("Machine: {model}, {cores} cores; load average before the run: {}", load.split(' ').next().unwrap_or("?"));
 }
 
-async fn services(server: &ServerProcess, data_dir: &Path, span: Duration, ceilings: &ceilings::Ceilings) -> Result<()> {
+async fn services(
+    server: &ServerProcess,
+    data_dir: &Path,
+    span: Duration,
+    ceilings: &ceilings::Ceilings,
+) -> Result<()> {
     println!("\n## Services\n\nLoad and server share the cores.\n");
     println!("| load | clients | per second | p50 | p99 | beside |\n| --- | --- | --- | --- | --- | --- |");
     let key = load::LoadKey::generate();
@@ -88,7 +97,8 @@ async fn services(server: &ServerProcess, data_dir: &Path, span: Duration, ceili
         row("log entry, accept to proof", clients, &measured, &ceilings.beside_entries(clients, &measured));
     }
     let token = touchmark_server::try_out_token(data_dir, EMAIL, None).await.context("no token")?;
-    let certificates = Target { url: server.url().join("api/v2/signingCert")?, good: 200, content_type: "application/json" };
+    let certificates =
+        Target { url: server.url().join("api/v2/signingCert")?, good: 200, content_type: "application/json" };
     for clients in CLIENTS {
         let measured = drive(&certificates, clients, span, || load::certificate_request(&token, EMAIL)).await?;
         row("certificate with SCT", clients, &measured, &ceilings.beside_echo(clients, &measured));

@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
     process::run(
         Command::new(tools::cargo_deny()?).args(["check", "bans", "licenses", "sources"]).current_dir(workspace()),
     )?;
-    process::run(Command::new(tools::cargo_shear()?).current_dir(workspace()))?;
+    process::run(Command::new(tools::cargo_machete()?).current_dir(workspace()))?;
     println!("ci: all steps passed");
     Ok(())
 }

@@ -79,6 +79,31 @@ const FENCES: [Fence; 10] = [
     Fence { text: "dbg!(", allowed: &[], why: "a leftover" },
 ];
 
+/// Texts that may stand anywhere but in some places; tests apart.
+struct Ban {
+    within: &'static [&'static str],
+    texts: &'static [&'static str],
+    why: &'static str,
+}
+
+const BANS: [Ban; 3] = [
+    Ban {
+        within: &["crates/keys/src/", "crates/tlog/src/", "crates/sigstore/src/"],
+        texts: &["async ", ".await", "static mut ", "Mutex<", "RwLock<", "OnceLock", "OnceCell", "LazyLock", "LazyCell", "thread_local!"],
+        why: "a pure crate has no global state and nothing async (invariant 1)",
+    },
+    Ban {
+        within: &["crates/signers/src/ephemeral.rs"],
+        texts: &["std::fs", "std::io", "std::path", "tokio::fs", "pkcs8_der", "to_pem", "from_pem"],
+        why: "an ephemeral key never leaves memory (invariant 3)",
+    },
+    Ban {
+        within: &["crates/client/src/", "crates/cli/src/"],
+        texts: &["FileSigner"],
+        why: "keyless signing makes and reads no key file (invariant 3)",
+    },
+];
+
 const BANNED_FILE_NAMES: [&str; 5] = ["util", "utils", "helpers", "common", "misc"];
 
 pub(crate) fn run() -> Result<()> {
@@ -187,19 +212,36 @@ fn source(name: &str, text: &str, findings: &mut Vec<String>) {
             }
         }
     }
+    bans(name, text, findings);
     verify_returns_facts(name, text, findings);
     lint_reasons(name, text, findings);
 }
 
+fn bans(name: &str, text: &str, findings: &mut Vec<String>) {
+    for ban in BANS.iter().filter(|ban| ban.within.iter().any(|prefix| name.starts_with(prefix)) && !is_test(name)) {
+        for (number, line) in without_tests(text).lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for banned in ban.texts.iter().filter(|banned| code.contains(**banned)) {
+                findings.push(format!("{name}:{}: {banned:?} does not belong here: {}", number + 1, ban.why));
+            }
+        }
+    }
+}
+
+fn is_test(name: &str) -> bool {
+    name.contains("/tests/") || name.ends_with("/tests.rs") || name.contains("/benches/") || name.contains("/tests_")
+}
+
+/// A file up to the tests at its end.
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
 fn sizes(name: &str, text: &str, findings: &mut Vec<String>) {
-    let is_test = name.contains("/tests/")
-        || name.ends_with("/tests.rs")
-        || name.contains("/benches/")
-        || name.contains("/tests_");
-    if is_test {
+    if is_test(name) {
         return;
     }
-    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count();
+    let code = without_tests(text).lines().count();
     let limit = if FIRST_FILES.contains(&name) { FIRST_FILE_LINES_MAX } else { FILE_LINES_MAX };
     if code > limit {
         findings.push(format!("{name}: {code} lines without tests; the limit is {limit}"));
@@ -252,6 +294,10 @@ mod tests {
             ("crates/server/src/rekor/mod.rs", "let kind = \"hashedRekordV002\";"),
             ("crates/sigstore/src/verify/sct.rs", "fn sct() -> Result<bool, Error> {}"),
             ("crates/sigstore/src/policy.rs", "impl Default for Policy {}"),
+            ("crates/sigstore/src/trust/root.rs", "static ROOT: OnceLock<TrustedRoot> = OnceLock::new();"),
+            ("crates/tlog/src/proof/mod.rs", "pub async fn verify() {}"),
+            ("crates/signers/src/ephemeral.rs", "std::fs::write(path, key.pkcs8_der());"),
+            ("crates/client/src/sign.rs", "let key = FileSigner::create(path, key_type, None)?;"),
             ("crates/tlog/src/util.rs", ""),
             ("crates/tlog/src/x.rs", "#[allow(dead_code)]\nfn f() {}"),
         ] {

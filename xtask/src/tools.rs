@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::process;
 
 const CARGO_DENY: &str = "0.20.2";
-const CARGO_SHEAR: &str = "1.14.0";
+const CARGO_MACHETE: &str = "0.9.2";
 
 /// Where tools live between runs: `$XDG_CACHE_HOME/touchmark-interop`, else `~/.cache/touchmark-interop`.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
@@ -26,8 +26,8 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     cargo_tool("cargo-deny", CARGO_DENY)
 }
 
-pub(crate) fn cargo_shear() -> Result<PathBuf> {
-    cargo_tool("cargo-shear", CARGO_SHEAR)
+pub(crate) fn cargo_machete() -> Result<PathBuf> {
+    cargo_tool("cargo-machete", CARGO_MACHETE)
 }
 
 /// Builds a cargo tool once. The version is part of the path: a new pin is a new build.
