@@ -27,13 +27,18 @@ impl Instance<'_> {
         vec![self.touchmark(), self.cosign(), self.sigstore_python(), self.sigstore_js()]
     }
 
+    /// Quoted too: brackets of an IPv6 address mean something to some shells.
+    fn mirror(&self) -> String {
+        shell_word(&format!("{}/tuf", self.url)).into_owned()
+    }
+
     fn client_file(&self, name: &str) -> String {
         let path = self.data_dir.join("client").join(name);
         shell_word(&path.to_string_lossy()).into_owned()
     }
 
     fn touchmark(&self) -> ClientLines {
-        let (url, issuer) = (self.url, self.issuer);
+        let (mirror, issuer) = (self.mirror(), shell_word(self.issuer));
         let root = self.client_file("root.json");
         let data_dir = self.data_dir.to_string_lossy();
         let data_dir = shell_word(&data_dir);
@@ -41,7 +46,7 @@ impl Instance<'_> {
             client: "touchmark",
             lines: vec![
                 format!("export SIGSTORE_ID_TOKEN=$(touchmark token --data-dir {data_dir} --email alice@example.com)"),
-                format!("touchmark initialize --mirror {url}/tuf --root {root}"),
+                format!("touchmark initialize --mirror {mirror} --root {root}"),
                 "touchmark sign-blob README.md".to_owned(),
                 format!(
                     "touchmark verify-blob README.md --certificate-identity alice@example.com \
@@ -52,7 +57,7 @@ impl Instance<'_> {
     }
 
     fn cosign(&self) -> ClientLines {
-        let issuer = self.issuer;
+        let issuer = shell_word(self.issuer);
         let trusted_root = self.client_file("trusted_root.json");
         let signing_config = self.client_file("signing_config.json");
         ClientLines {
@@ -71,7 +76,7 @@ impl Instance<'_> {
     }
 
     fn sigstore_python(&self) -> ClientLines {
-        let issuer = self.issuer;
+        let issuer = shell_word(self.issuer);
         let config = self.client_file("client_trust_config.json");
         ClientLines {
             client: "sigstore-python",
@@ -89,15 +94,15 @@ impl Instance<'_> {
     }
 
     fn sigstore_js(&self) -> ClientLines {
-        let (url, issuer) = (self.url, self.issuer);
+        let (mirror, issuer) = (self.mirror(), shell_word(self.issuer));
         let root = self.client_file("root.json");
         let cache = self.client_file("js-cache");
         ClientLines {
             client: "sigstore-js (its command line verifies)",
             lines: vec![
-                format!("npx @sigstore/cli initialize --mirror {url}/tuf --root {root} --cache-path {cache}"),
+                format!("npx @sigstore/cli initialize --mirror {mirror} --root {root} --cache-path {cache}"),
                 format!(
-                    "npx @sigstore/cli verify --tuf-mirror-url {url}/tuf --tuf-root-path {root} --tuf-cache-path {cache} \
+                    "npx @sigstore/cli verify --tuf-mirror-url {mirror} --tuf-root-path {root} --tuf-cache-path {cache} \
                      --certificate-issuer {issuer} --certificate-identity-email alice@example.com \
                      --blob-file README.md README.md.sigstore.json"
                 ),

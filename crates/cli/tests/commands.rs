@@ -199,6 +199,28 @@ async fn sign_and_verify_through_a_running_instance() {
     verdicts(&shell, &issuer);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_signed_before_a_restart_on_another_port_still_verifies() {
+    let mut shell = Shell::new();
+    let data_dir = shell.path("data");
+    let binary = Path::new(env!("CARGO_BIN_EXE_touchmark"));
+    for name in ["first", "second"] {
+        let server = ServerProcess::start(binary, &data_dir, free_port().unwrap()).await.unwrap();
+        let mirror = server.url().join("tuf").unwrap();
+        shell.run(["initialize", "--mirror", mirror.as_str(), "--root", "data/client/root.json"]).exits(0);
+        let token = shell.run(["token", "--data-dir", "data", "--email", ALICE]).exits(0).stdout();
+        shell.token = Some(token.trim().to_owned());
+        shell.write(name, name);
+        shell.run(["sign-blob", name]).exits(0);
+        server.stop().await.unwrap();
+    }
+    let issuer = issuer_of(&data_dir);
+    for name in ["first", "second"] {
+        let identity = ["--certificate-identity", ALICE, "--certificate-oidc-issuer", &issuer];
+        shell.run([&["verify-blob", name][..], &identity].concat()).exits(0);
+    }
+}
+
 /// The server is down by now: whatever verifies, verifies offline.
 fn verdicts(shell: &Shell, issuer: &str) {
     let verify = |file: &str, identity: &str, issuer: &str, more: &[&str]| {

@@ -139,3 +139,6 @@ fn check_identity(claims: &TokenClaims, leaf: &Certificate) -> Result<CertifiedI
     };
     if fits { Ok(CertifiedIdentity { san, issuer }) } else { Err(foreign(claims.display_name(), san.value())) }
 }
+
+#[cfg(test)]
+mod tests;
