@@ -7,11 +7,12 @@
 //! Out of scope: the token's shape and claims (`token`); limits on addresses and redirects (`touchmark_outbound`).
 //! Invariants: only URLs of the issuer's own configuration and of its own discovery document are fetched, never one of a token;
 //! at most one fetch per issuer runs at a time and at most one begins in [`REFETCH_MS`], whatever tokens arrive; a key of one
-//! issuer is never tried on a token of another; a withdrawn key is trusted no longer than [`KEYS_FRESH_MS`] while the issuer answers,
-//! and [`KEYS_STALE_MS`] while it does not.
+//! issuer is never tried on a token of another; a fetch that was begun is finished, also when the client that caused it has gone;
+//! a withdrawn key is trusted no longer than [`KEYS_FRESH_MS`] while the issuer answers, and [`KEYS_STALE_MS`] while it does not,
+//! whichever way the clock is set.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -41,9 +42,9 @@ pub(super) struct IssuerKeys {
     outbound: Outbound,
     clock: Arc<dyn Clock>,
     /// What is known now. Held for a look or a replacement, never across an await.
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
     /// Held while fetching: whoever finds it taken waits and then looks again.
-    fetching: tokio::sync::Mutex<()>,
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -82,7 +83,7 @@ pub(super) struct IssuerSignature(());
 
 impl IssuerKeys {
     pub(super) fn new(config: IssuerConfig, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
-        Self { config, outbound, clock, known: Mutex::default(), fetching: tokio::sync::Mutex::default() }
+        Self { config, outbound, clock, known: Arc::default(), fetching: Arc::default() }
     }
 
     pub(super) fn config(&self) -> &IssuerConfig {
@@ -111,7 +112,7 @@ impl IssuerKeys {
         if let Some(keys) = self.known_keys(&want) {
             return Ok(keys);
         }
-        let _single_flight = self.fetching.lock().await;
+        let single_flight = Arc::clone(&self.fetching).lock_owned().await;
         // Another caller may have fetched while this one waited.
         if let Some(keys) = self.known_keys(&want) {
             return Ok(keys);
@@ -120,21 +121,15 @@ impl IssuerKeys {
             return answer;
         }
         self.known().last_attempt_ms = Some(self.clock.now_ms());
-        let fetched = fetch(&self.config, &self.outbound).await.map(Arc::new);
-        let now_ms = self.clock.now_ms();
-        let mut known = self.known();
-        match fetched {
-            Ok(keys) => {
-                known.keys = Some((Arc::clone(&keys), now_ms));
-                known.last_failure = None;
-                Ok(keys)
-            }
-            Err(failure) => {
-                tracing::warn!(issuer = %self.config.url, %failure, "keys of an issuer could not be fetched");
-                known.last_failure = Some(failure);
-                known.stale_but_usable(now_ms).ok_or(failure)
-            }
-        }
+        // A task of its own: a client that hangs up would else take the fetch with it, and for REFETCH_MS nobody got keys.
+        let (config, outbound) = (self.config.clone(), self.outbound.clone());
+        let (clock, known) = (Arc::clone(&self.clock), Arc::clone(&self.known));
+        let fetching = tokio::spawn(async move {
+            let _until_the_end = single_flight;
+            let fetched = fetch(&config, &outbound).await;
+            lock(&known).remember(fetched, clock.now_ms(), &config.url)
+        });
+        fetching.await.unwrap_or(Err(TokenError::IssuerUnreachable))
     }
 
     fn known_keys(&self, want: &Want<'_>) -> Option<Arc<KeySet>> {
@@ -142,7 +137,7 @@ impl IssuerKeys {
         let known = self.known();
         let (keys, fetched_ms) = known.keys.as_ref()?;
         let satisfied = match want {
-            Want::Fresh => now_ms.saturating_sub(*fetched_ms) < KEYS_FRESH_MS,
+            Want::Fresh => now_ms.abs_diff(*fetched_ms) < KEYS_FRESH_MS,
             Want::NewerThan(seen) => !Arc::ptr_eq(keys, seen),
         };
         satisfied.then(|| Arc::clone(keys))
@@ -154,7 +149,7 @@ impl IssuerKeys {
         let now_ms = self.clock.now_ms();
         let known = self.known();
         let attempted_ms = known.last_attempt_ms?;
-        if now_ms.saturating_sub(attempted_ms) >= REFETCH_MS {
+        if now_ms.abs_diff(attempted_ms) >= REFETCH_MS {
             return None;
         }
         let failure = known.last_failure.unwrap_or(TokenError::IssuerUnreachable);
@@ -164,29 +159,55 @@ impl IssuerKeys {
     fn worth_asking_for(&self, token: &Token<'_>) -> bool {
         let now_ms = self.clock.now_ms();
         let Some(key_id) = &token.key_id else { return true };
-        self.known().unknown_key_ids.get(key_id).is_none_or(|seen_ms| now_ms.saturating_sub(*seen_ms) >= UNKNOWN_KEY_MS)
+        self.known().unknown_key_ids.get(key_id).is_none_or(|seen_ms| now_ms.abs_diff(*seen_ms) >= UNKNOWN_KEY_MS)
     }
 
     fn remember_unknown(&self, token: &Token<'_>) {
         let Some(key_id) = &token.key_id else { return };
         let now_ms = self.clock.now_ms();
         let mut known = self.known();
-        known.unknown_key_ids.retain(|_, seen_ms| now_ms.saturating_sub(*seen_ms) < UNKNOWN_KEY_MS);
+        known.unknown_key_ids.retain(|_, seen_ms| now_ms.abs_diff(*seen_ms) < UNKNOWN_KEY_MS);
         if known.unknown_key_ids.len() < UNKNOWN_KEYS_MAX {
             known.unknown_key_ids.insert(key_id.clone(), now_ms);
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        // Nothing panics while the lock is held, and every state of `Known` is a valid one.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
     }
 }
 
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    // Nothing panics while the lock is held, and every state of `Known` is a valid one.
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Known {
+    /// Keeps what a fetch brought, or why it brought nothing; gives what there is to go on with.
+    fn remember(
+        &mut self,
+        fetched: Result<KeySet, TokenError>,
+        now_ms: u64,
+        issuer: &str,
+    ) -> Result<Arc<KeySet>, TokenError> {
+        match fetched {
+            Ok(keys) => {
+                let keys = Arc::new(keys);
+                self.keys = Some((Arc::clone(&keys), now_ms));
+                self.last_failure = None;
+                Ok(keys)
+            }
+            Err(failure) => {
+                tracing::warn!(issuer, %failure, "keys of an issuer could not be fetched");
+                self.last_failure = Some(failure);
+                self.stale_but_usable(now_ms).ok_or(failure)
+            }
+        }
+    }
+
     fn stale_but_usable(&self, now_ms: u64) -> Option<Arc<KeySet>> {
         let (keys, fetched_ms) = self.keys.as_ref()?;
-        (now_ms.saturating_sub(*fetched_ms) < KEYS_STALE_MS).then(|| Arc::clone(keys))
+        (now_ms.abs_diff(*fetched_ms) < KEYS_STALE_MS).then(|| Arc::clone(keys))
     }
 }
 

@@ -17,7 +17,7 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 use super::Passphrase;
 use super::authority::Naming;
 use super::error::StartError;
-use super::layout::{ENTRIES, KeyFile, Layout};
+use super::layout::{ENTRIES, KeyFile, Layout, MANIFEST};
 use super::manifest::Manifest;
 use super::open::blocking;
 use super::trust::{self, Material};
@@ -31,11 +31,13 @@ const BACKDATED_HOURS: i64 = 1;
 /// Completes or discards what an interrupted first start left; gives the manifest if the directory is whole.
 pub(super) fn recover(layout: &Layout) -> Result<Option<Manifest>, StartError> {
     let staging = layout.staging();
-    if staging.manifest().exists() {
-        move_into_place(layout)?;
-    }
     if staging.directory().exists() {
-        std::fs::remove_dir_all(staging.directory()).map_err(failed("cannot remove", staging.directory()))?;
+        refuse_foreign_staging(layout)?;
+        if staging.manifest().exists() {
+            move_into_place(layout)?;
+        } else {
+            std::fs::remove_dir_all(staging.directory()).map_err(failed("cannot remove", staging.directory()))?;
+        }
     }
     let manifest = Manifest::load(layout)?;
     if manifest.is_none() && ENTRIES.iter().any(|entry| layout.entry(entry).exists()) {
@@ -133,14 +135,36 @@ fn write_chain(path: &Path, chain: &[Certificate]) -> Result<(), StartError> {
 
 /// Whatever else lies in the directory is not ours to mix with; the lock file is.
 fn refuse_foreign_directory(layout: &Layout) -> Result<(), StartError> {
-    let directory = layout.directory();
+    if names_are(layout.directory(), |name| name == "lock")? {
+        return Ok(());
+    }
+    Err(StartError::NotADataDirectory { directory: layout.directory().to_owned() })
+}
+
+/// `staging` is a common name: a directory that a first start did not leave is somebody's work, and nothing in it is moved or
+/// removed. What a first start leaves has nothing beside it but the lock and what was moved already, and in it nothing but
+/// what it builds.
+fn refuse_foreign_staging(layout: &Layout) -> Result<(), StartError> {
+    let staging = layout.staging();
+    let staged_manifest = format!("{MANIFEST}.new");
+    let is_ours = |name: &str| ENTRIES.contains(&name);
+    let beside = |name: &str| name == "lock" || name == "staging" || is_ours(name);
+    let inside = |name: &str| name == staged_manifest || is_ours(name);
+    let alone = layout.manifest().exists() || names_are(layout.directory(), beside)?;
+    if alone && names_are(staging.directory(), inside)? {
+        return Ok(());
+    }
+    Err(StartError::NotADataDirectory { directory: layout.directory().to_owned() })
+}
+
+fn names_are(directory: &Path, expected: impl Fn(&str) -> bool) -> Result<bool, StartError> {
     for entry in std::fs::read_dir(directory).map_err(failed("cannot read directory", directory))? {
         let entry = entry.map_err(failed("cannot read directory", directory))?;
-        if entry.file_name() != "lock" {
-            return Err(StartError::NotADataDirectory { directory: directory.to_owned() });
+        if !entry.file_name().to_str().is_some_and(&expected) {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Each move is one rename, so that an entry is in one of the two places; repeating it goes on where it stopped.

@@ -26,7 +26,8 @@ pub(super) struct Layout(PathBuf);
 /// Everything at the top of a directory that a first start makes, the manifest last.
 pub(super) const ENTRIES: [&str; 8] = ["offline", "keys", "ca", "tsa", "logs", "tuf", "client", MANIFEST];
 
-const MANIFEST: &str = "instance.toml";
+/// `instance.toml`, without which nothing else counts.
+pub(super) const MANIFEST: &str = "instance.toml";
 
 impl Layout {
     pub(super) fn new(directory: &Path) -> Self {

@@ -42,6 +42,10 @@ impl TestClock {
     pub(crate) fn advance_ms(&self, by_ms: u64) {
         self.0.fetch_add(by_ms, Ordering::SeqCst);
     }
+
+    pub(crate) fn set_back_ms(&self, by_ms: u64) {
+        self.0.fetch_sub(by_ms, Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {

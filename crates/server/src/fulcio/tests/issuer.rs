@@ -37,6 +37,8 @@ struct Site {
     keys: Mutex<Answer>,
     discovery_requests: AtomicUsize,
     keys_requests: AtomicUsize,
+    /// Taken for the time of an answer: a test that holds it makes the issuer slow.
+    answering: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl FakeIssuer {
@@ -49,6 +51,7 @@ impl FakeIssuer {
             keys: Mutex::new(Answer::Status(500)),
             discovery_requests: AtomicUsize::new(0),
             keys_requests: AtomicUsize::new(0),
+            answering: Arc::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
@@ -94,6 +97,11 @@ impl FakeIssuer {
         *self.site.keys.lock().unwrap() = answer;
     }
 
+    /// Answers nothing until the guard is dropped.
+    pub(super) async fn silence(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.site.answering).lock_owned().await
+    }
+
     /// Requests so far: of the discovery document, of the keys.
     pub(super) fn requests(&self) -> (usize, usize) {
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
@@ -115,12 +123,14 @@ impl FakeIssuer {
 
 async fn discovery(State(site): State<Arc<Site>>) -> Response {
     site.discovery_requests.fetch_add(1, Ordering::SeqCst);
+    let _turn = site.answering.lock().await;
     let answer = site.discovery.lock().unwrap().clone();
     respond(answer)
 }
 
 async fn keys(State(site): State<Arc<Site>>) -> Response {
     site.keys_requests.fetch_add(1, Ordering::SeqCst);
+    let _turn = site.answering.lock().await;
     let answer = site.keys.lock().unwrap().clone();
     respond(answer)
 }

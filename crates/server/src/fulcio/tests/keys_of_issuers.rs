@@ -194,6 +194,36 @@ async fn many_callers_share_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_does_not_take_the_fetch_with_it() {
+    let harness = Harness::new().await;
+    let token = harness.token().await;
+    let silence = harness.issuer.silence().await;
+    let reached = async {
+        while harness.issuer.requests() == (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The server drops the handler of a connection that its client has closed.
+    tokio::select! {
+        _ = ask(&harness, &token) => unreachable!("the issuer is silent"),
+        () = reached => {}
+    }
+    drop(silence);
+    assert_eq!(ask(&harness, &token).await, served());
+    assert_eq!(harness.issuer.requests(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_key_younger() {
+    let harness = Harness::new().await;
+    assert_eq!(ask(&harness, &harness.token().await).await, served());
+    harness.issuer.keys(Answer::Json(json!({ "keys": [] })));
+    harness.clock.set_back_ms(KEYS_FRESH_MS);
+    assert_eq!(ask(&harness, &harness.token().await).await, refused(400, "TOKEN_KEY_UNKNOWN"));
+    assert_eq!(harness.issuer.requests(), (2, 2));
+}
+
+#[tokio::test]
 async fn a_key_id_of_two_issuers_means_the_token_issuers_key() {
     let other = FakeIssuer::start().await;
     let other_url = other.url.clone();

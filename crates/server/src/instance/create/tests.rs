@@ -84,3 +84,22 @@ async fn a_directory_with_other_things_in_it_is_refused() {
     std::fs::remove_file(layout.manifest()).unwrap();
     assert!(matches!(recover(&layout), Err(StartError::NotADataDirectory { .. })));
 }
+
+#[tokio::test]
+async fn a_staging_directory_of_somebody_else_is_left_alone() {
+    let check = |beside: Option<&str>, inside: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path());
+        std::fs::create_dir(layout.staging().directory()).unwrap();
+        std::fs::write(layout.staging().entry(inside), "mine").unwrap();
+        if let Some(beside) = beside {
+            std::fs::write(layout.entry(beside), "mine").unwrap();
+        }
+        let refused = recover(&layout);
+        assert!(matches!(refused, Err(StartError::NotADataDirectory { .. })), "{beside:?} {inside}");
+        assert_eq!(std::fs::read_to_string(layout.staging().entry(inside)).unwrap(), "mine");
+    };
+    check(None, "index.html");
+    check(Some("thesis.txt"), "keys");
+    check(Some("thesis.txt"), "instance.toml");
+}
