@@ -3,7 +3,8 @@
 //!
 //! In scope: the number of connections, the time a peer may take to send a request head, graceful shutdown.
 //! Out of scope: routing and what a request costs ([`super::layers`]).
-//! Invariant: no peer holds a connection longer than [`HEAD_READ_TIMEOUT`] without sending a whole request head.
+//! Invariants: no peer holds a connection longer than [`HEAD_READ_TIMEOUT`] without sending a whole request head (HTTP/2: its
+//! preface, and then an answer to each ping), nor longer than [`WRITE_STALL_TIMEOUT`] without taking what it asked for.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,10 +18,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::stall::WriteStall;
+
 /// Open connections on one listener; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
 /// Time to send a request head, also between two requests of one connection.
 const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which a peer must take at least one byte of what waits for it.
+const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that requests under way get at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Streams at once on one HTTP/2 connection.
@@ -84,7 +89,7 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<
 
 async fn connection(stream: TcpStream, router: Router, watcher: hyper_util::server::graceful::Watcher, mut stop: Stop) {
     let Some(protocol) = (tokio::select! {
-        protocol = first_bytes(&stream) => protocol,
+        protocol = first_bytes(&stream, HEAD_READ_TIMEOUT) => protocol,
         () = stop.requested() => None,
     }) else {
         return;
@@ -103,7 +108,8 @@ async fn connection(stream: TcpStream, router: Router, watcher: hyper_util::serv
         .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(HEAD_READ_TIMEOUT)
         .keep_alive_timeout(HEAD_READ_TIMEOUT);
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    let stream = TokioIo::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT));
+    let served = builder.serve_connection(stream, TowerToHyperService::new(router)).into_owned();
     if let Err(error) = watcher.watch(served).await {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -115,16 +121,17 @@ enum Protocol {
     Http2,
 }
 
-/// Looks at the first bytes to tell HTTP/2 from HTTP/1.1, within the time for a request head.
+/// Looks at the first bytes to tell HTTP/2 from HTTP/1.1.
 ///
-/// The automatic detection of hyper-util waits without end for a peer that sends the first byte alone.
-async fn first_bytes(stream: &TcpStream) -> Option<Protocol> {
-    /// Start of the HTTP/2 preface (RFC 9113, section 3.4); no HTTP/1.1 method begins so.
-    const PREFACE: &[u8] = b"PRI ";
+/// The automatic detection of hyper-util waits without end for a peer that sends the first byte alone, and HTTP/2 itself for one
+/// that sends a part of its preface: pings begin after it. So all of it must be there.
+async fn first_bytes(stream: &TcpStream, patience: Duration) -> Option<Protocol> {
+    /// RFC 9113, section 3.4; no HTTP/1.1 method begins so.
+    const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     /// The socket stays readable while a part of the preface lies in it, so that only waiting helps.
     const RETRY: Duration = Duration::from_millis(5);
     let detect = async {
-        let mut seen = [0u8; 4];
+        let mut seen = [0u8; PREFACE.len()];
         loop {
             let count = stream.peek(&mut seen).await.ok()?;
             let seen = seen.get(..count)?;
@@ -140,7 +147,7 @@ async fn first_bytes(stream: &TcpStream) -> Option<Protocol> {
             tokio::time::sleep(RETRY).await;
         }
     };
-    tokio::time::timeout(HEAD_READ_TIMEOUT, detect).await.ok().flatten()
+    tokio::time::timeout(patience, detect).await.ok().flatten()
 }
 
 /// Binds an address; the error names it.
@@ -187,5 +194,24 @@ mod tests {
         idle.write_all(b"PR").await.unwrap();
         switch.send(true).unwrap();
         tokio::time::timeout(Duration::from_secs(5), task).await.expect("stops at once").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_part_of_the_http2_preface_does_not_pass_for_http2() {
+        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        for (bytes, expect) in [
+            ("", None),
+            ("P", None),
+            ("PRI ", None),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r", None),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Protocol::Http2)),
+            ("PRI * HTTP/1.1\r\n", Some(Protocol::Http1)),
+            ("PO", Some(Protocol::Http1)),
+        ] {
+            let mut client = connect(address).await.unwrap();
+            client.write_all(bytes.as_bytes()).await.unwrap();
+            let (stream, _peer) = listener.accept().await.unwrap();
+            assert_eq!(first_bytes(&stream, Duration::from_millis(100)).await, expect, "{bytes:?}");
+        }
     }
 }

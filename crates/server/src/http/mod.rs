@@ -10,6 +10,7 @@
 pub(crate) mod layers;
 pub(crate) mod listener;
 pub(crate) mod site;
+mod stall;
 
 use std::fmt;
 
