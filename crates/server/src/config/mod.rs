@@ -2,6 +2,7 @@
 //! The configuration of `touchmark serve`: read once, checked as a whole, turned into what will be started.
 //!
 //! In scope: the rules between keys, relative paths (they start at the file's directory), errors that name file, place and key.
+//! The manual is `docs/configuration.md`; its example and its list of keys are tested here.
 //! Out of scope: the keys themselves ([`file`]), opening what the paths name (`crate::instance`).
 //! Invariants: unknown keys are refused; the try-out issuer needs a second statement, an address of its own, and loopback.
 

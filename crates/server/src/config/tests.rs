@@ -3,7 +3,13 @@
 
 use super::*;
 
-const EXAMPLE: &str = include_str!("example.toml");
+const MANUAL: &str = include_str!("../../../../docs/configuration.md");
+
+/// The whole file of the manual.
+fn example() -> &'static str {
+    let (_, rest) = MANUAL.split_once("```toml\n").expect("the manual shows a whole file");
+    rest.split_once("```").expect("the block ends").0
+}
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/etc/touchmark"))
@@ -16,7 +22,7 @@ fn check_refused(text: &str, expect: &str) {
 
 #[test]
 fn the_example_is_a_configuration() {
-    let config = parse(EXAMPLE).unwrap();
+    let config = parse(example()).unwrap();
     assert_eq!(config.service_addresses().len(), 2);
     let fulcio = config.fulcio.unwrap();
     assert_eq!(fulcio.key, Path::new("/etc/touchmark/keys/ca.pem"));
@@ -27,7 +33,7 @@ fn the_example_is_a_configuration() {
 
 #[test]
 fn the_commented_keys_of_the_example_are_keys() {
-    let uncommented: String = EXAMPLE
+    let uncommented: String = example()
         .lines()
         .filter(|line| !line.starts_with("# ct_log"))
         .map(|line| match line.strip_prefix("# ") {
@@ -49,24 +55,25 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\n", "`tsa.listen`: is missing");
     check_refused("listen = \"localhost\"\n", "line 1");
-    check_refused(&EXAMPLE.replace("https://sigstore", "ftp://sigstore"), "`external_url`");
+    check_refused(&example().replace("https://sigstore", "ftp://sigstore"), "`external_url`");
     check_refused(
-        &EXAMPLE.replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"other\" }"),
+        &example().replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"other\" }"),
         "`fulcio.ct_log.name`",
     );
-    check_refused(&EXAMPLE.replace("{ name = \"ct2026-1.example.com\" }", "{ }"), "`fulcio.ct_log`: takes either");
-    check_refused(&EXAMPLE.replace("rekor2026-1.example.com\"\nkey", "ct2026-1.example.com\"\nkey"), "two logs");
-    check_refused(&EXAMPLE.replace("rekor2026-1.example.com\"\nkey", "Rekor/1\"\nkey"), "`rekor.name`");
+    check_refused(&example().replace("{ name = \"ct2026-1.example.com\" }", "{ }"), "`fulcio.ct_log`: takes either");
+    check_refused(&example().replace("rekor2026-1.example.com\"\nkey", "ct2026-1.example.com\"\nkey"), "two logs");
+    check_refused(&example().replace("rekor2026-1.example.com\"\nkey", "Rekor/1\"\nkey"), "`rekor.name`");
     check_refused(
-        &EXAMPLE.replace("subject_domain = \"https://ci.example.com\"", ""),
+        &example().replace("subject_domain = \"https://ci.example.com\"", ""),
         "`fulcio.issuer.subject_domain`",
     );
 }
 
 #[test]
 fn the_try_out_issuer_needs_a_second_statement_loopback_and_its_own_address() {
+    let example = example();
     let oidc = |listen: &str, issuer: &str, statement: &str| {
-        format!("{EXAMPLE}\n[oidc]\nlisten = \"{listen}\"\nissuer = \"{issuer}\"\nkey = \"k\"\n{statement}")
+        format!("{example}\n[oidc]\nlisten = \"{listen}\"\nissuer = \"{issuer}\"\nkey = \"k\"\n{statement}")
     };
     let statement = "gives_any_identity_to_anyone = true\n";
     let issuer = "http://127.0.0.1:7701/oidc";
@@ -75,4 +82,25 @@ fn the_try_out_issuer_needs_a_second_statement_loopback_and_its_own_address() {
     check_refused(&oidc("0.0.0.0:7701", issuer, statement), "`oidc.listen`: must be a loopback");
     check_refused(&oidc("127.0.0.1:7700", issuer, statement), "origin of its own");
     check_refused(&oidc("127.0.0.1:7701", "http://127.0.0.1:7701/", statement), "`oidc.issuer`");
+}
+
+#[test]
+fn the_manual_names_every_key_and_no_other() {
+    let declared: BTreeSet<&str> = include_str!("file.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub(super) ")?.split_once(':'))
+        .map(|(key, _)| key)
+        .filter(|key| !["fulcio", "ctlog", "rekor", "tsa", "tuf", "oidc"].contains(key))
+        .collect();
+    let in_tables = MANUAL.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let documented: BTreeSet<&str> = in_tables.map(|(key, _)| key.trim_matches(['[', ']'])).collect();
+    // Parts of a value, which the text of their key explains.
+    let parts: BTreeSet<&str> = BTreeSet::from(["public_key", "issuer"]);
+    for key in declared.difference(&parts) {
+        assert!(documented.contains(key) || MANUAL.contains(&format!("`{key}`")), "{key} is not in the manual");
+    }
+    for key in &documented {
+        let key = key.trim_start_matches("fulcio.");
+        assert!(declared.contains(key), "{key} is no key");
+    }
 }

@@ -28,6 +28,8 @@ const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that requests under way get at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest request head: a token of some kilobytes in a header fits many times.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Streams at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 /// Pause after the system refused a connection, typically for want of file descriptors.
@@ -101,11 +103,12 @@ async fn connection(stream: TcpStream, router: Router, watcher: hyper_util::serv
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
     };
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_READ_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_READ_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .keep_alive_interval(HEAD_READ_TIMEOUT)
         .keep_alive_timeout(HEAD_READ_TIMEOUT);
     let stream = TokioIo::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT));

@@ -14,12 +14,12 @@ mod stall;
 
 use std::fmt;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 /// gRPC status codes in use, as the gateway writes them.
 pub(crate) mod grpc {
@@ -96,14 +96,37 @@ pub(crate) fn bytes_response(status: u16, content_type: &'static str, body: Vec<
     response
 }
 
+/// What is read and thrown away of a body that is too large, so that a client that is still sending sees the reply.
+const DISCARDED_BYTES_MAX: usize = 16 << 20;
+
 /// Reads the whole body, refusing more than `limit_bytes` in the words of the public services.
 pub(crate) async fn read_body(request: Request, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    match Limited::new(request.into_body(), limit_bytes).collect().await {
-        Ok(body) => Ok(body.to_bytes().to_vec()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(ApiError::invalid("http: request body too large").with_header(CONNECTION.as_str(), "close"))
+    let mut body = request.into_body();
+    let mut read = Vec::new();
+    while let Some(data) = next_data(&mut body).await? {
+        if read.len() + data.len() > limit_bytes {
+            discard(body).await;
+            return Err(ApiError::invalid("http: request body too large").with_header(CONNECTION.as_str(), "close"));
         }
-        Err(_) => Err(ApiError::invalid("unexpected EOF")),
+        read.extend_from_slice(&data);
+    }
+    Ok(read)
+}
+
+async fn next_data(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    let Some(frame) = body.frame().await else { return Ok(None) };
+    let frame = frame.map_err(|_| ApiError::invalid("unexpected EOF"))?;
+    // What is no data is a trailer, which nobody reads.
+    Ok(Some(frame.into_data().unwrap_or_default()))
+}
+
+async fn discard(mut body: Body) {
+    let mut discarded = 0;
+    while let Ok(Some(data)) = next_data(&mut body).await {
+        discarded += data.len();
+        if discarded > DISCARDED_BYTES_MAX {
+            return;
+        }
     }
 }
 

@@ -188,9 +188,9 @@ impl Starting {
     }
 
     async fn tuf(&mut self, role: &TufRole, external_url: Option<&Url>) -> Result<(), StartError> {
+        self.locks.push(DirectoryLock::acquire(&role.directory)?);
         let online = self.key(&role.online_key).await?;
         let mut repository = tuf::Repository::open(&role.directory).map_err(StartError::role("tuf"))?;
-        self.locks.push(DirectoryLock::acquire(&role.directory)?);
         let now = self.deps.now();
         repository.check_live(now).map_err(StartError::role("tuf"))?;
         if let Some(url) = external_url {

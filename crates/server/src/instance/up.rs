@@ -180,6 +180,8 @@ async fn publish_changes(
     passphrase: &Passphrase,
     deps: &Deps,
 ) -> Result<(), StartError> {
+    // A `serve` on the same repository signs timestamps; released here, and taken again by the role that does so.
+    let _lock = DirectoryLock::acquire(&layout.tuf())?;
     let mut repository = Repository::open(&layout.tuf()).map_err(StartError::role("tuf"))?;
     let trusted_root = repository.target(trust::TRUSTED_ROOT).map_err(StartError::role("tuf"))?;
     let signing_config = trust::signing_config(manifest, service_url);
