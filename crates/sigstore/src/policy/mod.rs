@@ -170,7 +170,10 @@ impl std::fmt::Display for IdentityMatcher {
     }
 }
 
-/// Who may have signed. There is no policy that accepts everybody.
+/// Who may have signed. There is no policy that accepts everybody, and none that is meant by saying nothing:
+/// ```compile_fail
+/// let policy = touchmark_sigstore::policy::Policy::default();
+/// ```
 #[derive(Debug, Clone)]
 pub struct Policy {
     identity: IdentityMatcher,
