@@ -2,6 +2,8 @@
 //! Where things are by default (XDG base directory specification 0.8), and how paths are shown.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::env_vars;
@@ -26,6 +28,17 @@ fn data_home() -> Result<PathBuf, Failure> {
             Failure::new(ExitStatus::Usage, "there is no home directory to keep data in")
                 .hint(format!("set {} or name the directory on the command line", env_vars::XDG_DATA_HOME))
         })
+}
+
+/// A file of at most `bytes_max` bytes, whatever it claims to be: `/dev/zero` has no end.
+pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let message = format!("the file has more than {bytes_max} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 /// The bundle beside a file (client specification 4.1.1).
@@ -56,6 +69,15 @@ mod tests {
         check("it's", r"'it'\''s'");
         check("$(rm)", "'$(rm)'");
         check("", "''");
+    }
+
+    #[test]
+    fn a_file_without_end_is_too_large() {
+        assert_eq!(read_limited(Path::new("/dev/zero"), 10).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789").unwrap();
+        assert_eq!(read_limited(file.path(), 10).unwrap(), b"0123456789");
+        assert!(read_limited(file.path(), 9).is_err());
     }
 
     #[test]

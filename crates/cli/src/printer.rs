@@ -3,6 +3,9 @@
 //!
 //! Results go to stdout, everything else to stderr; colour only where a terminal shows it (crate `anstream`). A reader that
 //! has gone away (`| head`) is not an error, so write errors are dropped.
+//!
+//! Invariant: what services, bundles and file names say goes through [`printable`], so that none of it can steer a terminal or
+//! pass for a line of ours.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -43,30 +46,35 @@ impl Printer {
 
     /// What is going on.
     pub(crate) fn note(self, text: impl Display) {
+        self.line(printable(text));
+    }
+
+    fn line(self, styled: impl Display) {
         if !self.quiet {
-            let _ = writeln!(anstream::stderr(), "{text}");
+            let _ = writeln!(anstream::stderr(), "{styled}");
         }
     }
 
     pub(crate) fn heading(self, text: impl Display) {
-        self.note(format_args!("\n{BOLD}{text}{BOLD:#}"));
+        self.line(format_args!("\n{BOLD}{}{BOLD:#}", printable(text)));
     }
 
     /// A line to copy into a shell.
     pub(crate) fn command(self, text: impl Display) {
-        self.note(format_args!("  {CYAN}{text}{CYAN:#}"));
+        self.line(format_args!("  {CYAN}{}{CYAN:#}", printable(text)));
     }
 
     pub(crate) fn passed(self, name: impl Display, text: impl Display) {
-        self.note(format_args!("  {GREEN}✓{GREEN:#} {name:<11} {text}").to_string().trim_end());
+        let text = printable(text);
+        self.line(format_args!("  {GREEN}✓{GREEN:#} {name:<11} {text}").to_string().trim_end());
     }
 
     pub(crate) fn refused(self, name: impl Display) {
-        self.note(format_args!("  {RED}✗{RED:#} {name}"));
+        self.line(format_args!("  {RED}✗{RED:#} {name}"));
     }
 
     pub(crate) fn warning(self, text: impl Display) {
-        let _ = writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {text}");
+        let _ = writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", printable(text));
     }
 
     /// Always shown: `--quiet` hides chatter, not the reason of an exit code.
@@ -75,12 +83,12 @@ impl Printer {
             return;
         }
         let mut err = anstream::stderr();
-        let _ = writeln!(err, "{RED}error:{RED:#} {}", failure.message());
+        let _ = writeln!(err, "{RED}error:{RED:#} {}", printable(failure.message()));
         for (label, text) in failure.details() {
-            let _ = writeln!(err, "  {label}: {text}");
+            let _ = writeln!(err, "  {label}: {}", printable(text));
         }
         for hint in failure.hints() {
-            let _ = writeln!(err, "{CYAN}hint:{CYAN:#} {hint}");
+            let _ = writeln!(err, "{CYAN}hint:{CYAN:#} {}", printable(hint));
         }
     }
 
@@ -100,5 +108,38 @@ impl Printer {
 
     fn draw_target(self) -> ProgressDrawTarget {
         if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+    }
+}
+
+/// Text as it may stand on a terminal: characters that steer one or turn the direction of writing are spelled out, and further lines
+/// are indented.
+pub(crate) fn printable(text: impl Display) -> String {
+    let mut shown = String::new();
+    for c in text.to_string().chars() {
+        match c {
+            '\n' => shown.push_str("\n    "),
+            _ if steers(c) => shown.extend(c.escape_unicode()),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// Control characters of both sets, and the embeddings, overrides and isolates of the bidirectional algorithm (UAX #9).
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_steers_no_terminal() {
+        let check = |text: &str, expected: &str| assert_eq!(printable(text), expected);
+        check("ann@example.com, Ünïcode ✓", "ann@example.com, Ünïcode ✓");
+        check("\u{1b}[2Kx\r\u{9b}31m\u{7f}", "\\u{1b}[2Kx\\u{d}\\u{9b}31m\\u{7f}");
+        check("moc\u{202e}elpmaxe", "moc\\u{202e}elpmaxe");
+        check("x\nVerified OK: y", "x\n    Verified OK: y");
     }
 }

@@ -15,6 +15,9 @@ use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::{env_vars, paths};
 
+/// The largest file of certificate authorities; a system's whole list has a quarter of a megabyte.
+const CA_BYTES_MAX: u64 = 4 << 20;
+
 /// Verifying asks the mirror at most this often; cosign does once a day, a log's keys change far more rarely.
 const VERIFY_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
@@ -52,7 +55,7 @@ impl StoreArgs {
     pub(crate) fn outbound(&self) -> Result<Outbound, Failure> {
         let ca_pem = match &self.ca_file {
             None => None,
-            Some(path) => Some(std::fs::read(path).map_err(|error| {
+            Some(path) => Some(paths::read_limited(path, CA_BYTES_MAX).map_err(|error| {
                 Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
             })?),
         };

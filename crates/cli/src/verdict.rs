@@ -23,7 +23,8 @@ use touchmark_sigstore::verify::{Check, LogFailure, Verified, VerifyError};
 
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
-use crate::printer::Printer;
+use crate::hashing::digest_text;
+use crate::printer::{Printer, printable};
 
 /// What was verified, as far as it is known.
 pub(crate) struct Subject {
@@ -111,7 +112,7 @@ impl Verdict {
                 for (check, detail) in details(verified) {
                     printer.passed(check, detail);
                 }
-                printer.result(format_args!("Verified OK: {}", subject.file.display()));
+                printer.result(format_args!("Verified OK: {}", printable(subject.file.display())));
             }
             Outcome::Refused(refusal) => {
                 for check in before(refusal.check) {
@@ -129,7 +130,7 @@ impl Verdict {
             "verified": matches!(self.0, Outcome::Verified(_)),
             "artifact": {
                 "file": subject.file.to_string_lossy(),
-                "digest": subject.digest.as_ref().map(|digest| format!("sha256:{}", hex::encode(digest.as_bytes()))),
+                "digest": subject.digest.as_ref().map(digest_text),
             },
             "bundle": subject.bundle.as_ref().map(|path| path.to_string_lossy()),
             "checks": self.checks(),
@@ -202,7 +203,7 @@ pub(crate) fn details(verified: &Verified) -> Vec<(&'static str, String)> {
                     .collect(),
             ),
         ),
-        (Check::Signature.name(), format!("of sha256:{}", hex::encode(verified.signature().digest().as_bytes()))),
+        (Check::Signature.name(), format!("of {}", digest_text(verified.signature().digest()))),
     ]
 }
 

@@ -53,7 +53,7 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
             ("a short text".to_owned(), path)
         }
     };
-    let artifact = artifact_digest(&file, printer)?;
+    let artifact = artifact_digest(&file, HashAlgorithm::Sha256, printer)?;
     let tampered = one_byte_changed(&file).map_err(unusable)?;
     super::block_on_all_cores(show(directory.path(), Files { name, artifact, tampered }, printer))
 }

@@ -4,17 +4,19 @@
 //! Unlike cosign's, it deletes nothing: what is known about a mirror (the floor against rollback) stays. A root that comes over
 //! the network must be named by its checksum.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use touchmark_client::service::{Endpoint, ServiceKind};
 use touchmark_client::trust::{ROOT_BYTES_MAX, TrustError, check_root_checksum};
 use touchmark_outbound::{Limits, Outbound};
 use url::Url;
 
-use crate::env_vars;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::trust::StoreArgs;
+use crate::{env_vars, paths};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -62,7 +64,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
 
 async fn read_root(args: &Args, outbound: &Outbound) -> Result<Vec<u8>, Failure> {
     if !args.root.starts_with("http://") && !args.root.starts_with("https://") {
-        return std::fs::read(&args.root).map_err(|error| {
+        return paths::read_limited(Path::new(&args.root), ROOT_BYTES_MAX).map_err(|error| {
             Failure::new(ExitStatus::Unreadable, format!("{} could not be read", args.root)).because(error)
         });
     }

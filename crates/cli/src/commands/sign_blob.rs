@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use touchmark_client::identity::{IdentityToken, browser};
 use touchmark_client::sign::{Credential, SignedBundle, Signing, certify, sign_blob};
 use touchmark_client::trust::{Freshness, read_signing_config, read_trusted_root};
-use touchmark_keys::Digest;
+use touchmark_keys::{Digest, HashAlgorithm};
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{Services, SigningConfig, TrustedRoot};
 
@@ -83,7 +83,10 @@ struct Job {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Existing {
     Keep,
+    /// The file itself or a link in its place, never what a link leads to.
     Replace,
+    /// Named by the user: what is no regular file (`/dev/stdout`, a link, a pipe) is written to as it is.
+    WriteTo,
 }
 
 pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
@@ -124,7 +127,7 @@ fn jobs(args: &Args, printer: Printer) -> Result<Vec<Job>, Failure> {
     let mut jobs = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let (bundle, existing) = match &args.bundle {
-            Some(bundle) => (bundle.clone(), Existing::Replace),
+            Some(bundle) => (bundle.clone(), Existing::WriteTo),
             None if file == Path::new("-") => return Err(usage("signing stdin needs --bundle FILE")),
             None if args.overwrite => (paths::default_bundle(file), Existing::Replace),
             None => (paths::default_bundle(file), Existing::Keep),
@@ -133,10 +136,21 @@ fn jobs(args: &Args, printer: Printer) -> Result<Vec<Job>, Failure> {
             return Err(usage(&format!("{} is already there", bundle.display()))
                 .hint("--overwrite replaces it; --bundle FILE writes another one"));
         }
-        let digest = artifact_digest(file, printer)?;
+        if is_same(&bundle, file) {
+            return Err(usage(&format!("the bundle would replace {} itself", file.display())));
+        }
+        if jobs.iter().any(|job: &Job| is_same(&job.file, file)) {
+            return Err(usage(&format!("{} is named twice", file.display())));
+        }
+        let digest = artifact_digest(file, HashAlgorithm::Sha256, printer)?;
         jobs.push(Job { file: file.clone(), digest, bundle, existing });
     }
     Ok(jobs)
+}
+
+/// Whether both paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// From files where they are named, else from TUF; TUF is not touched when both are.
@@ -223,9 +237,10 @@ fn finish(job: &Job, signed: &SignedBundle, credential: &Credential, printer: Pr
     Ok(())
 }
 
-/// Whole or not at all. Something that is no regular file (`/dev/stdout`, a pipe) is written to as it is.
+/// Whole or not at all, but for what is no regular file.
 fn write_bundle(job: &Job, json: &[u8]) -> std::io::Result<()> {
-    if job.existing == Existing::Replace && job.bundle.exists() && !job.bundle.is_file() {
+    let is_special = || job.bundle.symlink_metadata().is_ok_and(|metadata| !metadata.is_file());
+    if job.existing == Existing::WriteTo && is_special() {
         return std::fs::write(&job.bundle, json);
     }
     let directory = match job.bundle.parent() {
@@ -241,7 +256,7 @@ fn write_bundle(job: &Job, json: &[u8]) -> std::io::Result<()> {
     let mut file = builder.tempfile_in(directory)?;
     file.write_all(json)?;
     match job.existing {
-        Existing::Replace => file.persist(&job.bundle).map(drop).map_err(|error| error.error),
+        Existing::Replace | Existing::WriteTo => file.persist(&job.bundle).map(drop).map_err(|error| error.error),
         Existing::Keep => file.persist_noclobber(&job.bundle).map(drop).map_err(|error| error.error),
     }
 }

@@ -116,7 +116,8 @@ fn announce(instance: &Instance<'_>, start: Start, printer: Printer) {
             printer.command(line);
         }
     }
-    printer.note("\nStop with Ctrl-C; the next start goes on from here.");
+    printer.note("");
+    printer.note("Stop with Ctrl-C; the next start goes on from here.");
 }
 
 /// The server's errors are whole sentences that say what to do; here they get their class.

@@ -19,7 +19,7 @@ use super::AlwaysOn;
 use super::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
-use crate::hashing::artifact_digest;
+use crate::hashing::{artifact_digest, parse_digest, prefix};
 use crate::paths;
 use crate::printer::Printer;
 use crate::trust::TrustArgs;
@@ -31,7 +31,7 @@ use crate::verdict::{Subject, Verdict};
     group = ArgGroup::new("issuer").required(true).args(["certificate_oidc_issuer", "certificate_oidc_issuer_regexp"]),
 )]
 pub(super) struct Args {
-    /// File to verify, `-` for stdin, or sha256:HEX for a digest alone
+    /// File to verify, `-` for stdin, or sha256:HEX (sha384, sha512) for a digest alone
     file: PathBuf,
     /// The bundle [default: FILE.sigstore.json]
     #[arg(long, value_name = "FILE")]
@@ -87,11 +87,14 @@ fn judge(args: &Args, subject: &mut Subject, printer: Printer) -> Result<Verdict
     let policy = policy(args)?;
     let bundle_path = bundle_path(args)?;
     subject.bundle = Some(bundle_path.clone());
-    let bundle = match Bundle::parse(&read_bundle(&bundle_path)?) {
-        Ok(bundle) => bundle,
+    let bytes = if args.bundle.is_some() { read_bundle(&bundle_path) } else { read_bundle_beside(&bundle_path) }?;
+    // The key of the signer decides how the file is hashed.
+    let read = Bundle::parse(&bytes).and_then(|bundle| bundle.hash_algorithm().map(|algorithm| (bundle, algorithm)));
+    let (bundle, algorithm) = match read {
+        Ok(read) => read,
         Err(error) => return Ok(Verdict::unreadable_bundle(&bundle_path, &error)),
     };
-    let digest = digest(&args.file, printer)?;
+    let digest = digest(&args.file, algorithm, printer)?;
     subject.digest = Some(digest.clone());
     let trusted_root = args.trust.for_verifying(printer)?;
     let verified = verify(&ArtifactDigests::from(digest), &bundle, &trusted_root, &policy, Timestamp::now());
@@ -129,6 +132,17 @@ fn bundle_path(args: &Args) -> Result<PathBuf, Failure> {
     Ok(paths::default_bundle(&args.file))
 }
 
+/// Nobody named this file, so it may have come with the artifact: nothing but a regular file is opened, for a pipe could wait for ever.
+fn read_bundle_beside(path: &Path) -> Result<Vec<u8>, Failure> {
+    match path.metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Failure::new(ExitStatus::Unreadable, format!("{} is not a regular file", path.display()))
+                .hint("name the bundle with --bundle"))
+        }
+        _ => read_bundle(path),
+    }
+}
+
 fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
@@ -146,15 +160,16 @@ fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn digest(file: &Path, printer: Printer) -> Result<Digest, Failure> {
+fn digest(file: &Path, algorithm: HashAlgorithm, printer: Printer) -> Result<Digest, Failure> {
     match digest_argument(file) {
-        Some(digest) => Ok(digest),
-        None => artifact_digest(file, printer),
+        Some(digest) if digest.algorithm() == algorithm => Ok(digest),
+        Some(_) => Err(Failure::new(ExitStatus::Usage, "the signature covers a digest of another kind")
+            .hint(format!("name the file, or {}:HEX", prefix(algorithm)))),
+        None => artifact_digest(file, algorithm, printer),
     }
 }
 
-/// `sha256:HEX`, as in cosign. A file of that name would have to be called `./sha256:…`.
+/// `sha256:HEX`, as in cosign, and so on. A file of that name would have to be called `./sha256:…`.
 fn digest_argument(file: &Path) -> Option<Digest> {
-    let bytes = hex::decode(file.to_str()?.strip_prefix("sha256:")?).ok()?;
-    Digest::new(HashAlgorithm::Sha256, bytes).ok()
+    parse_digest(file.to_str()?)
 }
