@@ -68,7 +68,7 @@ pub(super) struct Issuer {
     /// What of a token becomes the certificate's subject.
     #[serde(default)]
     pub(super) identity: Identity,
-    /// For `uri` and `username`: the domain that subjects belong to.
+    /// For `uri`: scheme and host under which subjects lie. For `username`: the host name put after the account.
     pub(super) subject_domain: Option<String>,
     /// For `email`: domains that addresses may have. Left out: any.
     pub(super) email_domains: Option<Vec<String>>,
