@@ -21,8 +21,8 @@ use crate::entry::{DedupKey, Sequenced};
 /// - After an error of `commit` its outcome is open; [`state`](Ledger::state) then tells what a later opening will find, or fails.
 /// - A store of an unknown schema version is refused when it is opened, and so is one that another process holds.
 ///
-/// The engine calls `state`, `find_duplicates` and `commit` from one dedicated thread, where an embedded driver may block. All other
-/// methods are called from asynchronous tasks and must not.
+/// The engine calls `state`, `find_duplicates` and `commit` from one dedicated thread (`state` also once when the log is opened), where
+/// an embedded driver may block. All other methods are called from asynchronous tasks and must not.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// The durable state.
