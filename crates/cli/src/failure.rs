@@ -99,7 +99,7 @@ impl From<ServiceError> for Failure {
             ServiceError::Refused { .. } => Self::from_error(ExitStatus::Refused, &error),
             ServiceError::NotUnderstood { .. } => Self::from_error(ExitStatus::Refused, &error)
                 .hint("the address may belong to something else: check the signing config"),
-            ServiceError::BadUrl { .. } => Self::from_error(ExitStatus::TrustRoot, &error),
+            ServiceError::BadUrl { .. } | ServiceError::Insecure { .. } => Self::from_error(ExitStatus::TrustRoot, &error),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! the final one; no certificate was issued that the CT log does not hold; no entry stands twice. `TOUCHMARK_CRASH_ROUNDS` sets the number of
 //! kills (default 20), `TOUCHMARK_CRASH_SEED` repeats a run's delays.
 
+#![expect(clippy::print_stderr, reason = "a run says its seed, so that it can be repeated")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

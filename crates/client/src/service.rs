@@ -58,6 +58,9 @@ pub enum ServiceError {
     NotUnderstood { service: ServiceKind, url: Url, expected: &'static str },
     #[error("{text:?} in the signing config is not a URL of a {service}")]
     BadUrl { service: ServiceKind, text: String },
+    /// The token would travel readable, and whoever reads it can sign in its owner's name.
+    #[error("the {service} at {url} is sent the identity token, which needs https, or an address of this machine")]
+    Insecure { service: ServiceKind, url: Url },
 }
 
 /// Text that a server sent, without control characters and cut to a length: safe on a terminal.
@@ -78,11 +81,20 @@ impl ServerText {
     /// Any text from outside, made printable.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
+        // A server that echoes the request must not put a token into a build log.
+        let words: Vec<&str> =
+            text.split(' ').map(|word| if holds_a_token(word) { "(a token)" } else { word }).collect();
+        let text = words.join(" ");
         let printable: String =
             text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SERVER_TEXT_CHARS_MAX).collect();
         let trimmed = printable.trim();
         Self(if trimmed.is_empty() { "(no text)".to_owned() } else { trimmed.to_owned() })
     }
+}
+
+/// Three base64url parts with dots between, of which the first is a JSON object: a JWT, alone or within quotes.
+fn holds_a_token(word: &str) -> bool {
+    word.find("eyJ").is_some_and(|start| word.get(start..).is_some_and(|rest| rest.matches('.').count() >= 2))
 }
 
 impl fmt::Display for ServerText {
@@ -105,6 +117,9 @@ impl Endpoint {
         let mut url = Url::parse(base).map_err(|_| bad())?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(bad());
+        }
+        if kind == ServiceKind::CertificateAuthority && !keeps_secrets(&url) {
+            return Err(ServiceError::Insecure { service: kind, url });
         }
         if !path.is_empty() {
             let whole = format!("{}/{path}", url.path().trim_end_matches('/'));
@@ -171,6 +186,17 @@ impl Endpoint {
             message: ServerText::from_body(&response.body),
         })
     }
+}
+
+/// Whether what is sent to this address stays between the two ends: TLS, or it never leaves this machine.
+pub(crate) fn keeps_secrets(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && loopback)
 }
 
 fn says_later(status: u16) -> bool {

@@ -24,7 +24,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{IdentityError, IdentityToken};
-use crate::service::{Endpoint, ServerText, ServiceKind};
+use crate::service::{Endpoint, ServerText, ServiceKind, keeps_secrets};
 
 /// How long a person may take to log in.
 pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -133,17 +133,7 @@ struct TokenReply {
 fn secure(what: &'static str, text: &str) -> Result<Url, IdentityError> {
     let insecure = || IdentityError::ProviderInsecure { what, url: text.to_owned() };
     let url = Url::parse(text).map_err(|_| insecure())?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback => Ok(url),
-        _ => Err(insecure()),
-    }
+    if keeps_secrets(&url) { Ok(url) } else { Err(insecure()) }
 }
 
 /// The secrets of one login.

@@ -82,3 +82,25 @@ fn server_text_is_cut_and_without_control_characters() {
     assert!(!long.contains('\u{1b}'));
     assert_eq!(ServerText::from_body(b"").to_string(), "(no text)");
 }
+
+#[test]
+fn a_token_is_sent_over_tls_or_within_this_machine() {
+    let endpoint = |base: &str| Endpoint::new(ServiceKind::CertificateAuthority, base, "api/v2/signingCert");
+    for base in ["https://fulcio.example", "http://127.0.0.1:7700", "http://localhost:1", "http://[::1]:7700"] {
+        assert!(endpoint(base).is_ok(), "{base}");
+    }
+    for base in ["http://fulcio.example", "http://10.0.0.1", "http://localhost.example", "http://127.0.0.1.example"] {
+        assert!(matches!(endpoint(base), Err(ServiceError::Insecure { .. })), "{base}");
+    }
+    // A timestamp request and a log entry hold nothing secret.
+    assert!(Endpoint::new(ServiceKind::TimestampAuthority, "http://tsa.example", "").is_ok());
+}
+
+#[test]
+fn an_echoed_token_is_not_shown() {
+    let token = format!("eyJ{}.eyJ{}.{}", "a".repeat(40), "b".repeat(40), "c".repeat(40));
+    for text in [format!("bad token {token} here"), format!("{{\"token\":\"{token}\"}}"), token] {
+        assert!(!ServerText::from_text(&text).to_string().contains("aaaa"), "{text}");
+    }
+    assert_eq!(ServerText::from_text("see https://a.example. Or not.").to_string(), "see https://a.example. Or not.");
+}

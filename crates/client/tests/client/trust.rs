@@ -96,6 +96,11 @@ async fn a_tampered_cache_is_never_believed() {
         std::fs::write(&path, whole).unwrap();
         client.open_offline(Timestamp::now()).await.unwrap();
     }
+    // A line more, which no parser of JSON minds: it is the hash that notices.
+    let path = find(client.directory.path(), "targets/trusted_root.json");
+    let longer = [std::fs::read(&path).unwrap(), b"\n".to_vec()].concat();
+    std::fs::write(&path, longer).unwrap();
+    assert!(client.open_offline(Timestamp::now()).await.is_err());
 }
 
 /// The one file of this name below the mirrors' directories.
