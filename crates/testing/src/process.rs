@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use touchmark_outbound::{Limits, Outbound, Reach};
@@ -138,8 +139,27 @@ pub fn log_path(data_dir: &Path) -> PathBuf {
     data_dir.with_extension("log")
 }
 
-/// A port of the loopback address that nobody listens on now.
+/// Ports below the range from which systems take the near end of outgoing connections (32768 and up on Linux): a client that
+/// knocks at a server that is down can take a port of that range itself, even the server's own.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How many ports are tried.
+const PORT_TRIES: u16 = 500;
+
+/// A port of the loopback address that nobody listens on now, and that no outgoing connection will take.
 pub fn free_port() -> Result<u16, ProcessError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(system("find a free port"))?;
-    Ok(listener.local_addr().map_err(system("find a free port"))?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let span = PORTS.end - PORTS.start;
+    // Processes that run at the same time begin at different places.
+    let begin = u16::try_from(std::process::id() % u32::from(span)).expect("a remainder is below its divisor");
+    let mut last = None;
+    for _ in 0..PORT_TRIES {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
+        let offset = (u32::from(begin) * 7 + u32::from(step)) % u32::from(span);
+        let port = PORTS.start + u16::try_from(offset).expect("a remainder is below its divisor");
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(system("find a free port")(last.expect("at least one port was tried")))
 }
