@@ -15,11 +15,12 @@ pub(crate) fn script(shell: Shell) -> Vec<u8> {
 
 /// One man page for the program and one for each command: file name and text.
 pub(crate) fn man_pages() -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let root = Cli::command();
+    let mut root = Cli::command().disable_help_subcommand(true);
+    // Hands the global options and the whole name ("touchmark up") to each command.
+    root.build();
     let mut pages = vec![("touchmark.1".to_owned(), page(root.clone())?)];
     for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
-        let name = format!("touchmark-{}", command.get_name());
-        pages.push((format!("{name}.1"), page(command.clone().name(name.clone()).bin_name(name))?));
+        pages.push((format!("touchmark-{}.1", command.get_name()), page(command.clone())?));
     }
     Ok(pages)
 }

@@ -109,9 +109,9 @@ impl From<IdentityError> for Failure {
         let of = |status| Self::from_error(status, &error);
         match error {
             IdentityError::Service(error) => error.into(),
-            IdentityError::Expired { .. } => {
-                of(ExitStatus::Usage).hint("get a fresh token: they are valid for minutes")
-            }
+            IdentityError::Expired { .. } => of(ExitStatus::Usage).hint(
+                "get a fresh token: they are valid for minutes (`touchmark token` prints one of the try-out issuer)",
+            ),
             IdentityError::TooLong
             | IdentityError::NotThreeParts
             | IdentityError::ClaimsUnreadable
@@ -146,12 +146,13 @@ impl From<TrustError> for Failure {
                 of(ExitStatus::TrustRoot).hint("do not use this root file: get it again from where the checksum came from")
             }
             TrustError::MirrorUnreachable { .. } => of(ExitStatus::Network)
-                .hint("is the address right and the repository served? --trusted-root FILE needs no network"),
+                .hint("is the instance running and the address right? That of `touchmark up` ends in /tuf")
+                .hint("--trusted-root FILE needs no network"),
             TrustError::Expired { .. } => of(ExitStatus::TrustRoot)
                 .hint("run without --offline to fetch newer metadata; if it stays expired, the instance's operator must renew it")
                 .hint("check the clock of this machine"),
             TrustError::Tuf { .. } => of(ExitStatus::TrustRoot)
-                .hint("the repository does not belong to the root file, or was tampered with: ask the instance's operator"),
+                .hint("is --root the root.json of this instance? If so, the repository is broken or was tampered with: ask the instance's operator"),
             TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => of(ExitStatus::TrustRoot),
         }
     }

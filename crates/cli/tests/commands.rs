@@ -112,6 +112,10 @@ fn completions_and_man_pages_are_made() {
     for page in ["touchmark.1", "touchmark-sign-blob.1", "touchmark-verify-blob.1"] {
         assert!(std::fs::read_to_string(shell.path("pages").join(page)).unwrap().contains(".TH"));
     }
+    let page = std::fs::read_to_string(shell.path("pages/touchmark-up.1")).unwrap();
+    assert!(page.contains("\\fBtouchmark up\\fR") && page.contains("\\-\\-quiet"), "{page}");
+    let page = std::fs::read_to_string(shell.path("pages/touchmark.1")).unwrap();
+    assert!(!page.contains("touchmark\\-help(1)"), "a page is named that is not there");
 }
 
 #[test]
@@ -134,6 +138,11 @@ fn wrong_command_lines_exit_with_2() {
     shell.run(expression).exits(2);
     let url = ["initialize", "--mirror", "http://127.0.0.1:9", "--root", "http://127.0.0.1:9/root.json"];
     shell.run(url).exits(2).says("--root-checksum");
+    shell.run(["initialize", "--mirror", "127.0.0.1:9/tuf", "--root", "a"]).exits(2).says("http://");
+    shell.run(["initialize", "--mirror", "localhost:9/tuf", "--root", "a"]).exits(2).says("http://");
+    for address in ["7700", "localhost:7700", "127.0.0.1", "127.0.0.1:77000"] {
+        shell.run(["up", "--data-dir", "d", "--listen", address]).exits(2).says("127.0.0.1:7700");
+    }
 }
 
 #[test]
@@ -151,9 +160,15 @@ fn files_that_are_not_there_and_not_bundles_have_their_codes() {
     let verdict = verify("a", &["--output", "json"]).exits(10).json();
     assert_eq!(verdict["verified"], false);
     assert_eq!(verdict["failure"]["class"], "not-signed");
+    verify("missing", &[]).exits(3).says("missing could not be read");
+    verify("junk.json", &[]).exits(10);
+    shell.write("a.sigstore.json", "{}");
+    verify("a.sigstore.json", &[]).exits(10).says("FILE is what was signed, not its bundle");
+    std::fs::remove_file(shell.path("a.sigstore.json")).unwrap();
+    shell.run(["initialize", "--mirror", "http://127.0.0.1:9", "--root", "missing"]).exits(3).says("client/root.json");
     shell.run(["sign-blob", "missing"]).exits(3).says("missing could not be read");
     shell.run(["sign-blob", "a"]).exits(16).says("touchmark initialize");
-    shell.run(["token", "--data-dir", "nowhere", "--email", ALICE]).exits(3);
+    shell.run(["token", "--data-dir", "nowhere", "--email", ALICE]).exits(3).says("--data-dir");
 }
 
 #[test]
@@ -183,6 +198,7 @@ async fn sign_and_verify_through_a_running_instance() {
     initialize(None).exits(0).says(&mirror);
 
     shell.run(["sign-blob", "a.txt"]).exits(2).says("no identity token");
+    shell.run(["token", "--data-dir", "data", "--email", "alice"]).exits(2).says("e-mail address");
     let token = shell.run(["token", "--data-dir", "data", "--email", ALICE]).exits(0).stdout();
     shell.token = Some(token.trim().to_owned());
     let signed = shell.run(["sign-blob", "a.txt", "b.txt"]).exits(0).says("Signed a.txt as alice@example.com");

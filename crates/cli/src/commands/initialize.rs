@@ -21,7 +21,7 @@ use crate::{env_vars, paths};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Address of the instance's TUF repository
-    #[arg(long, value_name = "URL", env = env_vars::TUF_MIRROR)]
+    #[arg(long, value_name = "URL", env = env_vars::TUF_MIRROR, value_parser = mirror_url)]
     mirror: Url,
     /// Root file to pin, from a source that you trust; a URL needs --root-checksum
     #[arg(long, value_name = "FILE")]
@@ -62,10 +62,23 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     })
 }
 
+/// Without `http://` a URL is "relative", which helps nobody.
+fn mirror_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
+            Err("it has to start with http:// or https://".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 async fn read_root(args: &Args, outbound: &Outbound) -> Result<Vec<u8>, Failure> {
     if !args.root.starts_with("http://") && !args.root.starts_with("https://") {
         return paths::read_limited(Path::new(&args.root), ROOT_BYTES_MAX).map_err(|error| {
-            Failure::new(ExitStatus::Unreadable, format!("{} could not be read", args.root)).because(error)
+            Failure::new(ExitStatus::Unreadable, format!("{} could not be read", args.root))
+                .because(error)
+                .hint("the instance's operator hands it out; `touchmark up` keeps it in client/root.json of its data directory")
         });
     }
     if args.root_checksum.is_none() {

@@ -192,7 +192,7 @@ async fn token(
     if in_ci || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Failure::new(ExitStatus::Usage, "no identity token, and nobody at a terminal to log in")
             .hint(format!("pass --identity-token, or set {}", env_vars::SIGSTORE_ID_TOKEN))
-            .hint("for the try-out issuer of `touchmark up`: touchmark token --email alice@example.com"));
+            .hint("for the try-out issuer of `touchmark up`: --identity-token \"$(touchmark token --email alice@example.com)\""));
     }
     let issuer =
         args.identity.oidc_issuer.as_deref().or(services.oidc.as_ref().map(|service| service.url())).ok_or_else(

@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+use touchmark_server::StartError;
+
+use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::paths;
 use crate::printer::Printer;
@@ -31,7 +34,12 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let passphrase = args.passphrase.read()?;
     let token = super::block_on(async {
         let token = touchmark_server::try_out_token(&data_dir, &args.email, passphrase).await;
-        token.map_err(|error| server_failure(&error))
+        token.map_err(|error| match error {
+            // The issuer is not started here: what it refuses is the address.
+            StartError::Role { source, .. } => Failure::new(ExitStatus::Usage, source.to_string())
+                .hint("--email takes an address such as alice@example.com"),
+            error => server_failure(&error),
+        })
     })?;
     // The token is what was asked for: printing it here is the purpose.
     printer.result(token);

@@ -19,10 +19,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Loopback address of the services
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7700")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7700", value_parser = listen_address)]
     listen: SocketAddr,
     /// Loopback address of the try-out issuer [default: the next port at the first start, then the same again]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     oidc_listen: Option<SocketAddr>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
@@ -49,6 +49,11 @@ impl PassphraseArgs {
         }
         Ok(Some(Zeroizing::new(line.to_vec())))
     }
+}
+
+/// The parser of the standard library does not say what an address should look like.
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "an IP address and a port are needed, such as 127.0.0.1:7700")
 }
 
 pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
@@ -137,5 +142,9 @@ pub(super) fn server_failure(error: &StartError) -> Failure {
         | StartError::File(_) => ExitStatus::Unreadable,
         StartError::Role { .. } => ExitStatus::Internal,
     };
-    Failure::new(class, error.to_string())
+    let failure = Failure::new(class, error.to_string());
+    match error {
+        StartError::NoInstance { .. } => failure.hint("if it is elsewhere, name it with --data-dir"),
+        _ => failure,
+    }
 }

@@ -87,7 +87,8 @@ fn judge(args: &Args, subject: &mut Subject, printer: Printer) -> Result<Verdict
     let policy = policy(args)?;
     let bundle_path = bundle_path(args)?;
     subject.bundle = Some(bundle_path.clone());
-    let bytes = if args.bundle.is_some() { read_bundle(&bundle_path) } else { read_bundle_beside(&bundle_path) }?;
+    let bytes =
+        if args.bundle.is_some() { read_bundle(&bundle_path) } else { read_bundle_beside(&args.file, &bundle_path) }?;
     // The key of the signer decides how the file is hashed.
     let read = Bundle::parse(&bytes).and_then(|bundle| bundle.hash_algorithm().map(|algorithm| (bundle, algorithm)));
     let (bundle, algorithm) = match read {
@@ -133,11 +134,20 @@ fn bundle_path(args: &Args) -> Result<PathBuf, Failure> {
 }
 
 /// Nobody named this file, so it may have come with the artifact: nothing but a regular file is opened, for a pipe could wait for ever.
-fn read_bundle_beside(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read_bundle_beside(file: &Path, path: &Path) -> Result<Vec<u8>, Failure> {
     match path.metadata() {
         Ok(metadata) if !metadata.is_file() => {
             Err(Failure::new(ExitStatus::Unreadable, format!("{} is not a regular file", path.display()))
                 .hint("name the bundle with --bundle"))
+        }
+        // A name that was mistyped is no unsigned file.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            std::fs::metadata(file).map_err(|error| unreadable(file, error))?;
+            let failure = read_bundle(path);
+            if file.to_string_lossy().ends_with(".sigstore.json") {
+                return failure.map_err(|failure| failure.hint("FILE is what was signed, not its bundle"));
+            }
+            failure
         }
         _ => read_bundle(path),
     }
@@ -154,10 +164,12 @@ fn read_bundle(path: &Path) -> Result<Vec<u8>, Failure> {
             Err(Failure::new(ExitStatus::NotSigned, format!("there is no bundle {}", path.display()))
                 .hint("the file is not signed, or its bundle is elsewhere: name it with --bundle"))
         }
-        Err(error) => {
-            Err(Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error))
-        }
+        Err(error) => Err(unreadable(path, error)),
     }
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
 }
 
 fn digest(file: &Path, algorithm: HashAlgorithm, printer: Printer) -> Result<Digest, Failure> {
