@@ -1,21 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What every service of this process is given instead of reaching for it itself.
 //!
-//! In scope: the clock and the way out. Out of scope: keys and stores, which each service receives by name.
-//! Invariant: no module of this crate reads the time or opens an outgoing connection but through these.
+//! In scope: the clock and the ways out. Out of scope: keys and stores, which each service receives by name.
+//! Invariants: no module of this crate reads the time or opens an outgoing connection but through these; how far a request may
+//! reach is said by the one use that makes it, never by what else the configuration holds.
 
 use std::sync::Arc;
 
-use touchmark_outbound::Outbound;
+use touchmark_outbound::{Outbound, Reach};
 use touchmark_sequencer::Clock;
 
-/// The clock and the outgoing HTTP client that all services share.
+/// The clock and the outgoing HTTP clients that all services share.
 #[derive(Clone)]
 pub struct Deps {
     /// The only source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// The only way out of the process.
-    pub outbound: Outbound,
+    /// The only ways out of the process.
+    pub ways_out: WaysOut,
+}
+
+/// Outgoing HTTP, one client for each reach; cheap to clone.
+#[derive(Clone)]
+pub struct WaysOut {
+    public: Outbound,
+    private: Outbound,
+}
+
+impl WaysOut {
+    /// `user_agent` is what requests say they come from.
+    #[must_use]
+    pub fn new(user_agent: &str) -> Self {
+        let outbound = |reach| Outbound::new(user_agent, reach, None);
+        WaysOut { public: outbound(Reach::PublicOnly), private: outbound(Reach::Private) }
+    }
+
+    /// The client for one use.
+    pub(crate) fn reaching(&self, reach: Reach) -> &Outbound {
+        match reach {
+            Reach::PublicOnly => &self.public,
+            Reach::Private => &self.private,
+        }
+    }
 }
 
 impl Deps {

@@ -22,5 +22,5 @@ mod tsa;
 mod tuf;
 
 pub use config::{Config, ConfigError};
-pub use deps::Deps;
+pub use deps::{Deps, WaysOut};
 pub use instance::{Running, Start, StartError, UpOptions, serve, serve_with, try_out_token, up, up_with};

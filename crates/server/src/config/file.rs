@@ -97,6 +97,8 @@ pub(super) enum Identity {
 pub(super) enum Transport {
     #[default]
     Https,
+    /// HTTPS to private networks and this machine too: for an issuer inside an organisation.
+    HttpsPrivate,
     /// Plain HTTP to this machine too: for the try-out issuer.
     LoopbackHttp,
 }

@@ -270,6 +270,7 @@ fn issuer(issuer: file::Issuer) -> Result<IssuerConfig, ConfigError> {
     };
     let transport = match issuer.transport {
         file::Transport::Https => IssuerTransport::HttpsOnly,
+        file::Transport::HttpsPrivate => IssuerTransport::HttpsPrivate,
         file::Transport::LoopbackHttp => IssuerTransport::LoopbackHttpAllowed,
     };
     let rule = match issuer.email_domains {
@@ -318,14 +319,6 @@ fn check_together(config: &Config) -> Result<(), ConfigError> {
 }
 
 impl Config {
-    /// Whether the file says that something on this machine is to be asked: only then may requests leave for private
-    /// addresses.
-    pub(crate) fn reaches_loopback(&self) -> bool {
-        let Some(fulcio) = &self.fulcio else { return false };
-        let asks_loopback = |issuer: &IssuerConfig| issuer.transport == IssuerTransport::LoopbackHttpAllowed;
-        fulcio.issuers.iter().any(asks_loopback) || matches!(fulcio.ct_log, CtLogRef::Remote { .. })
-    }
-
     /// Every address that a role other than the try-out issuer listens on.
     pub(crate) fn service_addresses(&self) -> BTreeSet<SocketAddr> {
         let mut addresses: BTreeSet<_> = self.ctlogs.iter().map(|role| role.listen).collect();

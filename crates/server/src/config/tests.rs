@@ -70,6 +70,23 @@ fn refusals_name_the_key_and_what_is_wrong() {
 }
 
 #[test]
+fn a_transport_is_the_issuers_own_and_spelled_out() {
+    let with =
+        |transport: &str| example().replacen("[[fulcio.issuer]]\n", &format!("[[fulcio.issuer]]\n{transport}\n"), 1);
+    for (transport, expect) in [
+        ("", IssuerTransport::HttpsOnly),
+        ("transport = \"https\"", IssuerTransport::HttpsOnly),
+        ("transport = \"https-private\"", IssuerTransport::HttpsPrivate),
+        ("transport = \"loopback-http\"", IssuerTransport::LoopbackHttpAllowed),
+    ] {
+        let issuers = parse(&with(transport)).unwrap().fulcio.unwrap().issuers;
+        assert_eq!(issuers[0].transport, expect, "{transport}");
+        assert_eq!(issuers[1].transport, IssuerTransport::HttpsOnly, "{transport}");
+    }
+    check_refused(&with("transport = \"private\""), "unknown variant `private`");
+}
+
+#[test]
 fn the_try_out_issuer_needs_a_second_statement_loopback_and_its_own_address() {
     let example = example();
     let oidc = |listen: &str, issuer: &str, statement: &str| {

@@ -27,7 +27,7 @@ use touchmark_sigstore::x509::Certificate;
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use crate::fulcio::{CtError, CtSubmit};
-use crate::http::bytes_response;
+use crate::http::{BodyError, bytes_response};
 use submission::{Kind, Submission};
 
 /// One log. Cheap to clone.
@@ -120,6 +120,15 @@ impl Refusal {
 
     fn busy() -> Self {
         Self { status: 503, text: "the log is busy, try again".to_owned() }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge | BodyError::Unfinished => Self::bad_request(error.to_string()),
+            BodyError::OverBudget => Self::busy(),
+        }
     }
 }
 

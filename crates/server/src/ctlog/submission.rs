@@ -73,7 +73,7 @@ pub(super) async fn add_pre_chain(State(log): State<CtLog>, request: Request) ->
 
 async fn add(log: CtLog, kind: Kind, request: Request) -> Result<Response, Refusal> {
     let refused = |error: SubmissionError| Refusal::bad_request(error.to_string());
-    let body = read_body(request, BODY_BYTES_MAX).await.map_err(|error| Refusal::bad_request(error.message))?;
+    let body = read_body(request, BODY_BYTES_MAX).await?;
     let chain = parse(&body).map_err(refused)?;
     let submission = Submission::accept(kind, &chain, &log.0.roots).map_err(refused)?;
     let sct = log.append(submission).await?;

@@ -10,7 +10,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use touchmark_outbound::Outbound;
 use touchmark_sequencer::Clock;
 use touchmark_sigstore::principal::Principal;
 
@@ -19,6 +18,7 @@ use super::config::IssuerConfig;
 use super::identity;
 use super::issuer_keys::IssuerKeys;
 use super::token::{Token, TokenError};
+use crate::deps::WaysOut;
 
 /// The issuers whose tokens are accepted, by their exact URL.
 pub(super) struct Issuers(HashMap<String, IssuerKeys>);
@@ -30,8 +30,12 @@ pub(super) struct Authenticated {
 }
 
 impl Issuers {
-    pub(super) fn new(configs: &[IssuerConfig], outbound: &Outbound, clock: &Arc<dyn Clock>) -> Self {
-        let keys_of = |config: &IssuerConfig| IssuerKeys::new(config.clone(), outbound.clone(), Arc::clone(clock));
+    /// Each issuer is asked with the reach of its own transport, whatever the others have.
+    pub(super) fn new(configs: &[IssuerConfig], ways_out: &WaysOut, clock: &Arc<dyn Clock>) -> Self {
+        let keys_of = |config: &IssuerConfig| {
+            let outbound = ways_out.reaching(config.transport.reach()).clone();
+            IssuerKeys::new(config.clone(), outbound, Arc::clone(clock))
+        };
         Self(configs.iter().map(|config| (config.url.clone(), keys_of(config))).collect())
     }
 

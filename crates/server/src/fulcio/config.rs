@@ -5,9 +5,10 @@
 //! In scope: the configuration types and the checks that need no network.
 //! Out of scope: the configuration file (`crate::config`), fetching an issuer's keys (`issuer_keys`).
 //! Invariants: no issuer is accepted that is not listed, letter for letter; plain http is an issuer's own, spelled-out exception
-//! and then only for loopback.
+//! and then only for loopback; so is the way to addresses that are not public, and no issuer's exception serves another.
 
 use touchmark_keys::Scheme;
+use touchmark_outbound::Reach;
 use url::{Host, Url};
 
 use super::authorize::AuthorizationRule;
@@ -73,6 +74,8 @@ pub(crate) enum IssuerKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IssuerTransport {
     HttpsOnly,
+    /// Https, also to private networks: an issuer inside an organisation.
+    HttpsPrivate,
     /// Plain http too, but only to a loopback address: a try-out issuer on this machine.
     LoopbackHttpAllowed,
 }
@@ -87,6 +90,14 @@ impl IssuerTransport {
                 ("http", Self::LoopbackHttpAllowed) => is_loopback(url),
                 _ => false,
             }
+    }
+
+    /// The addresses at which the issuer may be asked.
+    pub(super) fn reach(self) -> Reach {
+        match self {
+            Self::HttpsOnly => Reach::PublicOnly,
+            Self::HttpsPrivate | Self::LoopbackHttpAllowed => Reach::Private,
+        }
     }
 }
 
@@ -225,6 +236,29 @@ mod tests {
         ] {
             assert!(check(&config(on(url))).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_private_issuer_speaks_https_alone() {
+        let at = |url: &str| IssuerConfig { transport: IssuerTransport::HttpsPrivate, ..IssuerConfig::email(url) };
+        for url in ["https://idp.corp.example", "https://10.0.0.1/realm", "https://127.0.0.1:1"] {
+            assert_eq!(check(&config(at(url))), Ok(()), "{url}");
+        }
+        for url in ["http://idp.corp.example", "http://10.0.0.1/realm", "http://127.0.0.1:1", "http://localhost"] {
+            assert!(check(&config(at(url))).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn only_a_transport_that_says_so_reaches_private_addresses() {
+        for (transport, expect) in [
+            (IssuerTransport::HttpsOnly, Reach::PublicOnly),
+            (IssuerTransport::HttpsPrivate, Reach::Private),
+            (IssuerTransport::LoopbackHttpAllowed, Reach::Private),
+        ] {
+            assert_eq!(transport.reach(), expect, "{transport:?}");
+        }
+        assert_eq!(IssuerConfig::email("https://a.example").transport, IssuerTransport::HttpsOnly);
     }
 
     #[test]

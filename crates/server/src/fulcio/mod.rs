@@ -58,7 +58,7 @@ pub(crate) fn router(
     deps: &Deps,
 ) -> Result<Router, FulcioStartError> {
     config::check(&config)?;
-    let issuers = Issuers::new(&config.issuers, &deps.outbound, &deps.clock);
+    let issuers = Issuers::new(&config.issuers, &deps.ways_out, &deps.clock);
     let clock = Arc::clone(&deps.clock);
     Ok(routes(Fulcio { config, issuers, ca, ct, ct_deadline: ct::SUBMIT_DEADLINE, clock }))
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The layers around every router of a listener.
 //!
-//! In scope: CORS as the public services answer it, the panic boundary, the request deadline, the number of requests at once.
-//! Out of scope: limits on connections ([`super::listener`]) and on bodies (each handler states its own).
+//! In scope: CORS as the public services answer it, the panic boundary, the request deadline, the number of requests at once,
+//! and that each gets its share of the budget for bodies ([`super::budget`]).
+//! Out of scope: limits on connections ([`super::listener`]) and on one body (each handler states its own).
 //! Invariant: a panic in a handler ends one request and says nothing about why.
 
 use std::any::Any;
@@ -19,6 +20,7 @@ use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
 
+use super::budget::BodyBudget;
 use super::{ApiError, grpc};
 
 /// How long a request may take from its head to the head of its reply.
@@ -37,7 +39,7 @@ pub(crate) enum CrossOrigin {
 
 /// Puts deadline, admission, panic boundary and CORS around a router, the innermost first.
 pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
-    let admission = Arc::new(Semaphore::new(REQUESTS_MAX));
+    let admission = Admission { requests: Arc::new(Semaphore::new(REQUESTS_MAX)), bodies: BodyBudget::new() };
     let router =
         router.layer(middleware::from_fn_with_state(admission, admit)).layer(CatchPanicLayer::custom(after_panic));
     match cross_origin {
@@ -46,16 +48,25 @@ pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
     }
 }
 
-async fn admit(State(admission): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let Ok(_permit) = admission.try_acquire() else {
+/// What one listener admits.
+#[derive(Clone)]
+struct Admission {
+    requests: Arc<Semaphore>,
+    bodies: BodyBudget,
+}
+
+async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+    let Ok(_permit) = admission.requests.try_acquire() else {
         return ApiError::new(503, grpc::UNAVAILABLE, "too many requests at once; retry")
             .with_header("retry-after", "1")
             .into_response();
     };
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::new(504, grpc::DEADLINE_EXCEEDED, "deadline exceeded").into_response(),
-    }
+    // Held here until the reply is made: what a handler made of the body is gone by then, too.
+    let share = admission.bodies.share();
+    request.extensions_mut().insert(share.clone());
+    let outcome = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    drop(share);
+    outcome.unwrap_or_else(|_| ApiError::new(504, grpc::DEADLINE_EXCEEDED, "deadline exceeded").into_response())
 }
 
 // The payload may hold anything the request held, so that it is not printed either: the panic hook has named the place.

@@ -2,11 +2,12 @@
 //! HTTP plumbing that all services share.
 //!
 //! In scope: the error body of the grpc-gateway dialect (`{"code","message","details"}`), bounded body reading, the replies
-//! to unknown paths and methods, the layers around every router ([`layers`]), the accept loop ([`listener`]) and the front
-//! of a listener with health and readiness ([`site`]).
+//! to unknown paths and methods, how much of all bodies is held at once ([`budget`]), the layers around every router
+//! ([`layers`]), the accept loop ([`listener`]) and the front of a listener with health and readiness ([`site`]).
 //! Out of scope: what a request means; each service parses its own. TLS: a proxy in front ends it.
 //! Invariants: a body is never read past a stated limit; no text of an internal failure reaches a client.
 
+mod budget;
 pub(crate) mod layers;
 pub(crate) mod listener;
 pub(crate) mod site;
@@ -14,12 +15,14 @@ mod stall;
 
 use std::fmt;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
+
+use budget::{BODY_BYTES_UNCOUNTED_MAX, BodyShare};
 
 /// gRPC status codes in use, as the gateway writes them.
 pub(crate) mod grpc {
@@ -96,26 +99,74 @@ pub(crate) fn bytes_response(status: u16, content_type: &'static str, body: Vec<
     response
 }
 
-/// What is read and thrown away of a body that is too large, so that a client that is still sending sees the reply.
+/// Why there is no body. The texts are public, in the words of the public services where they have some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("http: request body too large")]
+    TooLarge,
+    #[error("unexpected EOF")]
+    Unfinished,
+    /// The listener holds as many bytes as it may.
+    #[error("too many large requests at once; retry")]
+    OverBudget,
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => ApiError::invalid(error.to_string()).with_header(CONNECTION.as_str(), "close"),
+            BodyError::Unfinished => ApiError::invalid(error.to_string()),
+            BodyError::OverBudget => {
+                ApiError::new(503, grpc::UNAVAILABLE, error.to_string()).with_header("retry-after", "1")
+            }
+        }
+    }
+}
+
+/// What is read and thrown away of a body that is refused, so that a client that is still sending sees the reply.
 const DISCARDED_BYTES_MAX: usize = 16 << 20;
 
-/// Reads the whole body, refusing more than `limit_bytes` in the words of the public services.
-pub(crate) async fn read_body(request: Request, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+/// Reads the whole body, refusing more than `limit_bytes`, and what the listener has no room for.
+pub(crate) async fn read_body(mut request: Request, limit_bytes: usize) -> Result<Vec<u8>, BodyError> {
+    let share = request.extensions_mut().remove::<BodyShare>();
     let mut body = request.into_body();
-    let mut read = Vec::new();
-    while let Some(data) = next_data(&mut body).await? {
-        if read.len() + data.len() > limit_bytes {
-            discard(body).await;
-            return Err(ApiError::invalid("http: request body too large").with_header(CONNECTION.as_str(), "close"));
+    let read = read_within(&mut body, limit_bytes, share.as_ref()).await;
+    if read.is_err() {
+        discard(body).await;
+    }
+    read
+}
+
+/// Without a share, which every listener gives its requests, only the limit holds.
+async fn read_within(body: &mut Body, limit_bytes: usize, share: Option<&BodyShare>) -> Result<Vec<u8>, BodyError> {
+    // The length as HTTP frames it: a body that says it is never longer.
+    let announced_bytes = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let expected_bytes = announced_bytes.unwrap_or(limit_bytes);
+    if expected_bytes > limit_bytes {
+        return Err(BodyError::TooLarge);
+    }
+    let mut read = Vec::with_capacity(expected_bytes.min(BODY_BYTES_UNCOUNTED_MAX));
+    let mut unasked = share;
+    while let Some(data) = next_data(body).await? {
+        let bytes = read.len() + data.len();
+        if bytes > limit_bytes {
+            return Err(BodyError::TooLarge);
+        }
+        // Room is taken when there is something to put there: whoever only says that he will send much takes none.
+        if bytes > BODY_BYTES_UNCOUNTED_MAX
+            && let Some(share) = unasked.take()
+        {
+            share.take(expected_bytes).await?;
+            read.reserve_exact(expected_bytes.saturating_sub(read.len()));
         }
         read.extend_from_slice(&data);
     }
     Ok(read)
 }
 
-async fn next_data(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+async fn next_data(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
     let Some(frame) = body.frame().await else { return Ok(None) };
-    let frame = frame.map_err(|_| ApiError::invalid("unexpected EOF"))?;
+    let frame = frame.map_err(|_| BodyError::Unfinished)?;
     // What is no data is a trailer, which nobody reads.
     Ok(Some(frame.into_data().unwrap_or_default()))
 }
@@ -163,8 +214,10 @@ mod tests {
         assert_eq!(read_body(at, 8).await.unwrap().len(), 8);
         let over = Request::new(Body::from(vec![0u8; 9]));
         let error = read_body(over, 8).await.unwrap_err();
-        assert_eq!(error.message, "http: request body too large");
-        assert_eq!(error.into_response().headers()["connection"], "close");
+        assert_eq!(error.to_string(), "http: request body too large");
+        assert_eq!(ApiError::from(error).into_response().headers()["connection"], "close");
+        let unannounced = Body::from(vec![0u8; 9]).into_data_stream();
+        assert_eq!(read_body(Request::new(Body::from_stream(unannounced)), 8).await, Err(BodyError::TooLarge));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use touchmark_outbound::Reach;
 use touchmark_signers::Signer;
 use url::Url;
 
@@ -222,7 +223,9 @@ impl Starting {
             }
             CtLogRef::Remote { url, public_key } => {
                 let public_key = open::public_key(public_key)?;
-                Ok(Arc::new(HttpCtLog::new(url.clone(), public_key, self.deps.outbound.clone())))
+                // The operator's own address, which no request has a say in.
+                let outbound = self.deps.ways_out.reaching(Reach::Private).clone();
+                Ok(Arc::new(HttpCtLog::new(url.clone(), public_key, outbound)))
             }
         }
     }

@@ -4,7 +4,6 @@
 //! In scope: binding, the passphrase file. Out of scope: making keys, chains or a TUF repository; publishing targets, for which
 //! the offline keys are needed.
 
-use touchmark_outbound::{Outbound, Reach};
 use touchmark_sequencer::SystemClock;
 use zeroize::Zeroizing;
 
@@ -12,7 +11,7 @@ use super::compose::{Listeners, compose};
 use super::error::StartError;
 use super::running::Running;
 use crate::config::Config;
-use crate::deps::Deps;
+use crate::deps::{Deps, WaysOut};
 use crate::durable;
 use crate::http::listener;
 
@@ -26,8 +25,7 @@ pub(super) const USER_AGENT: &str = concat!("touchmark/", env!("CARGO_PKG_VERSIO
 /// # Errors
 /// What is wrong, and what to do.
 pub async fn serve(config: Config) -> Result<Running, StartError> {
-    let reach = if config.reaches_loopback() { Reach::Private } else { Reach::PublicOnly };
-    serve_with(config, Deps { clock: Arc::new(SystemClock), outbound: Outbound::new(USER_AGENT, reach, None) }).await
+    serve_with(config, Deps { clock: Arc::new(SystemClock), ways_out: WaysOut::new(USER_AGENT) }).await
 }
 
 /// Starts the configured roles.

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use touchmark_outbound::{Outbound, Reach};
 use touchmark_sequencer::SystemClock;
 use url::Url;
 use zeroize::Zeroizing;
@@ -25,7 +24,7 @@ use super::running::{Running, Start};
 use super::serve::USER_AGENT;
 use super::{Passphrase, open, trust};
 use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
-use crate::deps::Deps;
+use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
 use crate::fulcio::{IssuerConfig, IssuerTransport};
 use crate::http::listener;
@@ -48,9 +47,7 @@ pub struct UpOptions {
 /// # Errors
 /// What is wrong, and what to do.
 pub async fn up(options: UpOptions) -> Result<Running, StartError> {
-    // The try-out issuer is on loopback, and fulcio asks it like any other issuer.
-    let outbound = Outbound::new(USER_AGENT, Reach::Private, None);
-    up_with(options, Deps { clock: Arc::new(SystemClock), outbound }).await
+    up_with(options, Deps { clock: Arc::new(SystemClock), ways_out: WaysOut::new(USER_AGENT) }).await
 }
 
 /// Starts the whole stack.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL};
+use axum::http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER};
 use axum::http::{HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,7 +25,7 @@ use touchmark_sigstore::x509::Certificate;
 use touchmark_sigstore::x509::path::{ExtendedKeyUsage, PathError, verify_path};
 
 use crate::deps::timestamp;
-use crate::http::{bytes_response, json_response};
+use crate::http::{BodyError, bytes_response, json_response};
 
 /// The accuracy that every token states: how far behind the last token the clock may be found.
 const ACCURACY_SECONDS: i64 = 1;
@@ -174,9 +174,23 @@ impl TsaError {
     }
 }
 
+impl From<BodyError> for TsaError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge | BodyError::Unfinished => TsaError::invalid(FAILED),
+            BodyError::OverBudget => TsaError { status: 503, message: error.to_string() },
+        }
+    }
+}
+
 impl IntoResponse for TsaError {
     fn into_response(self) -> Response {
-        json_response(self.status, &serde_json::json!({"code": self.status, "message": self.message}))
+        let body = serde_json::json!({"code": self.status, "message": self.message});
+        let mut response = json_response(self.status, &body);
+        if self.status == 503 {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 

@@ -31,7 +31,7 @@ const TOO_LARGE: &str = "timestamp request is too large";
 /// Reads and checks the request.
 pub(super) async fn read(request: Request) -> Result<TimestampRequest, TsaError> {
     let format = format_of(request.headers());
-    let body = read_body(request, BODY_BYTES_MAX).await.map_err(|_| TsaError::invalid(FAILED))?;
+    let body = read_body(request, BODY_BYTES_MAX).await?;
     let request = match format? {
         Format::Der => TimestampRequest::from_der(&body).map_err(|error| refused(&error))?,
         Format::Json => from_json(&body)?,

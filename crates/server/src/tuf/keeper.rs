@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::ToSpan;
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use touchmark_sequencer::Clock;
 use touchmark_signers::Signer;
 
@@ -16,10 +16,13 @@ use super::Repository;
 use crate::deps::timestamp;
 use crate::http::listener::Stop;
 
-/// How often the metadata is looked at: a small part of the day after which the timestamp is due.
-const CHECK_EVERY: Duration = Duration::from_secs(3600);
-/// How long before the end of root or targets it is announced at each look.
+/// How often the metadata is looked at. The wait does not count the time that a machine sleeps, so that it is short: this long after
+/// waking, what fell due meanwhile is signed.
+const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// How long before the end of root or targets it is announced.
 const WARN_DAYS: i64 = 46;
+/// How often it is announced, by the clock: the looks are too many.
+const WARN_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Runs until `stop`.
 pub(crate) async fn keep_fresh(
@@ -28,19 +31,38 @@ pub(crate) async fn keep_fresh(
     clock: Arc<dyn Clock>,
     mut stop: Stop,
 ) {
+    let mut warning = Warning::default();
     loop {
         let now = timestamp(clock.as_ref());
         if let Err(error) = repository.refresh(online.as_ref(), now).await {
             tracing::error!(%error, "the TUF timestamp was not signed; trying again");
         }
         let expiry = repository.offline_expiry();
-        if now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= expiry) {
+        if warning.is_due(expiry, now) {
             tracing::warn!(%expiry, "the root or targets role of the TUF repository needs its offline key soon");
         }
         tokio::select! {
             () = tokio::time::sleep(CHECK_EVERY) => {}
             () = stop.requested() => return,
         }
+    }
+}
+
+/// When the coming end of root or targets was last announced.
+#[derive(Default)]
+struct Warning(Option<Timestamp>);
+
+impl Warning {
+    /// Whether to announce it now; if so, that is remembered.
+    fn is_due(&mut self, expiry: Timestamp, now: Timestamp) -> bool {
+        let is_near = now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= expiry);
+        // A clock that was set back is no reason for silence.
+        let is_time = self.0.is_none_or(|last| now.duration_since(last).abs() >= WARN_EVERY);
+        let is_due = is_near && is_time;
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
     }
 }
 
@@ -58,6 +80,20 @@ mod tests {
         fn now_ms(&self) -> u64 {
             self.0
         }
+    }
+
+    #[test]
+    fn the_warning_is_given_once_an_hour_however_often_is_looked() {
+        let start: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let looks = |warning: &mut Warning, expiry: Timestamp| {
+            let look = SignedDuration::try_from(CHECK_EVERY).unwrap();
+            (0..120).filter(|count| warning.is_due(expiry, start + look * *count)).collect::<Vec<_>>()
+        };
+        let near = start + SignedDuration::from_hours(46 * 24 - 1);
+        assert_eq!(looks(&mut Warning::default(), near), [0, 60]);
+        assert!(looks(&mut Warning::default(), near + SignedDuration::from_hours(24)).is_empty());
+        let mut ahead = Warning(Some(start + SignedDuration::from_hours(48)));
+        assert_eq!(looks(&mut ahead, near), [0, 60]);
     }
 
     #[tokio::test]

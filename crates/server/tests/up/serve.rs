@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use touchmark_keys::KeyType;
 use touchmark_outbound::Limits;
 use touchmark_server::{Config, Running, StartError, UpOptions, serve, try_out_token, up};
@@ -100,8 +100,16 @@ async fn a_key_that_is_not_the_certificates_or_the_roots_is_refused() {
     }
 }
 
-/// Asks for a certificate as sigstore-js does.
 async fn certificate(services: &str, token: &str, email: &str) -> Certificate {
+    let reply = ask(services, token, email).await;
+    assert_eq!(reply.status, 200, "{}", text(&reply));
+    let json = json(&reply);
+    let leaf = json.pointer("/signedCertificateEmbeddedSct/chain/certificates/0").unwrap();
+    Certificate::from_pem(leaf.as_str().unwrap()).unwrap()
+}
+
+/// Asks for a certificate as sigstore-js does.
+async fn ask(services: &str, token: &str, email: &str) -> touchmark_outbound::Response {
     let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
     let proof = signer.sign(email.as_bytes()).await.unwrap();
     let body = serde_json::json!({
@@ -113,11 +121,7 @@ async fn certificate(services: &str, token: &str, email: &str) -> Certificate {
     });
     let url = Url::parse(&format!("{services}/api/v2/signingCert")).unwrap();
     let headers = [("content-type", "application/json")];
-    let reply = outbound().post(&url, &headers, body.to_string().into_bytes(), &Limits::SERVICE).await.unwrap();
-    assert_eq!(reply.status, 200, "{}", text(&reply));
-    let json = json(&reply);
-    let leaf = json.pointer("/signedCertificateEmbeddedSct/chain/certificates/0").unwrap();
-    Certificate::from_pem(leaf.as_str().unwrap()).unwrap()
+    outbound().post(&url, &headers, body.to_string().into_bytes(), &Limits::SERVICE).await.unwrap()
 }
 
 #[tokio::test]
@@ -172,6 +176,48 @@ gives_any_identity_to_anyone = true
     }
     authority.shutdown().await;
     log.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_issuer_is_not_asked_at_a_private_address_because_another_one_is() {
+    let stack = Stack::start().await;
+    let (data, log_key) = (stack.data(), stack.trusted_root().ctlogs()[0].public_key().to_pem());
+    let _directory = stack.stop().await;
+    std::fs::write(data.join("ct.pub.pem"), log_key).unwrap();
+    let [port, _] = free_ports();
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+    inside.set_nonblocking(true).unwrap();
+    let inside_url = format!("https://{}", inside.local_addr().unwrap());
+    let toml = format!(
+        r#"
+listen = "127.0.0.1:{port}"
+[fulcio]
+key = "keys/ca.pem"
+chain = "ca/chain.pem"
+ct_log = {{ url = "http://127.0.0.1:1/", public_key = "ct.pub.pem" }}
+[[fulcio.issuer]]
+url = "http://127.0.0.1:1/oidc"
+transport = "loopback-http"
+[[fulcio.issuer]]
+url = "{inside_url}"
+"#
+    );
+    let running = serve(config(&data, &toml)).await.unwrap();
+    let reply = ask(&running.url(), &unsigned_token(&inside_url), "alice@example.com").await;
+    assert_eq!(reply.status, 503, "{}", text(&reply));
+    assert_eq!(json(&reply)["details"][0]["reason"], "ISSUER_UNREACHABLE");
+    let asked = inside.accept().map_err(|error| error.kind());
+    assert!(matches!(asked, Err(std::io::ErrorKind::WouldBlock)), "{asked:?}");
+    running.shutdown().await;
+}
+
+/// A token of this issuer whose signature is nonsense: before it is looked at, the issuer's keys are fetched.
+fn unsigned_token(issuer: &str) -> String {
+    let header = serde_json::json!({"alg": "RS256", "kid": "any"});
+    let claims = serde_json::json!({"iss": issuer, "aud": "sigstore", "exp": u32::MAX, "iat": 0, "sub": "alice"});
+    [header.to_string().as_str(), claims.to_string().as_str(), "signature"]
+        .map(|part| URL_SAFE_NO_PAD.encode(part))
+        .join(".")
 }
 
 #[tokio::test]

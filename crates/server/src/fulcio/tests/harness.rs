@@ -14,7 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use touchmark_keys::KeyType;
-use touchmark_outbound::{Outbound, Reach};
 use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
 use touchmark_signers::{EphemeralSigner, Signer};
 use touchmark_sigstore::issue::assemble;
@@ -26,6 +25,7 @@ use tower::ServiceExt;
 use super::super::*;
 use super::issuer::FakeIssuer;
 use crate::ctlog::CtLog;
+use crate::deps::WaysOut;
 
 /// 2027-01-15T08:00:00Z.
 pub(crate) const NOW_S: u64 = 1_800_000_000;
@@ -155,10 +155,10 @@ impl Harness {
             algorithms: DEFAULT_ALGORITHMS.to_vec(),
         };
         config::check(&config).unwrap();
-        let outbound = Outbound::new("touchmark-test", Reach::Private, None);
+        let ways_out = WaysOut::new("touchmark-test");
         let clock_of_service: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let mut fulcio = Fulcio {
-            issuers: Issuers::new(&config.issuers, &outbound, &clock_of_service),
+            issuers: Issuers::new(&config.issuers, &ways_out, &clock_of_service),
             config,
             ca: ca.authority(),
             ct: Arc::new(log),
@@ -250,8 +250,8 @@ pub(super) fn chain_of(reply: &Value) -> Vec<Certificate> {
 pub(crate) async fn certificate_for(issuer_url: &str, token: &str, subject: &str) -> (u16, Value) {
     let harness = Harness::with(|fulcio| {
         fulcio.config.issuers[0].url = issuer_url.to_owned();
-        let outbound = Outbound::new("touchmark-test", Reach::Private, None);
-        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &outbound, &fulcio.clock);
+        let ways_out = WaysOut::new("touchmark-test");
+        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &ways_out, &fulcio.clock);
     })
     .await;
     let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();

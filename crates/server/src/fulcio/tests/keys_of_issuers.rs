@@ -231,8 +231,8 @@ async fn a_key_id_of_two_issuers_means_the_token_issuers_key() {
         let mut second = fulcio.config.issuers[0].clone();
         second.url = other_url;
         fulcio.config.issuers.push(second);
-        let outbound = touchmark_outbound::Outbound::new("test", touchmark_outbound::Reach::Private, None);
-        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &outbound, &fulcio.clock);
+        let ways_out = crate::deps::WaysOut::new("test");
+        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &ways_out, &fulcio.clock);
     })
     .await;
     let now_s = harness.now_s();

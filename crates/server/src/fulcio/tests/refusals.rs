@@ -254,8 +254,8 @@ async fn subjects_outside_the_issuers_rule_are_refused() {
     let only_example_org = AuthorizationRule::EmailDomains(vec!["example.org".to_owned()]);
     let strict = Harness::with(|fulcio| {
         fulcio.config.issuers[0].rule = only_example_org;
-        let outbound = touchmark_outbound::Outbound::new("test", touchmark_outbound::Reach::Private, None);
-        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &outbound, &fulcio.clock);
+        let ways_out = crate::deps::WaysOut::new("test");
+        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &ways_out, &fulcio.clock);
     })
     .await;
     assert_eq!(with_token(&harness, &harness.token().await).await.0, 200);
