@@ -81,32 +81,39 @@ async fn a_log_killed_at_any_moment_has_everything_that_was_acknowledged() {
             tokio::task::yield_now().await;
         }
         let acknowledged = Told { added: told.lock().unwrap().clone(), ..Told::default() };
-        let killed = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().to_owned(), killed.path().to_owned());
-        // Copying takes a while, in which the log goes on. A kill leaves neither a checkpoint object that is newer than the ledger nor a
-        // cursor in the ledger that is newer than the tiles; tiles that are newer than both it may leave.
-        tokio::task::spawn_blocking(move || {
-            let checkpoint = std::fs::read(from.join("objects/tree/checkpoint")).ok();
-            copy(&from.join("ledger"), &to.join("ledger"));
-            copy(&from.join("objects"), &to.join("objects"));
-            match checkpoint {
-                Some(checkpoint) => std::fs::write(to.join("objects/tree/checkpoint"), checkpoint).unwrap(),
-                None => drop(std::fs::remove_file(to.join("objects/tree/checkpoint"))),
-            }
-        })
-        .await
-        .unwrap();
-        let after = open(killed.path()).await;
-        audit(&after, &acknowledged).await;
-        after.add(entry(u64::MAX), WaitFor::Checkpointed).await.unwrap();
-        audit(&after, &acknowledged).await;
-        after.shutdown().await;
+        audit_as_if_killed(dir.path(), &acknowledged).await;
     }
     stop.store(true, Ordering::SeqCst);
     join_all(writers).await;
+    // Now nothing comes after the last entry that could have taken it along to the disk.
     let told = Told { added: told.lock().unwrap().clone(), ..Told::default() };
+    audit_as_if_killed(dir.path(), &told).await;
     audit(&log, &told).await;
     log.shutdown().await;
+}
+
+/// Opens a copy of the files of a running log, and checks what its callers had been told before the copy was made.
+async fn audit_as_if_killed(dir: &Path, acknowledged: &Told) {
+    let killed = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.to_owned(), killed.path().to_owned());
+    // Copying takes a while, in which the log goes on. A kill leaves neither a checkpoint object that is newer than the ledger nor a
+    // cursor in the ledger that is newer than the tiles; tiles that are newer than both it may leave.
+    tokio::task::spawn_blocking(move || {
+        let checkpoint = std::fs::read(from.join("objects/tree/checkpoint")).ok();
+        copy(&from.join("ledger"), &to.join("ledger"));
+        copy(&from.join("objects"), &to.join("objects"));
+        match checkpoint {
+            Some(checkpoint) => std::fs::write(to.join("objects/tree/checkpoint"), checkpoint).unwrap(),
+            None => drop(std::fs::remove_file(to.join("objects/tree/checkpoint"))),
+        }
+    })
+    .await
+    .unwrap();
+    let after = open(killed.path()).await;
+    audit(&after, acknowledged).await;
+    after.add(entry(u64::MAX), WaitFor::Checkpointed).await.unwrap();
+    audit(&after, acknowledged).await;
+    after.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
