@@ -145,7 +145,8 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How many ports are tried.
 const PORT_TRIES: u16 = 500;
 
-/// A port of the loopback address that nobody listens on now, and that no outgoing connection will take.
+/// A port of the loopback address that nobody listens on now, and that no outgoing connection will take. So is the next one, where the try-out
+/// issuer of `up` goes: no other call gets it, for the issuer wants it again after a restart.
 pub fn free_port() -> Result<u16, ProcessError> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let span = PORTS.end - PORTS.start;
@@ -153,10 +154,11 @@ pub fn free_port() -> Result<u16, ProcessError> {
     let begin = u16::try_from(std::process::id() % u32::from(span)).expect("a remainder is below its divisor");
     let mut last = None;
     for _ in 0..PORT_TRIES {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
-        let offset = (u32::from(begin) * 7 + u32::from(step)) % u32::from(span);
+        let step = NEXT.fetch_add(2, Ordering::Relaxed) % span;
+        let offset = (u32::from(begin) * 16 + u32::from(step)) % u32::from(span);
         let port = PORTS.start + u16::try_from(offset).expect("a remainder is below its divisor");
-        match TcpListener::bind(("127.0.0.1", port)) {
+        let both = TcpListener::bind(("127.0.0.1", port)).and_then(|_| TcpListener::bind(("127.0.0.1", port + 1)));
+        match both {
             Ok(_) => return Ok(port),
             Err(error) => last = Some(error),
         }

@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -18,10 +19,13 @@ use zeroize::Zeroizing;
 
 use crate::stack::{Stack, json, options, outbound, refusal, text};
 
-/// Two ports that were free a moment ago.
+/// Ports below the range of outgoing connections, so that no client of a test that runs beside takes them.
 fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let begin = 10_240 + u16::try_from(std::process::id() % 8_000).unwrap();
+    let mut free = std::iter::repeat_with(|| begin + NEXT.fetch_add(1, Ordering::Relaxed))
+        .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    [(); 2].map(|()| free.next().unwrap())
 }
 
 async fn get(running: &Running, path: &str) -> touchmark_outbound::Response {
@@ -173,6 +177,7 @@ gives_any_identity_to_anyone = true
     while json(&get(&log, &format!("/log/{ct}/ct/v1/get-sth")).await)["tree_size"] != 1 {
         heads += 1;
         assert!(heads < 1000, "the certificate is not in the log");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     authority.shutdown().await;
     log.shutdown().await;
