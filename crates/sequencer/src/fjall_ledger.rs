@@ -46,6 +46,10 @@ const SCHEMA_KEY: &str = "schema";
 const STATE_KEY: &str = "state";
 /// Blocks of tables that are kept in memory.
 const CACHE_BYTES: u64 = 64 << 20;
+/// How much a keyspace keeps in memory before it is written as a table: what has become a table is not replayed at the next start.
+const MEMTABLE_BYTES: u64 = 8 << 20;
+/// Journal that may wait for its tables, the least that fjall takes: a start replays at most about this much, whatever the log's size.
+const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// A ledger in a directory.
 pub struct FjallLedger {
@@ -179,8 +183,10 @@ impl Ledger for FjallLedger {
 
 impl Store {
     fn open(path: &Path) -> Result<Self, LedgerError> {
-        let database = Database::builder(path).cache_size(CACHE_BYTES).open().map_err(failed)?;
-        let keyspace = |name| database.keyspace(name, KeyspaceCreateOptions::default).map_err(failed);
+        let builder = Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
+        let database = builder.open().map_err(failed)?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let keyspace = |name| database.keyspace(name, options).map_err(failed);
         let (rows, dedup, leaves, meta) =
             (keyspace("rows")?, keyspace("dedup")?, keyspace("leaves")?, keyspace("meta")?);
         Ok(Self { database, rows, dedup, leaves, meta })
