@@ -18,6 +18,7 @@ mod workshop;
 mod asn1;
 pub mod bundle;
 pub mod ct;
+pub mod dsse;
 pub mod issue;
 pub mod policy;
 pub mod principal;

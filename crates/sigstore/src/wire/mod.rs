@@ -8,6 +8,7 @@
 pub mod bundle;
 mod codec;
 pub mod ct;
+pub mod dsse;
 mod field;
 pub mod fulcio;
 mod json;
