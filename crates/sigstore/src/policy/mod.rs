@@ -1,234 +1,217 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may have signed: the subject alternative name with its type, and the OIDC issuer.
+//! Who may have signed, and what a bundle must hold to prove it.
 //!
-//! In scope: exact texts and patterns that must match the whole text. Out of scope: reading the identity from a certificate
-//! (`x509`); Fulcio's other extensions.
-//! Invariants: there is no default policy and no empty matcher; a name matches only in the type that was asked for; a pattern
-//! is anchored at both ends, and matching is linear in the text (crate `regex`).
+//! In scope: identities in certificates (`identity`, with what their texts must be in `matcher` and Fulcio's extensions in `extension`),
+//! a key (below), thresholds (`demands`), witnesses (`witness`), and why a signer is refused (`refusal`). Out of scope: reading a
+//! certificate (`x509`), counting and verifying (`verify`).
+//! Invariants: there is no default policy and none that accepts everybody; an option that is accepted is enforced; a policy of
+//! identities accepts no key, and a policy of a key no certificate.
 
-use regex::{Regex, RegexBuilder};
+mod demands;
+mod extension;
+mod identity;
+mod matcher;
+mod refusal;
+mod witness;
 
-use crate::principal::SubjectAltName;
+use std::collections::HashSet;
 
-/// The longest pattern.
-pub const PATTERN_BYTES_MAX: usize = 4096;
-/// The largest compiled pattern.
-const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
+use touchmark_keys::PublicKey;
 
-/// What a text has to be.
-#[derive(Debug, Clone)]
-pub struct Matcher(Kind);
+use crate::trust::ValidFor;
+use crate::x509::Certificate;
 
-#[derive(Debug, Clone)]
-enum Kind {
-    Exact(String),
-    Pattern { text: String, regex: Regex },
-}
+pub use demands::{Demands, DemandsError, THRESHOLD_MAX};
+pub use extension::{FulcioExtension, UnknownExtension};
+pub use identity::{AcceptedIdentity, IdentityMatcher, IdentityRule, SanType};
+pub use matcher::{ALTERNATIVES_MAX, Matcher, MatcherError, PATTERN_BYTES_MAX};
+pub use refusal::{Mismatch, Part, PolicyError, Refusal};
+pub use witness::{Cosignature, WITNESSES_MAX, WitnessError, WitnessPolicy, WitnessPolicyError};
 
-/// Why a matcher cannot be made.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum MatcherError {
-    #[error("an empty text or pattern matches nothing that a certificate holds")]
-    Empty,
-    #[error("the pattern has {bytes} bytes, the limit is {PATTERN_BYTES_MAX}")]
-    TooLong { bytes: usize },
-    #[error("malformed pattern: {0}")]
-    Malformed(regex::Error),
-}
+use demands::SignerKind;
+use identity::Claimed;
 
-impl Matcher {
-    /// This text and no other, in the case in which it is written.
-    ///
-    /// # Errors
-    /// If the text is empty.
-    pub fn exact(text: &str) -> Result<Self, MatcherError> {
-        if text.is_empty() {
-            return Err(MatcherError::Empty);
-        }
-        Ok(Self(Kind::Exact(text.to_owned())))
-    }
+/// The most identities of one policy.
+pub const RULES_MAX: usize = 256;
 
-    /// A regular expression that has to match the whole text.
-    ///
-    /// # Errors
-    /// If it is empty, too large or malformed.
-    pub fn pattern(pattern: &str) -> Result<Self, MatcherError> {
-        if pattern.is_empty() {
-            return Err(MatcherError::Empty);
-        }
-        if pattern.len() > PATTERN_BYTES_MAX {
-            return Err(MatcherError::TooLong { bytes: pattern.len() });
-        }
-        // On its own first: what closes our group or comments out our anchor is not a pattern.
-        compile(pattern)?;
-        let regex = compile(&format!(r"\A(?:{pattern})\z"))?;
-        Ok(Self(Kind::Pattern { text: pattern.to_owned(), regex }))
-    }
-
-    fn matches(&self, found: &str) -> bool {
-        match &self.0 {
-            Kind::Exact(text) => text == found,
-            Kind::Pattern { regex, .. } => regex.is_match(found),
-        }
-    }
-}
-
-fn compile(pattern: &str) -> Result<Regex, MatcherError> {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(PATTERN_COMPILED_BYTES_MAX).build().map_err(MatcherError::Malformed)
-}
-
-impl std::fmt::Display for Matcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Kind::Exact(text) => f.write_str(text),
-            Kind::Pattern { text, .. } => write!(f, "a match of {text}"),
-        }
-    }
-}
-
-/// The types of a subject alternative name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SanType {
-    Email,
-    Uri,
-    Username,
-    Dns,
-}
-
-impl SanType {
-    fn of(name: &SubjectAltName) -> Self {
-        match name {
-            SubjectAltName::Email(_) => Self::Email,
-            SubjectAltName::Uri(_) => Self::Uri,
-            SubjectAltName::Username(_) => Self::Username,
-            SubjectAltName::Dns(_) => Self::Dns,
-        }
-    }
-
-    /// The type of which a text must be: a URI has a scheme, an e-mail address an at sign, a username an exclamation mark.
-    #[must_use]
-    pub fn of_text(text: &str) -> Self {
-        if text.contains("://") {
-            Self::Uri
-        } else if text.contains('@') {
-            Self::Email
-        } else if text.contains('!') {
-            Self::Username
-        } else {
-            Self::Dns
-        }
-    }
-}
-
-impl std::fmt::Display for SanType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Email => "email",
-            Self::Uri => "URI",
-            Self::Username => "username",
-            Self::Dns => "DNS name",
-        })
-    }
-}
-
-/// What the subject alternative name has to be.
-#[derive(Debug, Clone)]
-pub struct IdentityMatcher {
-    /// `None` only where the caller spelled out that any type will do.
-    san_type: Option<SanType>,
-    matcher: Matcher,
-}
-
-impl IdentityMatcher {
-    /// This name, in the type that its text has.
-    ///
-    /// # Errors
-    /// If the text is empty.
-    pub fn exact(text: &str) -> Result<Self, MatcherError> {
-        Ok(Self::of_type(SanType::of_text(text), Matcher::exact(text)?))
-    }
-
-    #[must_use]
-    pub fn of_type(san_type: SanType, matcher: Matcher) -> Self {
-        Self { san_type: Some(san_type), matcher }
-    }
-
-    /// A name of any type: for patterns, from whose text no type can be told.
-    #[must_use]
-    pub fn of_any_type(matcher: Matcher) -> Self {
-        Self { san_type: None, matcher }
-    }
-}
-
-impl std::fmt::Display for IdentityMatcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.san_type {
-            Some(san_type) => write!(f, "{san_type} {}", self.matcher),
-            None => write!(f, "{}", self.matcher),
-        }
-    }
-}
-
-/// Who may have signed. There is no policy that accepts everybody, and none that is meant by saying nothing:
+/// Who may have signed, and what a bundle must hold. There is no policy that accepts everybody, and none that is meant by saying
+/// nothing:
 /// ```compile_fail
 /// let policy = touchmark_sigstore::policy::Policy::default();
 /// ```
 #[derive(Debug, Clone)]
 pub struct Policy {
-    identity: IdentityMatcher,
-    issuer: Matcher,
+    signers: Signers,
+    demands: Demands,
 }
 
-/// An identity that a policy accepted; only [`Policy::accepts`] makes one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcceptedIdentity {
-    san: SubjectAltName,
-    issuer: String,
+#[derive(Debug, Clone)]
+enum Signers {
+    /// Any of these; at least one.
+    AnyOf(Vec<IdentityRule>),
+    Key(Box<KeyRule>),
 }
 
-impl AcceptedIdentity {
-    #[must_use]
-    pub fn san(&self) -> &SubjectAltName {
-        &self.san
-    }
-
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
+/// A key that may have signed.
+#[derive(Debug, Clone)]
+pub struct KeyRule {
+    pub key: PublicKey,
+    /// When it may have signed; `None` is always.
+    pub valid_for: Option<ValidFor>,
 }
 
-/// Why a policy does not accept an identity.
+/// Why rules make no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    #[error("the certificate is of {found}, expected {expected}")]
-    Identity { expected: String, found: String },
-    #[error("the identity was issued by {found}, expected {expected}")]
-    Issuer { expected: String, found: String },
+pub enum RulesError {
+    #[error("there is no identity that may have signed")]
+    Empty,
+    #[error("{found} identities, the limit is {RULES_MAX}")]
+    TooMany { found: usize },
+    #[error("identity {} accepts everybody", .rule + 1)]
+    AcceptsAnything { rule: usize },
+    #[error("two identities have the name {name:?}")]
+    DuplicateName { name: String },
 }
 
 impl Policy {
-    /// A certificate of this identity, from this OIDC issuer.
+    /// A certificate of this identity, from this OIDC issuer. One that accepts everybody refuses everybody.
     #[must_use]
     pub fn keyless(identity: IdentityMatcher, issuer: Matcher) -> Self {
-        Self { identity, issuer }
+        Self { signers: Signers::AnyOf(vec![IdentityRule::new(identity, issuer)]), demands: Demands::keyless() }
     }
 
-    /// Whether this identity may have signed.
+    /// A certificate that one of these rules accepts.
     ///
     /// # Errors
-    /// If the name, its type or the issuer is another than the policy's.
-    pub fn accepts(&self, san: &SubjectAltName, issuer: &str) -> Result<AcceptedIdentity, PolicyError> {
-        let right_type = self.identity.san_type.is_none_or(|san_type| san_type == SanType::of(san));
-        if !right_type || !self.identity.matcher.matches(san.value()) {
-            let found = format!("{} {}", SanType::of(san), san.value());
-            return Err(PolicyError::Identity { expected: self.identity.to_string(), found });
+    /// If there are none or too many, if one accepts everybody, or if two have the same name.
+    pub fn any_of(rules: Vec<IdentityRule>) -> Result<Self, RulesError> {
+        if rules.is_empty() {
+            return Err(RulesError::Empty);
         }
-        if !self.issuer.matches(issuer) {
-            return Err(PolicyError::Issuer { expected: self.issuer.to_string(), found: issuer.to_owned() });
+        if rules.len() > RULES_MAX {
+            return Err(RulesError::TooMany { found: rules.len() });
         }
-        Ok(AcceptedIdentity { san: san.clone(), issuer: issuer.to_owned() })
+        if let Some(rule) = rules.iter().position(IdentityRule::accepts_anything) {
+            return Err(RulesError::AcceptsAnything { rule });
+        }
+        let mut names = HashSet::new();
+        if let Some(name) = rules.iter().filter_map(|rule| rule.name.as_ref()).find(|name| !names.insert(*name)) {
+            return Err(RulesError::DuplicateName { name: name.clone() });
+        }
+        Ok(Self { signers: Signers::AnyOf(rules), demands: Demands::keyless() })
+    }
+
+    /// A signature by this key, without a certificate.
+    #[must_use]
+    pub fn managed_key(key: KeyRule) -> Self {
+        Self { signers: Signers::Key(Box::new(key)), demands: Demands::managed_key() }
+    }
+
+    /// With other demands.
+    ///
+    /// # Errors
+    /// If a figure is too large, or is zero without the switch that allows it, or makes no sense for the signer.
+    pub fn with_demands(self, demands: Demands) -> Result<Self, DemandsError> {
+        let signer = match self.signers {
+            Signers::AnyOf(_) => SignerKind::Certificate,
+            Signers::Key(_) => SignerKind::Key,
+        };
+        demands.check(signer)?;
+        Ok(Self { demands, ..self })
+    }
+
+    #[must_use]
+    pub fn demands(&self) -> &Demands {
+        &self.demands
+    }
+
+    /// The key that may have signed, if the policy is of a key.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyRule> {
+        match &self.signers {
+            Signers::Key(key) => Some(key),
+            Signers::AnyOf(_) => None,
+        }
+    }
+
+    /// The identities that may have signed; none if the policy is of a key.
+    #[must_use]
+    pub fn rules(&self) -> &[IdentityRule] {
+        match &self.signers {
+            Signers::Key(_) => &[],
+            Signers::AnyOf(rules) => rules,
+        }
+    }
+
+    /// Whether the holder of this certificate may have signed. The certificate itself must have been verified.
+    ///
+    /// # Errors
+    /// If the certificate holds no single identity, or one that no rule accepts.
+    pub fn accepts(&self, leaf: &Certificate) -> Result<AcceptedIdentity, PolicyError> {
+        self.judge(Claimed {
+            san: leaf.san().map_err(PolicyError::Certificate)?,
+            issuer: leaf.issuer_claim().map_err(PolicyError::Certificate)?,
+            extensions: FulcioExtension::values_in(leaf),
+        })
+    }
+
+    /// Whether a statement of this type is what was asked for.
+    ///
+    /// # Errors
+    /// If the policy demands another.
+    pub fn accepts_predicate(&self, predicate_type: &str) -> Result<AcceptedPredicate, PolicyError> {
+        match &self.demands.predicate_type {
+            Some(expected) if !expected.matches(predicate_type) => {
+                Err(PolicyError::PredicateType { expected: expected.to_string(), found: predicate_type.to_owned() })
+            }
+            demanded => {
+                Ok(AcceptedPredicate { predicate_type: predicate_type.to_owned(), demanded: demanded.is_some() })
+            }
+        }
+    }
+
+    fn judge(&self, claimed: Claimed) -> Result<AcceptedIdentity, PolicyError> {
+        let Signers::AnyOf(rules) = &self.signers else {
+            return Err(PolicyError::KeyExpected);
+        };
+        let mut nearest = None;
+        for (rule_index, rule) in rules.iter().enumerate() {
+            let mismatches = rule.mismatches(&claimed);
+            if mismatches.is_empty() {
+                if rule.accepts_anything() {
+                    return Err(PolicyError::AcceptsAnything);
+                }
+                return Ok(AcceptedIdentity { claimed, rule: rule.name.clone(), rule_index });
+            }
+            let matching = rule.parts() - mismatches.len();
+            let nearness = (matching, rule.closeness(&claimed));
+            if nearest.as_ref().is_none_or(|(best, _)| nearness > *best) {
+                let rule = rule.name.clone();
+                nearest = Some((nearness, Refusal { rule, rule_index, rules: rules.len(), mismatches }));
+            }
+        }
+        let (_, refusal) = nearest.expect("a policy of identities has at least one");
+        Err(PolicyError::Refused(Box::new(refusal)))
+    }
+}
+
+/// A type of statement that a policy accepted; only [`Policy::accepts_predicate`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedPredicate {
+    predicate_type: String,
+    demanded: bool,
+}
+
+impl AcceptedPredicate {
+    #[must_use]
+    pub fn predicate_type(&self) -> &str {
+        &self.predicate_type
+    }
+
+    /// Whether the policy asked for a type: if not, any is accepted.
+    #[must_use]
+    pub fn is_demanded(&self) -> bool {
+        self.demanded
     }
 }
 

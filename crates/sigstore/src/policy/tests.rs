@@ -2,6 +2,7 @@
 //! Which identities a policy accepts.
 
 use super::*;
+use crate::principal::SubjectAltName;
 
 const ISSUER: &str = "https://issuer.example";
 
@@ -17,8 +18,12 @@ fn policy(identity: IdentityMatcher) -> Policy {
     Policy::keyless(identity, Matcher::exact(ISSUER).unwrap())
 }
 
+fn claimed(san: &SubjectAltName, issuer: &str) -> Claimed {
+    Claimed { san: san.clone(), issuer: issuer.into(), extensions: Vec::new() }
+}
+
 fn accepts(identity: &IdentityMatcher, san: &SubjectAltName) -> bool {
-    policy(identity.clone()).accepts(san, ISSUER).is_ok()
+    policy(identity.clone()).judge(claimed(san, ISSUER)).is_ok()
 }
 
 #[test]
@@ -84,20 +89,27 @@ fn empty_and_oversized_matchers_are_refused() {
     assert!(matches!(Matcher::pattern("((a{1000}){1000}){1000}"), Err(MatcherError::Malformed(_))));
 }
 
+fn refusal(policy: &Policy, san: &SubjectAltName, issuer: &str) -> (&'static str, String, String) {
+    let refused = policy.judge(claimed(san, issuer)).unwrap_err();
+    (refused.code(), refused.expected(), refused.found())
+}
+
 #[test]
 fn the_issuer_is_part_of_the_policy() {
     let policy = policy(IdentityMatcher::exact("alice@example.com").unwrap());
-    let refused = policy.accepts(&email("alice@example.com"), "https://issuer.example/").unwrap_err();
-    let expect = PolicyError::Issuer { expected: ISSUER.into(), found: "https://issuer.example/".into() };
-    assert_eq!(refused, expect);
-    let accepted = policy.accepts(&email("alice@example.com"), ISSUER).unwrap();
+    let (code, expected, found) = refusal(&policy, &email("alice@example.com"), "https://issuer.example/");
+    assert_eq!(code, "issuer_mismatch");
+    assert_eq!(expected, "a certificate issued by https://issuer.example");
+    assert_eq!(found, "issued by https://issuer.example/");
+    let accepted = policy.judge(claimed(&email("alice@example.com"), ISSUER)).unwrap();
     assert_eq!((accepted.san(), accepted.issuer()), (&email("alice@example.com"), ISSUER));
 }
 
 #[test]
 fn a_refusal_names_expected_and_found() {
     let policy = policy(IdentityMatcher::exact("alice@example.com").unwrap());
-    let refused = policy.accepts(&uri("https://bob"), ISSUER).unwrap_err();
-    let expect = PolicyError::Identity { expected: "email alice@example.com".into(), found: "URI https://bob".into() };
-    assert_eq!(refused, expect);
+    let (code, expected, found) = refusal(&policy, &uri("https://bob"), ISSUER);
+    assert_eq!(code, "identity_mismatch");
+    assert_eq!(expected, "a certificate of email alice@example.com");
+    assert_eq!(found, "URI https://bob");
 }

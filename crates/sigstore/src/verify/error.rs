@@ -3,7 +3,6 @@
 
 use super::{ArtifactFailure, ChainFailure, LogFailure, SctFailure, TimestampFailure};
 use crate::policy::PolicyError;
-use crate::x509::CertificateError;
 
 /// The checks, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,34 +104,19 @@ impl VerifyError {
 
 /// Why the signer is not one whom the policy accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdentityFailure {
-    /// The certificate does not hold exactly one identity of one issuer.
-    Certificate(CertificateError),
-    Policy(PolicyError),
-}
+pub struct IdentityFailure(pub PolicyError);
 
 impl IdentityFailure {
     fn code(&self) -> &'static str {
-        match self {
-            Self::Certificate(_) => "identity_malformed",
-            Self::Policy(PolicyError::Identity { .. }) => "identity_mismatch",
-            Self::Policy(PolicyError::Issuer { .. }) => "issuer_mismatch",
-        }
+        self.0.code()
     }
 
     fn expected(&self) -> String {
-        match self {
-            Self::Certificate(_) => "a certificate with one identity and its issuer".to_owned(),
-            Self::Policy(PolicyError::Identity { expected, .. }) => format!("a certificate of {expected}"),
-            Self::Policy(PolicyError::Issuer { expected, .. }) => format!("an identity issued by {expected}"),
-        }
+        self.0.expected()
     }
 
     fn found(&self) -> String {
-        match self {
-            Self::Certificate(error) => error.to_string(),
-            Self::Policy(PolicyError::Identity { found, .. } | PolicyError::Issuer { found, .. }) => found.clone(),
-        }
+        self.0.found()
     }
 }
 

@@ -64,9 +64,7 @@ pub fn verify(
 /// # Errors
 /// If the certificate holds no single identity, or another than the policy's.
 pub fn identity(chain: &VerifiedChain, policy: &Policy) -> Result<AcceptedIdentity, IdentityFailure> {
-    let san = chain.leaf().san().map_err(IdentityFailure::Certificate)?;
-    let issuer = chain.leaf().issuer_claim().map_err(IdentityFailure::Certificate)?;
-    policy.accepts(&san, &issuer).map_err(IdentityFailure::Policy)
+    policy.accepts(chain.leaf()).map_err(IdentityFailure)
 }
 
 /// What was proved of a bundle. Made by [`verify`] alone.
