@@ -62,6 +62,20 @@ pub(crate) fn case(name: &str) -> Option<Case> {
     Some(Case { name: name.to_owned(), leaf, timestamps, signature, root: trusted_root(&root) })
 }
 
+/// Every bundle that is JSON, by its case.
+pub(crate) fn bundles() -> Vec<(String, Value)> {
+    let bundle = |name: String| {
+        let text = read(&format!("{CASES}/{name}/bundle.sigstore.json"))?;
+        Some((name, serde_json::from_slice(&text).ok()?))
+    };
+    names().into_iter().filter_map(bundle).collect()
+}
+
+/// The trusted root of the public-good instance.
+pub(crate) fn public_good() -> Value {
+    serde_json::from_slice(&read(PUBLIC_GOOD).expect("the vectors lie beside the workspace")).unwrap()
+}
+
 fn trusted_root(json: &[u8]) -> Root {
     let root: Value = serde_json::from_slice(json).expect("a trusted root is JSON");
     let chains = |member: &str| {
@@ -89,7 +103,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn base64(value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn base64(value: &Value) -> Option<Vec<u8>> {
     STANDARD.decode(value.as_str()?).ok()
 }
 

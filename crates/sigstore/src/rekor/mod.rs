@@ -8,7 +8,9 @@
 //! them has exactly one leaf; the log writes that leaf and the verifier rebuilds it with the same function.
 
 mod entry;
+mod kind;
 mod request;
+pub mod v1;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +23,7 @@ use crate::wire::rekor as wire;
 use crate::x509::{Certificate, CertificateError};
 
 pub use entry::{CHECKPOINT_BYTES_MAX, LogEntry, LogEntryError, PROOF_HASHES_MAX};
+pub use kind::EntryKind;
 pub use request::{RequestError, VerifiedHashedRekord, parse_request};
 
 /// The kind of the entries of a Rekor v2 log.

@@ -13,6 +13,7 @@ mod field;
 pub mod fulcio;
 mod json;
 pub mod rekor;
+pub mod rekor_v1;
 pub mod trust;
 pub mod tsa;
 

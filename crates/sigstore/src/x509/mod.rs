@@ -12,7 +12,7 @@ pub mod csr;
 pub mod extension;
 mod parse;
 pub mod path;
-mod pem;
+pub(crate) mod pem;
 
 use std::fmt;
 use std::ops::Range;

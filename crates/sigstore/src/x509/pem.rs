@@ -10,24 +10,24 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use der::pem::LineEnding;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PemError {
+pub(crate) enum PemError {
     Malformed,
     TooMany,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Block {
-    pub(super) label: String,
-    pub(super) der: Vec<u8>,
+pub(crate) struct Block {
+    pub(crate) label: String,
+    pub(crate) der: Vec<u8>,
 }
 
-pub(super) fn encode(label: &'static str, der: &[u8]) -> String {
+pub(crate) fn encode(label: &'static str, der: &[u8]) -> String {
     der::pem::encode_string(label, LineEnding::LF, der)
         .expect("the label is valid and the length fits an address space")
 }
 
 /// The blocks of a text, at most `blocks_max`.
-pub(super) fn decode_all(text: &str, blocks_max: usize) -> Result<Vec<Block>, PemError> {
+pub(crate) fn decode_all(text: &str, blocks_max: usize) -> Result<Vec<Block>, PemError> {
     let mut blocks = Vec::new();
     let mut open: Option<(String, String)> = None;
     for line in text.lines().map(str::trim) {
