@@ -12,6 +12,8 @@ use crate::wire::EnumName;
 use crate::wire::rekor::{LogId, RawBytes};
 use crate::wire::trust as wire;
 use crate::x509::Certificate;
+use crate::x509::chain::TrustedChain;
+use crate::x509::path::ExtendedKeyUsage;
 
 /// Everything that a verifier trusts, and nothing else.
 #[derive(Debug, Clone)]
@@ -64,6 +66,24 @@ impl TrustedRoot {
             ),
             unusable,
         })
+    }
+
+    /// The same root, ready for many verifications: the links of each authority's chain are verified once, here, and their keys parsed
+    /// once. It changes no verdict. For a single verification it costs more than it saves.
+    #[must_use]
+    pub fn prepared(self) -> Self {
+        let prepare = |authorities: Vec<CertificateAuthority>, eku: ExtendedKeyUsage| {
+            let prepare = |authority: CertificateAuthority| CertificateAuthority {
+                chain: authority.chain.prepared(eku),
+                ..authority
+            };
+            authorities.into_iter().map(prepare).collect()
+        };
+        Self {
+            certificate_authorities: prepare(self.certificate_authorities, ExtendedKeyUsage::CodeSigning),
+            timestamp_authorities: prepare(self.timestamp_authorities, ExtendedKeyUsage::TimeStamping),
+            ..self
+        }
     }
 
     /// The document for people and clients, with a final newline. Entries that were set aside are not in it.
@@ -217,7 +237,7 @@ pub struct Subject {
 pub struct CertificateAuthority {
     subject: Subject,
     uri: String,
-    chain: Vec<Certificate>,
+    chain: TrustedChain,
     valid_for: ValidFor,
     operator: String,
 }
@@ -236,7 +256,7 @@ impl CertificateAuthority {
         if chain.is_empty() {
             return Err(UnusableReason::NoCertificate);
         }
-        Ok(Self { subject, uri, chain, valid_for, operator: String::new() })
+        Ok(Self { subject, uri, chain: TrustedChain::new(chain), valid_for, operator: String::new() })
     }
 
     #[must_use]
@@ -255,7 +275,7 @@ impl CertificateAuthority {
     }
 
     fn to_wire(&self) -> wire::CertificateAuthority {
-        let certificates = self.chain.iter().map(|certificate| RawBytes { raw_bytes: certificate.der().to_vec() });
+        let certificates = self.chain().iter().map(|certificate| RawBytes { raw_bytes: certificate.der().to_vec() });
         wire::CertificateAuthority {
             subject: Some(wire::DistinguishedName {
                 organization: self.subject.organization.clone(),
@@ -281,6 +301,12 @@ impl CertificateAuthority {
     /// At least one certificate, the root last.
     #[must_use]
     pub fn chain(&self) -> &[Certificate] {
+        self.chain.certificates()
+    }
+
+    /// The chain to verify paths and tokens under, prepared if the root is.
+    #[must_use]
+    pub fn trusted_chain(&self) -> &TrustedChain {
         &self.chain
     }
 

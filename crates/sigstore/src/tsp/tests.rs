@@ -10,7 +10,8 @@ use crate::issue::authority::CaProfile;
 use crate::vectors::{self, Case};
 use crate::workshop::{self, Holder, below, days, noon, root};
 use crate::x509::Certificate;
-use crate::x509::path::PathError;
+use crate::x509::chain::TrustedChain;
+use crate::x509::path::{ExtendedKeyUsage, PathError};
 
 const MESSAGE: &[u8] = b"the signature bytes";
 
@@ -18,7 +19,10 @@ fn verify_case(case: &Case) -> Vec<Result<SignedAt, Vec<TimestampError>>> {
     let verify = |token: &Vec<u8>| {
         let mut errors = Vec::new();
         for chain in &case.root.timestamp_authorities {
-            match verify_token(token, &case.signature, chain) {
+            let prepared = TrustedChain::new(chain.clone()).prepared(ExtendedKeyUsage::TimeStamping);
+            let verdict = verify_token(token, &case.signature, chain);
+            assert_eq!(verify_token(token, &case.signature, &prepared), verdict);
+            match verdict {
                 Ok(signed_at) => return Ok(signed_at),
                 Err(error) => errors.push(error),
             }
@@ -80,12 +84,15 @@ fn every_flipped_byte_of_a_public_token_is_refused() {
     let case = vectors::case("rekor2-happy-path").unwrap();
     let token = &case.timestamps[0];
     let chain = &case.root.timestamp_authorities[0];
+    let prepared = TrustedChain::new(chain.clone()).prepared(ExtendedKeyUsage::TimeStamping);
     let good = verify_token(token, &case.signature, chain).unwrap();
     for position in 0..token.len() {
         let mut tampered = token.clone();
         tampered[position] ^= 0x01;
         // What the signature does not cover (status, unused copies) may change; what is proven may not.
-        if let Ok(other) = verify_token(&tampered, &case.signature, chain) {
+        let verdict = verify_token(&tampered, &case.signature, chain);
+        assert_eq!(verify_token(&tampered, &case.signature, &prepared), verdict, "byte {position}");
+        if let Ok(other) = verdict {
             assert_eq!(other, good, "byte {position}");
         }
     }

@@ -8,13 +8,14 @@
 
 use der::asn1::ObjectIdentifier;
 use jiff::Timestamp;
-use touchmark_keys::{Digest, DigestError, SignatureError, SignatureValid};
+use touchmark_keys::{Digest, DigestError, PublicKey, SignatureError, SignatureValid};
 
 use super::cms::{self, SignedData, SignerInfo};
 use super::info::TstInfo;
 use super::request::TimestampRequest;
 use super::{FailureInfo, RESPONSE_BYTES_MAX, TimestampResponse};
 use crate::asn1::{self, DerError};
+use crate::x509::chain::Chain;
 use crate::x509::path::{ExtendedKeyUsage, PathError, VerifiedPath, verify_path};
 use crate::x509::{Certificate, CertificateError};
 
@@ -107,19 +108,22 @@ impl SignedAt {
 }
 
 /// Verifies a reply over `message` against one authority: its chain as the trusted root gives it, with or without the leaf, root last.
-pub fn verify_token(
+/// Under a prepared chain that begins with the authority's leaf this costs one signature, the token's.
+pub fn verify_token<'a>(
     response_der: &[u8],
     message: &[u8],
-    tsa_chain: &[Certificate],
+    tsa_chain: impl Into<Chain<'a>>,
 ) -> Result<SignedAt, TimestampError> {
+    let tsa_chain = tsa_chain.into();
     let token = match TimestampResponse::from_der(response_der)? {
         TimestampResponse::Granted { token } => token,
         TimestampResponse::Rejected { status, failure } => return Err(TimestampError::Rejected { status, failure }),
     };
     let signed = SignedData::from_der(&token)?;
     check_attributes(&signed)?;
-    let signer = find_signer(&signed, tsa_chain)?;
-    check_signature(&signed.signer, &signer)?;
+    let signer = find_signer(&signed, tsa_chain.certificates())?;
+    let key = tsa_chain.key_of(&signer).map_err(TimestampError::Certificate)?;
+    let _: SignatureValid = check_signature(&signed.signer, &key)?;
     let info = TstInfo::from_der(signed.content)?;
     check_imprint(&info, message)?;
     let path =
@@ -128,11 +132,11 @@ pub fn verify_token(
 }
 
 /// Verifies a reply to our own request: the nonce, and the policy where one was asked for, besides all that `verify_token` does.
-pub fn verify_reply(
+pub fn verify_reply<'a>(
     response_der: &[u8],
     request: &TimestampRequest,
     message: &[u8],
-    tsa_chain: &[Certificate],
+    tsa_chain: impl Into<Chain<'a>>,
 ) -> Result<SignedAt, TimestampError> {
     let signed_at = verify_token(response_der, message, tsa_chain)?;
     if signed_at.info.imprint != request.imprint {
@@ -186,13 +190,11 @@ fn find_signer(signed: &SignedData<'_>, tsa_chain: &[Certificate]) -> Result<Cer
     }
 }
 
-fn check_signature(signer_info: &SignerInfo<'_>, signer: &Certificate) -> Result<(), TimestampError> {
-    let key = signer.public_key().map_err(TimestampError::Certificate)?;
-    let _: SignatureValid = signer_info
+fn check_signature(signer_info: &SignerInfo<'_>, key: &PublicKey) -> Result<SignatureValid, TimestampError> {
+    signer_info
         .algorithm
-        .verify(&key, &signer_info.signed_bytes, signer_info.signature)
-        .map_err(TimestampError::Signature)?;
-    Ok(())
+        .verify(key, &signer_info.signed_bytes, signer_info.signature)
+        .map_err(TimestampError::Signature)
 }
 
 fn check_imprint(info: &TstInfo, message: &[u8]) -> Result<(), TimestampError> {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::trust::{CertificateAuthority, TrustedRoot};
 use crate::x509::Certificate;
-use crate::x509::path::{ExtendedKeyUsage, PathError, VerifiedPath, verify_path};
+use crate::x509::path::{ExtendedKeyUsage, PathError, VerifiedPath, verify_path_at_all};
 
 /// A leaf for code signing under a CA of the trusted root. Made by [`chain`] alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub fn chain(leaf: &Certificate, root: &TrustedRoot, times: &[Timestamp]) -> Res
         if !times.iter().all(|time| authority.valid_for().contains(*time)) {
             continue;
         }
-        match path_at_all(leaf, authority, times) {
+        match verify_path_at_all(leaf, authority.trusted_chain(), ExtendedKeyUsage::CodeSigning, times) {
             Ok(path) => {
                 return Ok(VerifiedChain { path, times: times.to_vec(), authority: authority.uri().to_owned() });
             }
@@ -108,18 +108,6 @@ pub fn chain(leaf: &Certificate, root: &TrustedRoot, times: &[Timestamp]) -> Res
         }
     }
     Err(failure)
-}
-
-fn path_at_all(
-    leaf: &Certificate,
-    authority: &CertificateAuthority,
-    times: &[Timestamp],
-) -> Result<VerifiedPath, PathError> {
-    let mut path = Err(PathError::EmptyChain);
-    for time in times {
-        path = Ok(verify_path(leaf, authority.chain(), ExtendedKeyUsage::CodeSigning, *time)?);
-    }
-    path
 }
 
 /// Several authorities may be tried; the error of the one that the leaf names as its issuer says most.

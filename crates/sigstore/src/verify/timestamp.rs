@@ -101,7 +101,7 @@ pub fn signed_at(
 ) -> Result<VerifiedTimestamp, TimestampFailure> {
     let mut failure = TimestampFailure::NoAuthority;
     for authority in root.timestamp_authorities() {
-        let signed_at = match tsp::verify_token(token, signature, authority.chain()) {
+        let signed_at = match tsp::verify_token(token, signature, authority.trusted_chain()) {
             Ok(signed_at) => signed_at,
             Err(error) => {
                 failure = more_telling(failure, error);

@@ -8,6 +8,7 @@
 //! was signed is re-encoded.
 
 pub mod algorithm;
+pub mod chain;
 pub mod csr;
 pub mod extension;
 mod parse;
@@ -248,6 +249,11 @@ impl Certificate {
         let algorithm = SignatureAlgorithm::from_der(self.slice(&self.parts.algorithm))
             .ok_or(CertificateError::UnknownAlgorithm)?;
         Ok((algorithm, self.slice(&self.parts.signature)))
+    }
+
+    /// The AlgorithmIdentifier of the signature, as received.
+    pub(crate) fn algorithm_der(&self) -> &[u8] {
+        self.slice(&self.parts.algorithm)
     }
 
     pub(crate) fn extension_by(&self, oid: ObjectIdentifier) -> Option<&[u8]> {

@@ -4,8 +4,8 @@
 //! In scope: signatures, names, basic constraints, path length, name constraints and unknown critical extensions (by webpki); and what
 //! webpki leaves to its caller: the validity and key usage of the anchor, keyCertSign of every authority, digitalSignature of the leaf, and
 //! the exact extended key usage. Out of scope: the window in which an authority is trusted (`trust`), revocation (Sigstore has none).
-//! Invariants: every certificate of a `VerifiedPath`, the anchor included, was valid at the time asked for; its direct issuer is the
-//! one whose key verified the leaf.
+//! Invariants: every certificate of a `VerifiedPath`, the anchor included, was valid at every time asked for; its direct issuer is the
+//! one whose key verified the leaf. One path is found, with each signature verified once, and that one must hold at all times.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use touchmark_keys::{SignatureError, SignatureValid};
 
+use super::chain::Chain;
 use super::extension::{KeyUsage, oid};
 use super::{Certificate, CertificateError};
 
@@ -30,6 +31,8 @@ pub enum ExtendedKeyUsage {
 pub enum PathError {
     #[error("the trusted chain is empty")]
     EmptyChain,
+    #[error("there is no time to verify the path at")]
+    NoTime,
     #[error("the leaf certificate is a certificate authority")]
     LeafIsCa,
     #[error("the leaf certificate is the trust anchor itself")]
@@ -64,11 +67,11 @@ pub enum PathError {
     Certificate(#[from] CertificateError),
 }
 
-/// A path whose every certificate was found good. Made by `verify_path` alone.
+/// A path whose every certificate was found good. Made by `verify_path_at_all` alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedPath {
     certificates: Vec<Certificate>,
-    at: Timestamp,
+    times: Vec<Timestamp>,
 }
 
 impl VerifiedPath {
@@ -90,29 +93,64 @@ impl VerifiedPath {
         self.certificates.last().expect("a path has a leaf and an anchor")
     }
 
-    /// The time at which every certificate was valid.
-    pub fn at(&self) -> Timestamp {
-        self.at
+    /// The times at which every certificate was valid; at least one.
+    pub fn times(&self) -> &[Timestamp] {
+        &self.times
     }
 }
 
-/// Verifies `leaf` under the last certificate of `chain`, which is the anchor. The others are intermediates; the leaf itself may stand
-/// among them, as trusted roots write timestamp authorities.
-pub fn verify_path(
+/// Verifies `leaf` under the last certificate of `chain`, which is the anchor, at one time. The others are intermediates; the leaf
+/// itself may stand among them, as trusted roots write timestamp authorities.
+pub fn verify_path<'a>(
     leaf: &Certificate,
-    chain: &[Certificate],
+    chain: impl Into<Chain<'a>>,
     eku: ExtendedKeyUsage,
     at: Timestamp,
 ) -> Result<VerifiedPath, PathError> {
-    let (anchor, others) = chain.split_last().ok_or(PathError::EmptyChain)?;
+    verify_path_at_all(leaf, chain, eku, &[at])
+}
+
+/// Verifies `leaf` as `verify_path` does, at every one of `times`. The path is the one found at the first of them.
+pub fn verify_path_at_all<'a>(
+    leaf: &Certificate,
+    chain: impl Into<Chain<'a>>,
+    eku: ExtendedKeyUsage,
+    times: &[Timestamp],
+) -> Result<VerifiedPath, PathError> {
+    let chain = chain.into();
+    let first = *times.first().ok_or(PathError::NoTime)?;
+    let (anchor, others) = chain.certificates().split_last().ok_or(PathError::EmptyChain)?;
     if anchor == leaf {
         return Err(PathError::LeafIsAnchor);
     }
     check_leaf(leaf, eku)?;
-    check_validity(leaf, 0, at)?;
-    let intermediates: Vec<&Certificate> = others.iter().filter(|certificate| *certificate != leaf).collect();
-    let used = webpki_path(leaf, &intermediates, anchor, eku, at)?;
+    check_validity(leaf, 0, first)?;
+    let unix_time = unix_time(first)?;
+    // A prepared chain only ever says yes, so that both ways give the same answer and the same error.
+    let certificates = match chain.prepared_path(leaf, eku) {
+        Some(certificates) => certificates,
+        None => found_path(leaf, others, anchor, eku, unix_time, first)?,
+    };
+    for time in times {
+        for (position, certificate) in certificates.iter().enumerate() {
+            check_validity(certificate, position, *time)?;
+        }
+    }
+    Ok(VerifiedPath { certificates, times: times.to_vec() })
+}
 
+/// The path from the leaf to the anchor that webpki finds, each authority of it allowed to be one.
+fn found_path(
+    leaf: &Certificate,
+    others: &[Certificate],
+    anchor: &Certificate,
+    eku: ExtendedKeyUsage,
+    unix_time: UnixTime,
+    at: Timestamp,
+) -> Result<Vec<Certificate>, PathError> {
+    let intermediates: Vec<&Certificate> = others.iter().filter(|certificate| *certificate != leaf).collect();
+    let used = webpki_path(leaf, &intermediates, anchor, eku, unix_time)
+        .map_err(|error| untimely(&error, &intermediates, at).unwrap_or(PathError::Unverified(error)))?;
     let mut certificates = vec![leaf.clone()];
     certificates.extend(used);
     certificates.push(anchor.clone());
@@ -120,7 +158,7 @@ pub fn verify_path(
         check_validity(authority, position, at)?;
         check_authority(authority, position, eku)?;
     }
-    Ok(VerifiedPath { certificates, at })
+    Ok(certificates)
 }
 
 /// A certificate that another one was found to have issued. Made by `verify_issued_by` alone.
@@ -147,7 +185,7 @@ impl Certificate {
     }
 }
 
-fn check_leaf(leaf: &Certificate, eku: ExtendedKeyUsage) -> Result<(), PathError> {
+pub(super) fn check_leaf(leaf: &Certificate, eku: ExtendedKeyUsage) -> Result<(), PathError> {
     if leaf.is_ca() {
         return Err(PathError::LeafIsCa);
     }
@@ -175,7 +213,11 @@ fn check_validity(certificate: &Certificate, position: usize, at: Timestamp) -> 
 }
 
 /// What webpki does not ask of authorities: keyCertSign, and all of this of the anchor.
-fn check_authority(authority: &Certificate, position: usize, eku: ExtendedKeyUsage) -> Result<(), PathError> {
+pub(super) fn check_authority(
+    authority: &Certificate,
+    position: usize,
+    eku: ExtendedKeyUsage,
+) -> Result<(), PathError> {
     if !authority.is_ca() {
         return Err(PathError::NotAnAuthority { position });
     }
@@ -198,16 +240,27 @@ fn check_authority(authority: &Certificate, position: usize, eku: ExtendedKeyUsa
     }
 }
 
+/// Which authority was not valid, where that is what webpki found; it does not say which, and the leaf was seen to be valid.
+fn untimely(error: &webpki::Error, intermediates: &[&Certificate], at: Timestamp) -> Option<PathError> {
+    if !matches!(error, webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) {
+        return None;
+    }
+    intermediates.iter().enumerate().find_map(|(place, intermediate)| check_validity(intermediate, place + 1, at).err())
+}
+
+fn unix_time(at: Timestamp) -> Result<UnixTime, PathError> {
+    let seconds = u64::try_from(at.as_second()).map_err(|_| PathError::Time { at })?;
+    Ok(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+}
+
 /// The intermediates of the path that webpki finds, in order.
 fn webpki_path(
     leaf: &Certificate,
     intermediates: &[&Certificate],
     anchor: &Certificate,
     eku: ExtendedKeyUsage,
-    at: Timestamp,
-) -> Result<Vec<Certificate>, PathError> {
-    let seconds = u64::try_from(at.as_second()).map_err(|_| PathError::Time { at })?;
-    let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    time: UnixTime,
+) -> Result<Vec<Certificate>, webpki::Error> {
     let usage = webpki::KeyUsage::required_if_present(match eku {
         ExtendedKeyUsage::CodeSigning => oid::KP_CODE_SIGNING_DER,
         ExtendedKeyUsage::TimeStamping => oid::KP_TIME_STAMPING_DER,
@@ -216,11 +269,17 @@ fn webpki_path(
     let anchor_der = CertificateDer::from(anchor.der());
     let candidates: Vec<CertificateDer<'_>> =
         intermediates.iter().map(|certificate| CertificateDer::from(certificate.der())).collect();
-    let anchors = [webpki::anchor_from_trusted_cert(&anchor_der).map_err(PathError::Unverified)?];
-    let end_entity = webpki::EndEntityCert::try_from(&leaf_der).map_err(PathError::Unverified)?;
-    let path = end_entity
-        .verify_for_usage(touchmark_keys::webpki_algorithms(), &anchors, &candidates, time, usage, None, None)
-        .map_err(PathError::Unverified)?;
+    let anchors = [webpki::anchor_from_trusted_cert(&anchor_der)?];
+    let end_entity = webpki::EndEntityCert::try_from(&leaf_der)?;
+    let path = end_entity.verify_for_usage(
+        touchmark_keys::webpki_algorithms(),
+        &anchors,
+        &candidates,
+        time,
+        usage,
+        None,
+        None,
+    )?;
     let given = |der: &CertificateDer<'_>| {
         let certificate = intermediates.iter().find(|candidate| candidate.der() == der.as_ref());
         Certificate::clone(certificate.expect("webpki builds paths of the certificates that it was given"))

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use touchmark_keys::KeyType;
 
+use super::chain::TrustedChain;
 use super::csr::{Csr, CsrError};
 use super::path::{ExtendedKeyUsage, PathError, verify_path};
 use super::*;
@@ -137,7 +138,10 @@ impl Tree {
 }
 
 fn verify_leaf(leaf: &Certificate, chain: &[Certificate], at: Timestamp) -> Result<path::VerifiedPath, PathError> {
-    verify_path(leaf, chain, ExtendedKeyUsage::CodeSigning, at)
+    let verdict = verify_path(leaf, chain, ExtendedKeyUsage::CodeSigning, at);
+    let prepared = TrustedChain::new(chain.to_vec()).prepared(ExtendedKeyUsage::CodeSigning);
+    assert_eq!(verify_path(leaf, &prepared, ExtendedKeyUsage::CodeSigning, at), verdict);
+    verdict
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn accepts_a_path_at_both_ends_of_its_validity() {
     for at in [leaf.not_before(), leaf.not_after()] {
         let path = verify_leaf(&leaf, &tree.chain(), at).unwrap();
         assert_eq!(path.certificates().len(), 3);
-        assert_eq!((path.anchor(), path.at()), (&tree.root.certificate, at));
+        assert_eq!((path.anchor(), path.times()), (&tree.root.certificate, &[at][..]));
     }
     // The anchor may be the intermediate itself.
     assert!(verify_leaf(&leaf, &tree.chain()[..1], noon()).is_ok());
