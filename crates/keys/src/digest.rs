@@ -3,9 +3,11 @@
 //!
 //! Spec: FIPS 180-4; names as in `HashAlgorithm` of the Sigstore protobuf specs.
 //! In scope: SHA-256, SHA-384, SHA-512. Out of scope: tree hashing (crate `tlog`).
-//! Invariant: a [`Digest`] always has the length of its algorithm.
+//! Invariants: a [`Digest`] always has the length of its algorithm; its text is `sha256:` and lower-case hex, and so on, as
+//! people and container registries write it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use thiserror::Error;
 
@@ -37,6 +39,21 @@ impl HashAlgorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
+    /// The name before the colon in the text of a digest, `sha256` and so on.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    #[must_use]
+    pub fn from_prefix(prefix: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.prefix() == prefix)
+    }
+
     #[must_use]
     pub const fn output_bytes(self) -> usize {
         match self {
@@ -47,21 +64,27 @@ impl HashAlgorithm {
     }
 }
 
+/// The longest digest, that of SHA-512.
+pub(crate) const DIGEST_BYTES_MAX: usize = 64;
+
 /// A digest and the algorithm that made it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Digest {
     algorithm: HashAlgorithm,
-    bytes: Vec<u8>,
+    /// Zeros follow a shorter digest.
+    bytes: [u8; DIGEST_BYTES_MAX],
 }
 
 impl Digest {
     /// Takes digest bytes that somebody else computed; their length must be the algorithm's.
-    pub fn new(algorithm: HashAlgorithm, bytes: Vec<u8>) -> Result<Self, DigestError> {
-        if bytes.len() == algorithm.output_bytes() {
-            Ok(Self { algorithm, bytes })
-        } else {
-            Err(DigestError { algorithm, found_bytes: bytes.len() })
+    pub fn new(algorithm: HashAlgorithm, bytes: impl AsRef<[u8]>) -> Result<Self, DigestError> {
+        let found = bytes.as_ref();
+        if found.len() != algorithm.output_bytes() {
+            return Err(DigestError { algorithm, found_bytes: found.len() });
         }
+        let mut bytes = [0; DIGEST_BYTES_MAX];
+        bytes[..found.len()].copy_from_slice(found);
+        Ok(Self { algorithm, bytes })
     }
 
     #[must_use]
@@ -71,20 +94,51 @@ impl Digest {
 
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.algorithm.output_bytes()]
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.algorithm.prefix())?;
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.algorithm.name())?;
-        self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        fmt::Display::fmt(self, f)
     }
+}
+
+/// Reads what [`Display`](fmt::Display) writes; capital hexadecimal digits too, which some tools print.
+impl FromStr for Digest {
+    type Err = DigestTextError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (prefix, digits) = text.split_once(':').ok_or(DigestTextError::NoAlgorithm)?;
+        let algorithm = HashAlgorithm::from_prefix(prefix).ok_or(DigestTextError::UnknownAlgorithm)?;
+        let bytes = hex::decode(digits).map_err(|_| DigestTextError::NotHex)?;
+        Ok(Self::new(algorithm, bytes)?)
+    }
+}
+
+/// Why a text is not a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DigestTextError {
+    #[error("a digest is an algorithm, a colon and hexadecimal digits, such as sha256:…")]
+    NoAlgorithm,
+    #[error("the digest's algorithm is not sha256, sha384 or sha512")]
+    UnknownAlgorithm,
+    #[error("the digest is not an even number of hexadecimal digits")]
+    NotHex,
+    #[error(transparent)]
+    Length(#[from] DigestError),
 }
 
 /// Digest bytes of a length that does not belong to the algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a {} digest has {} bytes, found {found_bytes}", algorithm.name(), algorithm.output_bytes())]
+#[error("a {} digest has {} bytes, found {found_bytes}", algorithm.prefix(), algorithm.output_bytes())]
 pub struct DigestError {
     pub algorithm: HashAlgorithm,
     pub found_bytes: usize,
@@ -157,8 +211,43 @@ mod tests {
     fn names_go_there_and_back() {
         for algorithm in HashAlgorithm::ALL {
             assert_eq!(HashAlgorithm::from_name(algorithm.name()), Some(algorithm));
+            assert_eq!(HashAlgorithm::from_prefix(algorithm.prefix()), Some(algorithm));
         }
         assert_eq!(HashAlgorithm::from_name("SHA3_256"), None);
+        assert_eq!(HashAlgorithm::from_prefix("SHA256"), None);
+    }
+
+    #[test]
+    fn the_text_of_a_digest_is_its_algorithm_and_lower_case_hex() {
+        let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let abc = digest(HashAlgorithm::Sha256, b"abc");
+        assert_eq!((abc.to_string(), format!("{abc:?}")), (text.to_owned(), text.to_owned()));
+        let capitals = format!("sha256:{}", text["sha256:".len()..].to_uppercase());
+        assert_eq!(capitals.parse(), Ok(abc));
+        for algorithm in HashAlgorithm::ALL {
+            let digest = digest(algorithm, b"touch plate");
+            assert_eq!(digest.to_string().parse(), Ok(digest));
+        }
+    }
+
+    #[test]
+    fn refuses_text_that_is_no_digest() {
+        let length =
+            |found_bytes| DigestTextError::Length(DigestError { algorithm: HashAlgorithm::Sha256, found_bytes });
+        for (text, expected) in [
+            ("", DigestTextError::NoAlgorithm),
+            ("ba7816bf", DigestTextError::NoAlgorithm),
+            ("md5:d41d8cd98f00b204e9800998ecf8427e", DigestTextError::UnknownAlgorithm),
+            ("SHA256:00", DigestTextError::UnknownAlgorithm),
+            (":00", DigestTextError::UnknownAlgorithm),
+            ("sha256:0", DigestTextError::NotHex),
+            ("sha256:zz", DigestTextError::NotHex),
+            ("sha256: 00", DigestTextError::NotHex),
+            ("sha256:", length(0)),
+            ("sha256:00", length(1)),
+        ] {
+            assert_eq!(text.parse::<Digest>(), Err(expected), "{text:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Digests, public keys, signature verification, and the secret keys behind the signers.
 //!
 //! Spec: the algorithm registry of Sigstore (`PublicKeyDetails` of the protobuf specs), RFC 5480, RFC 8017, RFC 8032,
-//! RFC 8410, RFC 5958 (PKCS#8), RFC 8018 (PBES2), and Fulcio's key policy.
+//! RFC 8410, FIPS 204 with RFC 9881, RFC 5958 (PKCS#8), RFC 8018 (PBES2), and Fulcio's key policy.
 //!
 //! In scope: the one table of signature schemes ([`Scheme`]), hashing, parsing and strength of public keys, verification
 //! over messages and over digests, making and reading secret keys.
@@ -23,7 +23,7 @@ pub mod secret;
 mod strength;
 
 pub use backend::{random, webpki_algorithms};
-pub use digest::{Digest, DigestError, HashAlgorithm, Hasher, digest, sha256, sha256_parts};
+pub use digest::{Digest, DigestError, DigestTextError, HashAlgorithm, Hasher, digest, sha256, sha256_parts};
 pub use public::{KeyError, PublicKey, SignatureError, SignatureValid};
-pub use scheme::{KeyType, Scheme};
+pub use scheme::{KeyFamily, KeyType, Scheme, SchemeFamily, Standing};
 pub use strength::{StrongKey, Weakness};

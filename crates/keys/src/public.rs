@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Public keys: parsing, and verification of signatures.
 //!
-//! Spec: RFC 5280 §4.1.2.7 with RFC 3279 (RSA), RFC 5480 (ECDSA) and RFC 8410 (Ed25519); signatures as in RFC 8017 §8.2
-//! (PKCS#1 v1.5), RFC 3279 §2.2.3 (ECDSA in DER) and RFC 8032.
+//! Spec: RFC 5280 §4.1.2.7 with RFC 3279 (RSA), RFC 5480 (ECDSA), RFC 8410 (Ed25519) and RFC 9881 (ML-DSA); signatures as in
+//! RFC 8017 §8.1 (PSS) and §8.2 (PKCS#1 v1.5), RFC 3279 §2.2.3 (ECDSA in DER), RFC 8032 and FIPS 204.
 //! In scope: the key types of [`KeyType`]. Out of scope: the policy for keys that others bring ([`PublicKey::check_strength`],
 //! module `strength`), certificate paths (crate `sigstore`).
-//! Invariants: a [`PublicKey`] has a supported type and size and, for ECDSA, its point is on the curve; it keeps the bytes
-//! that it was read from. A [`SignatureValid`] exists only after a verification that succeeded.
+//! Invariants: a [`PublicKey`] has a supported type and size; for ECDSA its point is on the curve, for Ed25519 it has the
+//! canonical form and no small order. It keeps the bytes that it was read from. A [`SignatureValid`] exists only after a verification that succeeded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,9 @@ use pkcs8::ObjectIdentifier;
 use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use thiserror::Error;
 
-use crate::backend::{Failed, VerifyingKey};
-use crate::{Digest, HashAlgorithm, KeyType, Scheme, Weakness, digest, pem, sha256};
+use crate::backend::{self, Failed, VerifyingKey};
+use crate::scheme::{self, KeyEncoding};
+use crate::{Digest, HashAlgorithm, KeyFamily, KeyType, Scheme, SchemeFamily, Weakness, pem, sha256};
 
 /// Why a key was not accepted, made or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -39,6 +40,10 @@ pub enum KeyError {
     NotOnCurve,
     #[error("weak key: {0}")]
     Weak(Weakness),
+    #[error("the key details name no algorithm of the registry that can be verified")]
+    UnknownKeyDetails,
+    #[error("the key details are not for a key of type {key}")]
+    KeyDetailsOfAnotherType { key: KeyType },
     #[error("the key is encrypted and no passphrase was given")]
     PassphraseRequired,
     #[error("a passphrase was given and the key is not encrypted")]
@@ -51,10 +56,12 @@ pub enum KeyError {
     EncryptionTooCostly,
     #[error("scheme {scheme} does not belong to a key of type {key}")]
     WrongScheme { key: KeyType, scheme: Scheme },
-    #[error("the scheme hashes with {}, the digest is {}", expected.name(), found.name())]
+    #[error("the scheme hashes with {}, the digest is {}", expected.prefix(), found.prefix())]
     WrongHash { expected: HashAlgorithm, found: HashAlgorithm },
     #[error("scheme {scheme} signs messages, not digests")]
     NeedsMessage { scheme: Scheme },
+    #[error("scheme {scheme} is deprecated: its signatures are verified, none is made")]
+    VerifyOnly { scheme: Scheme },
     #[error("the cryptographic library failed")]
     Backend,
 }
@@ -68,7 +75,7 @@ pub enum SignatureError {
     WrongScheme { key: KeyType, scheme: Scheme },
     #[error("a key of type {key} does not make such signatures")]
     WrongKeyType { key: KeyType },
-    #[error("the scheme hashes with {}, the digest is {}", expected.name(), found.name())]
+    #[error("the scheme hashes with {}, the digest is {}", expected.prefix(), found.prefix())]
     WrongHash { expected: HashAlgorithm, found: HashAlgorithm },
     #[error("scheme {scheme} verifies messages, not digests")]
     NeedsMessage { scheme: Scheme },
@@ -86,7 +93,6 @@ pub struct PublicKey {
 
 struct Inner {
     key_type: KeyType,
-    spki_der: Vec<u8>,
     raw_bytes: usize,
     verifying: VerifyingKey,
 }
@@ -97,11 +103,24 @@ impl PublicKey {
         let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(|_| KeyError::Malformed)?;
         let raw = spki.subject_public_key.as_bytes().ok_or(KeyError::Malformed)?;
         let key_type = key_type(&spki.algorithm, raw)?;
-        let verifying = VerifyingKey::new(key_type, raw).map_err(|_| match key_type {
-            KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 => KeyError::NotOnCurve,
+        let verifying = VerifyingKey::new(key_type, spki_der).map_err(|_| match key_type.family() {
+            KeyFamily::Ecdsa => KeyError::NotOnCurve,
             _ => KeyError::Malformed,
         })?;
-        Ok(Self { inner: Arc::new(Inner { key_type, spki_der: spki_der.to_vec(), raw_bytes: raw.len(), verifying }) })
+        Ok(Self { inner: Arc::new(Inner { key_type, raw_bytes: raw.len(), verifying }) })
+    }
+
+    /// Reads a key as a trusted root carries it: the name of its algorithm in the registry, and DER in the encoding that the
+    /// name says. Of a deprecated name that leaves the size open, the key's size decides the scheme.
+    pub fn from_key_details(key_details: &str, raw: &[u8]) -> Result<(Self, Scheme), KeyError> {
+        let (encoding, schemes) = scheme::key_details(key_details).ok_or(KeyError::UnknownKeyDetails)?;
+        let key = match encoding {
+            KeyEncoding::Spki => Self::from_spki_der(raw)?,
+            KeyEncoding::Pkcs1 => Self::from_spki_der(&rsa_spki(raw)?)?,
+        };
+        let scheme = schemes.iter().copied().find(|scheme| scheme.key_type() == key.key_type());
+        let scheme = scheme.ok_or(KeyError::KeyDetailsOfAnotherType { key: key.key_type() })?;
+        Ok((key, scheme))
     }
 
     /// Reads the first PEM block, of label `PUBLIC KEY` or `RSA PUBLIC KEY` (PKCS#1).
@@ -117,7 +136,7 @@ impl PublicKey {
     /// The DER `SubjectPublicKeyInfo`, as it was read.
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {
-        &self.inner.spki_der
+        self.inner.verifying.spki_der()
     }
 
     /// PEM with label `PUBLIC KEY`, line feeds and a final newline.
@@ -126,12 +145,12 @@ impl PublicKey {
         pem::encode("PUBLIC KEY", self.spki_der()).to_string()
     }
 
-    /// The content of the `subjectPublicKey` bit string: point, Ed25519 key, or PKCS#1 structure.
+    /// The content of the `subjectPublicKey` bit string: point, Ed25519 or ML-DSA key, or PKCS#1 structure.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
         // The bit string ends the structure, and DER allows nothing behind it.
-        let start = self.inner.spki_der.len() - self.inner.raw_bytes;
-        &self.inner.spki_der[start..]
+        let start = self.spki_der().len() - self.inner.raw_bytes;
+        &self.spki_der()[start..]
     }
 
     #[must_use]
@@ -150,16 +169,16 @@ impl PublicKey {
         self.key_type().default_scheme()
     }
 
+    /// Every scheme of the registry for such a key, the default first.
+    #[must_use]
+    pub fn schemes(&self) -> &'static [Scheme] {
+        self.key_type().schemes()
+    }
+
     /// Verifies `signature` over `message`.
     pub fn verify(&self, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<SignatureValid, SignatureError> {
         self.expect_scheme(scheme)?;
-        let verifying = &self.inner.verifying;
-        let verified = match (scheme, scheme.hash()) {
-            (Scheme::Ed25519ph, Some(hash)) => verifying.verify_ed25519ph(digest(hash, message).as_bytes(), signature),
-            (_, Some(hash)) => verifying.verify(hash, message, signature),
-            (_, None) => verifying.verify_ed25519(message, signature),
-        };
-        proven(verified)
+        proven(self.inner.verifying.verify(scheme.family(), scheme.hash(), message, signature))
     }
 
     /// Verifies `signature` over the message that has this digest.
@@ -174,11 +193,7 @@ impl PublicKey {
         if digest.algorithm() != expected {
             return Err(SignatureError::WrongHash { expected, found: digest.algorithm() });
         }
-        let verifying = &self.inner.verifying;
-        proven(match scheme {
-            Scheme::Ed25519ph => verifying.verify_ed25519ph(digest.as_bytes(), signature),
-            _ => verifying.verify_digest(expected, digest.as_bytes(), signature),
-        })
+        proven(self.inner.verifying.verify_digest(scheme.family(), expected, digest.as_bytes(), signature))
     }
 
     /// Verifies an ECDSA signature with any hash, as certificates and certificate requests combine them.
@@ -188,12 +203,7 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> Result<SignatureValid, SignatureError> {
-        match self.key_type() {
-            KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 => {
-                proven(self.inner.verifying.verify(hash, message, signature))
-            }
-            key => Err(SignatureError::WrongKeyType { key }),
-        }
+        self.verify_combined(KeyFamily::Ecdsa, SchemeFamily::Ecdsa, hash, message, signature)
     }
 
     /// Verifies an RSA PKCS#1 v1.5 signature with any hash, as certificates and certificate requests combine them.
@@ -203,12 +213,32 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> Result<SignatureValid, SignatureError> {
-        match self.key_type() {
-            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {
-                proven(self.inner.verifying.verify(hash, message, signature))
-            }
-            key => Err(SignatureError::WrongKeyType { key }),
+        self.verify_combined(KeyFamily::Rsa, SchemeFamily::RsaPkcs1, hash, message, signature)
+    }
+
+    /// Verifies an RSASSA-PSS signature with any hash, as certificates combine them: MGF1 over the same hash, and a salt as
+    /// long as the digest.
+    pub fn verify_rsa_pss(
+        &self,
+        hash: HashAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<SignatureValid, SignatureError> {
+        self.verify_combined(KeyFamily::Rsa, SchemeFamily::RsaPss, hash, message, signature)
+    }
+
+    fn verify_combined(
+        &self,
+        keys: KeyFamily,
+        family: SchemeFamily,
+        hash: HashAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<SignatureValid, SignatureError> {
+        if self.key_type().family() != keys {
+            return Err(SignatureError::WrongKeyType { key: self.key_type() });
         }
+        proven(self.inner.verifying.verify(family, Some(hash), message, signature))
     }
 
     fn expect_scheme(&self, scheme: Scheme) -> Result<(), SignatureError> {
@@ -243,6 +273,9 @@ pub(crate) const OID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1
 const OID_P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const OID_P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const OID_P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const OID_ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const OID_ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const OID_ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
 fn key_type(algorithm: &AlgorithmIdentifierRef<'_>, raw: &[u8]) -> Result<KeyType, KeyError> {
     match algorithm.oid {
@@ -268,9 +301,30 @@ fn key_type(algorithm: &AlgorithmIdentifierRef<'_>, raw: &[u8]) -> Result<KeyTyp
                 bits => Err(KeyError::UnsupportedRsaSize { bits }),
             }
         }
-        OID_ED25519 if algorithm.parameters.is_none() && raw.len() == 32 => Ok(KeyType::Ed25519),
-        OID_RSA | OID_ED25519 => Err(KeyError::Malformed),
-        oid => Err(KeyError::UnsupportedAlgorithm { oid }),
+        OID_RSA => Err(KeyError::Malformed),
+        OID_ED25519 => {
+            let point = raw.try_into().map_err(|_| KeyError::Malformed)?;
+            backend::check_ed25519_encoding(point)?;
+            without_parameters(algorithm, KeyType::Ed25519)
+        }
+        oid => {
+            let key_type = ml_dsa(oid).ok_or(KeyError::UnsupportedAlgorithm { oid })?;
+            without_parameters(algorithm, key_type)
+        }
+    }
+}
+
+fn without_parameters(algorithm: &AlgorithmIdentifierRef<'_>, key_type: KeyType) -> Result<KeyType, KeyError> {
+    if algorithm.parameters.is_none() { Ok(key_type) } else { Err(KeyError::Malformed) }
+}
+
+/// The key type of an ML-DSA identifier (RFC 9881 §2). The library checks the length.
+pub(crate) fn ml_dsa(oid: ObjectIdentifier) -> Option<KeyType> {
+    match oid {
+        OID_ML_DSA_44 => Some(KeyType::MlDsa44),
+        OID_ML_DSA_65 => Some(KeyType::MlDsa65),
+        OID_ML_DSA_87 => Some(KeyType::MlDsa87),
+        _ => None,
     }
 }
 

@@ -14,8 +14,8 @@ use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRe
 use zeroize::Zeroizing;
 
 use crate::backend::{self, SigningKey};
-use crate::public::{OID_EC, OID_ED25519, OID_RSA, curve};
-use crate::{Digest, KeyError, KeyType, PublicKey, Scheme, digest, pem};
+use crate::public::{OID_EC, OID_ED25519, OID_RSA, curve, ml_dsa};
+use crate::{Digest, KeyError, KeyType, PublicKey, Scheme, Standing, digest, pem};
 
 /// A secret key in memory. It cannot be printed or copied:
 /// ```compile_fail
@@ -81,7 +81,7 @@ impl SecretKey {
         self.expect_scheme(scheme)?;
         match (scheme, scheme.hash()) {
             (Scheme::Ed25519ph, Some(hash)) => self.sign_digest(scheme, &digest(hash, message)),
-            _ => self.signing.sign(message).map_err(|_| KeyError::Backend),
+            _ => self.signing.sign(scheme.family(), message).map_err(|_| KeyError::Backend),
         }
     }
 
@@ -92,7 +92,7 @@ impl SecretKey {
         if digest.algorithm() != expected {
             return Err(KeyError::WrongHash { expected, found: digest.algorithm() });
         }
-        self.signing.sign_digest(expected, digest.as_bytes()).map_err(|_| KeyError::Backend)
+        self.signing.sign_digest(scheme.family(), expected, digest.as_bytes()).map_err(|_| KeyError::Backend)
     }
 
     fn from_pkcs8_der(pkcs8_der: &[u8]) -> Result<Self, KeyError> {
@@ -101,7 +101,7 @@ impl SecretKey {
             OID_EC => curve(info.algorithm.parameters)?,
             OID_ED25519 => KeyType::Ed25519,
             OID_RSA => KeyType::Rsa2048,
-            oid => return Err(KeyError::UnsupportedAlgorithm { oid }),
+            oid => ml_dsa(oid).ok_or(KeyError::UnsupportedAlgorithm { oid })?,
         };
         Self::new(SigningKey::from_pkcs8(key_type, pkcs8_der).map_err(|_| KeyError::Malformed)?)
     }
@@ -113,7 +113,11 @@ impl SecretKey {
 
     fn expect_scheme(&self, scheme: Scheme) -> Result<(), KeyError> {
         let key = self.public.key_type();
-        if scheme.key_type() == key { Ok(()) } else { Err(KeyError::WrongScheme { key, scheme }) }
+        match scheme.standing() {
+            _ if scheme.key_type() != key => Err(KeyError::WrongScheme { key, scheme }),
+            Standing::Deprecated => Err(KeyError::VerifyOnly { scheme }),
+            Standing::Current => Ok(()),
+        }
     }
 }
 

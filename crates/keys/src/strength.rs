@@ -11,7 +11,7 @@ use num_bigint::BigUint;
 use thiserror::Error;
 
 use crate::public::RsaPublicKey;
-use crate::{KeyError, KeyType, PublicKey, backend};
+use crate::{KeyError, KeyFamily, PublicKey, backend};
 
 /// What makes a key weak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -42,11 +42,13 @@ impl StrongKey {
 impl PublicKey {
     /// Checks the key against the strength policy. For RSA this costs about 0.1 to 0.2 ms, else a few microseconds.
     pub fn check_strength(&self) -> Result<StrongKey, KeyError> {
-        match self.key_type() {
-            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => check_rsa(self.raw())?,
-            KeyType::Ed25519 => backend::check_ed25519_point(self.raw())?,
+        match self.key_type().family() {
+            KeyFamily::Rsa => check_rsa(self.raw())?,
+            KeyFamily::Ed25519 => backend::check_ed25519_point(self.raw())?,
             // The point was proven to be on the curve when the key was read; the curves have cofactor 1, so n·Q = O.
-            KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 => {}
+            KeyFamily::Ecdsa => {}
+            // Any bytes of the right length are a key.
+            KeyFamily::MlDsa => {}
         }
         Ok(StrongKey(self.clone()))
     }

@@ -2,12 +2,12 @@
 //! The cryptographic library behind this crate: aws-lc-rs.
 //!
 //! In scope: SHA-2, random bytes, verifying and signing with each key type, the algorithms that path validation may use.
-//! Out of scope: formats and policy, which the rest of the crate holds. `ed25519ph` is the one scheme that aws-lc-rs
-//! lacks; it comes from ed25519-dalek.
+//! Out of scope: formats and policy, which the rest of the crate holds. Ed25519ph is the one scheme that aws-lc-rs
+//! lacks; it comes from ed25519-dalek (`ed25519`).
 //! Invariant: no type of a cryptographic library appears in a signature outside this module. Another backend (for browsers)
 //! would stand beside this one with the same items.
 
-mod ed25519ph;
+mod ed25519;
 mod signing;
 mod verifying;
 
@@ -16,8 +16,9 @@ use aws_lc_rs::error::{KeyRejected, Unspecified};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::HashAlgorithm;
+use crate::digest::DIGEST_BYTES_MAX;
 
-pub(crate) use ed25519ph::check_point as check_ed25519_point;
+pub(crate) use ed25519::{check_encoding as check_ed25519_encoding, check_point as check_ed25519_point};
 pub(crate) use signing::SigningKey;
 pub(crate) use verifying::VerifyingKey;
 
@@ -49,6 +50,13 @@ static WEBPKI_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256,
     webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA384,
     webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA512,
+    // "Legacy" is the key, whose identifier is that of any RSA key, as RFC 4055 §1.2 allows and everybody does.
+    webpki::aws_lc_rs::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+    webpki::aws_lc_rs::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+    webpki::aws_lc_rs::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+    webpki::aws_lc_rs::ML_DSA_44,
+    webpki::aws_lc_rs::ML_DSA_65,
+    webpki::aws_lc_rs::ML_DSA_87,
 ];
 
 /// The library refused or failed; it never says why.
@@ -75,8 +83,15 @@ fn algorithm(hash: HashAlgorithm) -> &'static lc::Algorithm {
     }
 }
 
-pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> Vec<u8> {
-    lc::digest(algorithm(hash), message).as_ref().to_vec()
+/// The digest, and zeros behind a shorter one.
+pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> [u8; DIGEST_BYTES_MAX] {
+    padded(&lc::digest(algorithm(hash), message))
+}
+
+fn padded(digest: &lc::Digest) -> [u8; DIGEST_BYTES_MAX] {
+    let mut bytes = [0; DIGEST_BYTES_MAX];
+    bytes[..digest.as_ref().len()].copy_from_slice(digest.as_ref());
+    bytes
 }
 
 pub(crate) fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
@@ -103,7 +118,7 @@ impl HashState {
         self.0.update(part);
     }
 
-    pub(crate) fn finish(self) -> Vec<u8> {
-        self.0.finish().as_ref().to_vec()
+    pub(crate) fn finish(self) -> [u8; DIGEST_BYTES_MAX] {
+        padded(&self.0.finish())
     }
 }

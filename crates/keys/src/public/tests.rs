@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::secret::SecretKey;
+use crate::{Standing, digest};
 
 const MESSAGE: &[u8] = include_bytes!("../../testdata/signed/message.txt");
 
@@ -40,14 +41,11 @@ fn check(key: &PublicKey, scheme: Scheme, message: &[u8], signature: &[u8]) -> R
     let verified = key.verify(scheme, message, signature);
     if let Some(hash) = scheme.hash() {
         assert_eq!(key.verify_digest(scheme, &digest(hash, message), signature), verified, "{scheme}");
-        match scheme.key_type() {
-            KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 => {
-                assert_eq!(key.verify_ecdsa(hash, message, signature), verified, "{scheme}");
-            }
-            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {
-                assert_eq!(key.verify_rsa_pkcs1(hash, message, signature), verified, "{scheme}");
-            }
-            KeyType::Ed25519 => {}
+        match scheme.family() {
+            SchemeFamily::Ecdsa => assert_eq!(key.verify_ecdsa(hash, message, signature), verified, "{scheme}"),
+            SchemeFamily::RsaPkcs1 => assert_eq!(key.verify_rsa_pkcs1(hash, message, signature), verified, "{scheme}"),
+            SchemeFamily::RsaPss => assert_eq!(key.verify_rsa_pss(hash, message, signature), verified, "{scheme}"),
+            SchemeFamily::Ed25519 | SchemeFamily::Ed25519ph | SchemeFamily::MlDsa => {}
         }
     }
     verified
@@ -101,7 +99,7 @@ fn pkcs1_pem_is_the_same_key() {
 
 #[test]
 fn every_scheme_signs_and_verifies_messages_and_digests() {
-    for scheme in Scheme::ALL {
+    for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.standing() == Standing::Current) {
         let key = generate(scheme.key_type());
         let public = key.public_key();
         let signature = key.sign(scheme, MESSAGE).unwrap();
@@ -145,8 +143,69 @@ fn digest_of_another_hash_is_refused() {
                 None => (SignatureError::NeedsMessage { scheme }, KeyError::NeedsMessage { scheme }),
             };
             assert_eq!(key.public_key().verify_digest(scheme, &digest, b"x"), Err(verify));
-            assert_eq!(key.sign_digest(scheme, &digest), Err(sign));
+            if scheme.standing() == Standing::Current {
+                assert_eq!(key.sign_digest(scheme, &digest), Err(sign));
+            }
         }
+    }
+}
+
+#[test]
+fn deprecated_schemes_are_verified_and_never_signed_with() {
+    macro_rules! deprecated {
+        ($name:literal, $scheme:ident) => {
+            (
+                Scheme::$scheme,
+                include_str!(concat!("../../testdata/signed/", $name, ".pub.pem")),
+                include_str!(concat!("../../testdata/secret/", $name, ".pem")),
+                &include_bytes!(concat!("../../testdata/signed/", $name, ".sha256.sig"))[..],
+            )
+        };
+    }
+    for (scheme, public, secret, signature) in
+        [deprecated!("ecdsa-p384", EcdsaP384Sha256), deprecated!("ecdsa-p521", EcdsaP521Sha256)]
+    {
+        let key = PublicKey::from_pem(public).unwrap();
+        check(&key, scheme, MESSAGE, signature).unwrap();
+        assert_eq!(check(&key, scheme, b"another message", signature), Err(SignatureError::Invalid));
+        assert_eq!(check(&key, key.default_scheme(), MESSAGE, signature), Err(SignatureError::Invalid));
+        let secret = SecretKey::from_pem(secret, None).unwrap();
+        assert_eq!(secret.sign(scheme, MESSAGE), Err(KeyError::VerifyOnly { scheme }));
+        let digest = digest(HashAlgorithm::Sha256, MESSAGE);
+        assert_eq!(secret.sign_digest(scheme, &digest), Err(KeyError::VerifyOnly { scheme }));
+    }
+}
+
+#[test]
+fn keys_of_trusted_roots_are_read_in_the_encoding_that_their_details_name() {
+    let rsa = PublicKey::from_pem(include_str!("../../testdata/signed/rsa-2048.pub.pem")).unwrap();
+    let p256 = PublicKey::from_pem(include_str!("../../testdata/signed/ecdsa-p256.pub.pem")).unwrap();
+    let (pkcs1, pss) = (Scheme::RsaPkcs1v15Sha256_2048, Scheme::RsaPssSha256_2048);
+    let another = |key| Err(KeyError::KeyDetailsOfAnotherType { key });
+    for (details, raw, expected) in [
+        ("PKIX_RSA_PKCS1V15_2048_SHA256", rsa.spki_der(), Ok((rsa.clone(), pkcs1))),
+        ("PKIX_RSA_PSS_2048_SHA256", rsa.spki_der(), Ok((rsa.clone(), pss))),
+        ("PKIX_RSA_PKCS1V5", rsa.spki_der(), Ok((rsa.clone(), pkcs1))),
+        ("PKIX_RSA_PSS", rsa.spki_der(), Ok((rsa.clone(), pss))),
+        ("PKCS1_RSA_PKCS1V5", rsa.raw(), Ok((rsa.clone(), pkcs1))),
+        ("PKCS1_RSA_PSS", rsa.raw(), Ok((rsa.clone(), pss))),
+        ("PKIX_ECDSA_P256_SHA_256", p256.spki_der(), Ok((p256.clone(), Scheme::EcdsaP256Sha256))),
+        ("PKIX_ECDSA_P256_HMAC_SHA_256", p256.spki_der(), Ok((p256.clone(), Scheme::EcdsaP256Sha256))),
+        ("PKIX_RSA_PKCS1V5", rsa.raw(), Err(KeyError::Malformed)),
+        ("PKIX_RSA_PKCS1V15_2048_SHA256", rsa.raw(), Err(KeyError::Malformed)),
+        ("PKCS1_RSA_PKCS1V5", rsa.spki_der(), Err(KeyError::Malformed)),
+        ("PKCS1_RSA_PKCS1V5", p256.spki_der(), Err(KeyError::Malformed)),
+        ("PKIX_RSA_PKCS1V15_3072_SHA256", rsa.spki_der(), another(KeyType::Rsa2048)),
+        ("PKIX_RSA_PKCS1V5", p256.spki_der(), another(KeyType::EcdsaP256)),
+        ("PKIX_ECDSA_P384_SHA_384", p256.spki_der(), another(KeyType::EcdsaP256)),
+        ("LMS_SHA256", p256.spki_der(), Err(KeyError::UnknownKeyDetails)),
+        ("", p256.spki_der(), Err(KeyError::UnknownKeyDetails)),
+    ] {
+        assert_eq!(PublicKey::from_key_details(details, raw), expected, "{details}");
+    }
+    for scheme in Scheme::ALL {
+        let key = generate(scheme.key_type()).public_key().clone();
+        assert_eq!(PublicKey::from_key_details(scheme.key_details(), key.spki_der()), Ok((key, scheme)));
     }
 }
 
@@ -238,7 +297,7 @@ fn every_webpki_algorithm_is_of_a_supported_kind_and_none_is_listed_twice() {
     let listed = ids.len();
     ids.sort();
     ids.dedup();
-    assert_eq!((ids.len(), listed), (13, 13));
+    assert_eq!((ids.len(), listed), (19, 19));
 }
 
 #[test]

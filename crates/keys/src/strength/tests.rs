@@ -5,6 +5,7 @@ use pkcs8::ObjectIdentifier;
 use proptest::prelude::*;
 
 use super::*;
+use crate::KeyType;
 use crate::secret::SecretKey;
 
 fn check(pem: &str) -> Result<StrongKey, KeyError> {
