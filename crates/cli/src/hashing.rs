@@ -33,38 +33,3 @@ pub(crate) fn artifact_digest(path: &Path, algorithm: HashAlgorithm, printer: Pr
     bar.finish_and_clear();
     digest.map_err(unreadable)
 }
-
-/// A digest as an argument and in a verdict: `sha256:HEX`.
-pub(crate) fn digest_text(digest: &Digest) -> String {
-    format!("{}:{}", prefix(digest.algorithm()), hex::encode(digest.as_bytes()))
-}
-
-/// The inverse of [`digest_text`].
-pub(crate) fn parse_digest(text: &str) -> Option<Digest> {
-    let (name, hex) = text.split_once(':')?;
-    let algorithm = HashAlgorithm::ALL.into_iter().find(|algorithm| prefix(*algorithm) == name)?;
-    Digest::new(algorithm, hex::decode(hex).ok()?).ok()
-}
-
-pub(crate) fn prefix(algorithm: HashAlgorithm) -> &'static str {
-    match algorithm {
-        HashAlgorithm::Sha256 => "sha256",
-        HashAlgorithm::Sha384 => "sha384",
-        HashAlgorithm::Sha512 => "sha512",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digests_read_back_under_each_algorithm() {
-        for algorithm in HashAlgorithm::ALL {
-            let digest = touchmark_keys::digest(algorithm, b"touch plate");
-            assert_eq!(parse_digest(&digest_text(&digest)), Some(digest));
-        }
-        assert_eq!(parse_digest("sha256:00"), None);
-        assert_eq!(parse_digest("md5:d41d8cd98f00b204e9800998ecf8427e"), None);
-    }
-}

@@ -23,7 +23,6 @@ use touchmark_sigstore::verify::{Check, LogFailure, Verified, VerifyError};
 
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
-use crate::hashing::digest_text;
 use crate::printer::{Printer, printable};
 
 /// What was verified, as far as it is known.
@@ -130,7 +129,7 @@ impl Verdict {
             "verified": matches!(self.0, Outcome::Verified(_)),
             "artifact": {
                 "file": subject.file.to_string_lossy(),
-                "digest": subject.digest.as_ref().map(digest_text),
+                "digest": subject.digest.as_ref().map(ToString::to_string),
             },
             "bundle": subject.bundle.as_ref().map(|path| path.to_string_lossy()),
             "checks": self.checks(),
@@ -203,7 +202,7 @@ pub(crate) fn details(verified: &Verified) -> Vec<(&'static str, String)> {
                     .collect(),
             ),
         ),
-        (Check::Signature.name(), format!("of {}", digest_text(verified.signature().digest()))),
+        (Check::Signature.name(), format!("of {}", verified.signature().digest())),
     ]
 }
 

@@ -19,7 +19,7 @@ use super::AlwaysOn;
 use super::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
-use crate::hashing::{artifact_digest, parse_digest, prefix};
+use crate::hashing::artifact_digest;
 use crate::paths;
 use crate::printer::Printer;
 use crate::trust::TrustArgs;
@@ -176,12 +176,12 @@ fn digest(file: &Path, algorithm: HashAlgorithm, printer: Printer) -> Result<Dig
     match digest_argument(file) {
         Some(digest) if digest.algorithm() == algorithm => Ok(digest),
         Some(_) => Err(Failure::new(ExitStatus::Usage, "the signature covers a digest of another kind")
-            .hint(format!("name the file, or {}:HEX", prefix(algorithm)))),
+            .hint(format!("name the file, or {}:HEX", algorithm.prefix()))),
         None => artifact_digest(file, algorithm, printer),
     }
 }
 
 /// `sha256:HEX`, as in cosign, and so on. A file of that name would have to be called `./sha256:…`.
 fn digest_argument(file: &Path) -> Option<Digest> {
-    parse_digest(file.to_str()?)
+    file.to_str()?.parse().ok()
 }

@@ -9,7 +9,7 @@
 //! Invariant: what went wrong inside (a signer, a log, a self-check) is written to our log and never to the client.
 
 use serde_json::json;
-use touchmark_keys::{KeyType, Scheme};
+use touchmark_keys::{KeyFamily, Scheme};
 use touchmark_signers::SignerError;
 use touchmark_sigstore::issue::IssueError as TemplateError;
 use touchmark_sigstore::wire::WireError;
@@ -123,10 +123,11 @@ fn with_reason(mut error: ApiError, reason: &str) -> ApiError {
 
 /// The public service prints Go's names of the key type and of the hash.
 fn not_permitted(scheme: Scheme) -> String {
-    let key = match scheme.key_type() {
-        KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 => "*ecdsa.PublicKey",
-        KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => "*rsa.PublicKey",
-        KeyType::Ed25519 => "ed25519.PublicKey",
+    let key = match scheme.key_type().family() {
+        KeyFamily::Ecdsa => "*ecdsa.PublicKey",
+        KeyFamily::Rsa => "*rsa.PublicKey",
+        KeyFamily::Ed25519 => "ed25519.PublicKey",
+        KeyFamily::MlDsa => "*mldsa.PublicKey",
     };
     let hash = match scheme.hash() {
         Some(touchmark_keys::HashAlgorithm::Sha256) => "SHA-256",

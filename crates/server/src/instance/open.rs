@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use touchmark_keys::{KeyType, PublicKey};
+use touchmark_keys::{KeyFamily, KeyType, PublicKey};
 use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
 use touchmark_signers::{FileSigner, Signer, SignerError};
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
@@ -62,11 +62,12 @@ impl LogKind {
     }
 
     fn note_algorithm(self, key_type: KeyType) -> NoteAlgorithm {
-        match (self, key_type) {
+        match (self, key_type.family()) {
             (LogKind::Ct, _) => NoteAlgorithm::Rfc6962,
-            (LogKind::Rekor, KeyType::Ed25519) => NoteAlgorithm::Ed25519,
-            (LogKind::Rekor, KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096) => NoteAlgorithm::RsaRekor,
-            (LogKind::Rekor, _) => NoteAlgorithm::EcdsaRekor,
+            (LogKind::Rekor, KeyFamily::Ed25519) => NoteAlgorithm::Ed25519,
+            (LogKind::Rekor, KeyFamily::Rsa) => NoteAlgorithm::RsaRekor,
+            // The note key refuses ML-DSA, which no note signature has.
+            (LogKind::Rekor, KeyFamily::Ecdsa | KeyFamily::MlDsa) => NoteAlgorithm::EcdsaRekor,
         }
     }
 

@@ -25,7 +25,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use touchmark_keys::KeyType;
+use touchmark_keys::KeyFamily;
 use touchmark_sequencer::Clock;
 use touchmark_signers::Signer;
 use url::Url;
@@ -74,9 +74,8 @@ impl OidcIssuer {
         if !plain || path.is_empty() || !issuer_url.host_str().is_some_and(is_loopback_name) {
             return Err(OidcStartError::NotLoopback { url });
         }
-        match signer.public_key().key_type() {
-            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {}
-            _ => return Err(OidcStartError::KeyType),
+        if signer.public_key().key_type().family() != KeyFamily::Rsa {
+            return Err(OidcStartError::KeyType);
         }
         let key = TokenKey::new(signer).ok_or(OidcStartError::KeyType)?;
         Ok(Self(Arc::new(Inner { url, path, key, codes: Codes::default(), clock })))

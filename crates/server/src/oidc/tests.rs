@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http_body_util::BodyExt;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
+use touchmark_keys::KeyType;
 use touchmark_keys::sha256;
 use touchmark_signers::EphemeralSigner;
 use tower::ServiceExt;

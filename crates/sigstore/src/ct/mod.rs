@@ -11,11 +11,10 @@ mod submission;
 mod tile;
 mod tls;
 
-use touchmark_keys::{HashAlgorithm, PublicKey, SignatureError, SignatureValid};
+use touchmark_keys::{HashAlgorithm, KeyFamily, PublicKey, SignatureError, SignatureValid};
 
 use crate::asn1::{self, DerError};
 use crate::x509::Certificate;
-use crate::x509::algorithm::is_ecdsa;
 use crate::x509::extension::oid;
 
 pub use self::entry::{
@@ -86,10 +85,10 @@ pub enum SctScheme {
 impl SctScheme {
     /// How a log with this key signs.
     pub fn of_key(key: &PublicKey) -> Result<Self, CtError> {
-        match key.key_type() {
-            key_type if is_ecdsa(key_type) => Ok(Self::EcdsaSha256),
-            touchmark_keys::KeyType::Ed25519 => Err(CtError::LogKeyType),
-            _ => Ok(Self::RsaPkcs1Sha256),
+        match key.key_type().family() {
+            KeyFamily::Ecdsa => Ok(Self::EcdsaSha256),
+            KeyFamily::Rsa => Ok(Self::RsaPkcs1Sha256),
+            KeyFamily::Ed25519 | KeyFamily::MlDsa => Err(CtError::LogKeyType),
         }
     }
 }

@@ -15,7 +15,8 @@ pub mod v1;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use touchmark_keys::{
-    Digest, DigestError, HashAlgorithm, KeyError, KeyType, PublicKey, Scheme, SignatureError, SignatureValid,
+    Digest, DigestError, HashAlgorithm, KeyError, KeyType, PublicKey, Scheme, SchemeFamily, SignatureError,
+    SignatureValid, Standing,
 };
 
 use crate::wire::EnumName;
@@ -92,7 +93,7 @@ pub enum EntryError {
     KeyType { scheme: Scheme, found: KeyType },
     #[error(transparent)]
     Digest(#[from] DigestError),
-    #[error("algorithm {} signs {} digests, the digest is {}", scheme.key_details(), expected.name(), found.name())]
+    #[error("algorithm {} signs {} digests, the digest is {}", scheme.key_details(), expected.prefix(), found.prefix())]
     DigestAlgorithm { scheme: Scheme, expected: HashAlgorithm, found: HashAlgorithm },
     #[error("the leaf has {bytes} bytes, a log takes {LEAF_BYTES_MAX}")]
     TooLarge { bytes: usize },
@@ -213,12 +214,19 @@ impl HashedRekord {
     }
 }
 
-/// The hash of the digests that `scheme` signs, if it fits the key and signs digests at all.
+/// The hash of the digests that `scheme` signs, if it fits the key and is one that Rekor v2 takes.
 fn digest_algorithm(scheme: Scheme, key: &PublicKey) -> Result<HashAlgorithm, EntryError> {
     if key.key_type() != scheme.key_type() {
         return Err(EntryError::KeyType { scheme, found: key.key_type() });
     }
-    scheme.hash().ok_or_else(|| EntryError::AlgorithmRefused { key_details: scheme.key_details().to_owned() })
+    let taken = match scheme.family() {
+        SchemeFamily::Ecdsa | SchemeFamily::Ed25519ph | SchemeFamily::RsaPkcs1 => {
+            scheme.standing() == Standing::Current
+        }
+        SchemeFamily::Ed25519 | SchemeFamily::RsaPss | SchemeFamily::MlDsa => false,
+    };
+    let hash = scheme.hash().filter(|_| taken);
+    hash.ok_or_else(|| EntryError::AlgorithmRefused { key_details: scheme.key_details().to_owned() })
 }
 
 #[cfg(test)]

@@ -79,8 +79,8 @@ fn one_bad_entry_does_not_cost_the_others() {
     let cases: [(&str, Value, UnusableReason); 9] = [
         (
             "/tlogs/0/publicKey/keyDetails",
-            json!("ML_DSA_65"),
-            UnusableReason::UnknownAlgorithm { key_details: "ML_DSA_65".into() },
+            json!("LMS_SHA256"),
+            UnusableReason::UnknownAlgorithm { key_details: "LMS_SHA256".into() },
         ),
         (
             "/tlogs/0/publicKey/keyDetails",

@@ -80,9 +80,9 @@ impl ArtifactFailure {
     pub(super) fn expected(&self) -> String {
         match self {
             Self::Key(_) => "a certificate with a key of a known kind".to_owned(),
-            Self::NoDigest { algorithm } => format!("a {} digest of the artifact", algorithm.name()),
-            Self::OtherAlgorithm { expected, .. } => format!("a message digest of algorithm {}", expected.name()),
-            Self::OtherArtifact { expected, .. } => format!("the artifact that was signed, {expected:?}"),
+            Self::NoDigest { algorithm } => format!("a {} digest of the artifact", algorithm.prefix()),
+            Self::OtherAlgorithm { expected, .. } => format!("a message digest of algorithm {}", expected.prefix()),
+            Self::OtherArtifact { expected, .. } => format!("the artifact that was signed, {expected}"),
             Self::Signature(_) => "a signature of the certificate's key over the artifact".to_owned(),
             Self::Entry(_) => "a signature that can be logged".to_owned(),
         }
@@ -92,8 +92,8 @@ impl ArtifactFailure {
         match self {
             Self::Key(error) => error.to_string(),
             Self::NoDigest { .. } => "none".to_owned(),
-            Self::OtherAlgorithm { found, .. } => found.name().to_owned(),
-            Self::OtherArtifact { found, .. } => format!("{found:?}"),
+            Self::OtherAlgorithm { found, .. } => found.prefix().to_owned(),
+            Self::OtherArtifact { found, .. } => found.to_string(),
             Self::Signature(error) => error.to_string(),
             Self::Entry(error) => error.to_string(),
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Signature and digest algorithms as X.509 and CMS name them (RFC 4055, 5754, 5758, 8410).
+//! Signature and digest algorithms as X.509 and CMS name them (RFC 4055, 5754, 5758, 8410, 9881, 9882).
 //!
-//! In scope: the algorithms that Sigstore signs certificates, requests and timestamps with. Out of scope: RSA-PSS, SHA-1, DSA: they
-//! are recognised where a public error text names them (`csr`), never accepted.
+//! In scope: the algorithms that certificates, requests and timestamps of a Sigstore may be signed with. Out of scope: SHA-1, DSA,
+//! RSA-PSS with another mask or another salt length than the hash gives: never accepted.
 //! Invariant: a signature is verified with the hash that its own algorithm identifier names and the key that the certificate holds.
 
 use der::asn1::ObjectIdentifier;
-use touchmark_keys::{HashAlgorithm, KeyType, PublicKey, Scheme, SignatureError, SignatureValid};
+use touchmark_keys::{HashAlgorithm, PublicKey, Scheme, SchemeFamily, SignatureError, SignatureValid};
 
 use crate::asn1::{self, Reader};
 
@@ -16,6 +16,11 @@ const ECDSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.100
 const RSA_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 const RSA_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.12");
 const RSA_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.13");
+pub(crate) const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const MGF1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.8");
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -28,7 +33,12 @@ const SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.
 pub enum SignatureAlgorithm {
     Ecdsa(HashAlgorithm),
     RsaPkcs1(HashAlgorithm),
+    /// MGF1 over the same hash, and a salt as long as the digest.
+    RsaPss(HashAlgorithm),
     Ed25519,
+    MlDsa44,
+    MlDsa65,
+    MlDsa87,
 }
 
 impl SignatureAlgorithm {
@@ -42,6 +52,10 @@ impl SignatureAlgorithm {
             ECDSA_SHA384 if absent => Some(Self::Ecdsa(HashAlgorithm::Sha384)),
             ECDSA_SHA512 if absent => Some(Self::Ecdsa(HashAlgorithm::Sha512)),
             ED25519 if absent => Some(Self::Ed25519),
+            ML_DSA_44 if absent => Some(Self::MlDsa44),
+            ML_DSA_65 if absent => Some(Self::MlDsa65),
+            ML_DSA_87 if absent => Some(Self::MlDsa87),
+            RSASSA_PSS => pss_hash(parameters?).map(Self::RsaPss),
             RSA_SHA256 if null_or_absent => Some(Self::RsaPkcs1(HashAlgorithm::Sha256)),
             RSA_SHA384 if null_or_absent => Some(Self::RsaPkcs1(HashAlgorithm::Sha384)),
             RSA_SHA512 if null_or_absent => Some(Self::RsaPkcs1(HashAlgorithm::Sha512)),
@@ -61,32 +75,43 @@ impl SignatureAlgorithm {
 
     /// The algorithm of one of our signing schemes; none for Ed25519ph, which X.509 does not know.
     pub fn of_scheme(scheme: Scheme) -> Option<Self> {
-        match (scheme, scheme.hash()) {
-            (Scheme::Ed25519, _) => Some(Self::Ed25519),
-            (Scheme::Ed25519ph, _) | (_, None) => None,
-            (_, Some(hash)) if is_ecdsa(scheme.key_type()) => Some(Self::Ecdsa(hash)),
-            (_, Some(hash)) => Some(Self::RsaPkcs1(hash)),
+        match scheme.family() {
+            SchemeFamily::Ecdsa => scheme.hash().map(Self::Ecdsa),
+            SchemeFamily::RsaPkcs1 => scheme.hash().map(Self::RsaPkcs1),
+            SchemeFamily::RsaPss => scheme.hash().map(Self::RsaPss),
+            SchemeFamily::Ed25519 => Some(Self::Ed25519),
+            SchemeFamily::Ed25519ph => None,
+            SchemeFamily::MlDsa => match scheme {
+                Scheme::MlDsa44 => Some(Self::MlDsa44),
+                Scheme::MlDsa65 => Some(Self::MlDsa65),
+                Scheme::MlDsa87 => Some(Self::MlDsa87),
+                _ => None,
+            },
         }
     }
 
-    /// The AlgorithmIdentifier: no parameters for ECDSA and Ed25519, NULL for RSA.
+    /// The AlgorithmIdentifier: no parameters for ECDSA, Ed25519 and ML-DSA, NULL for RSA PKCS#1 v1.5.
     pub(crate) fn to_der(self) -> Vec<u8> {
         match self {
             Self::Ecdsa(HashAlgorithm::Sha256) => asn1::sequence(&[&asn1::object_identifier(ECDSA_SHA256)]),
             Self::Ecdsa(HashAlgorithm::Sha384) => asn1::sequence(&[&asn1::object_identifier(ECDSA_SHA384)]),
             Self::Ecdsa(HashAlgorithm::Sha512) => asn1::sequence(&[&asn1::object_identifier(ECDSA_SHA512)]),
             Self::Ed25519 => asn1::sequence(&[&asn1::object_identifier(ED25519)]),
+            Self::MlDsa44 => asn1::sequence(&[&asn1::object_identifier(ML_DSA_44)]),
+            Self::MlDsa65 => asn1::sequence(&[&asn1::object_identifier(ML_DSA_65)]),
+            Self::MlDsa87 => asn1::sequence(&[&asn1::object_identifier(ML_DSA_87)]),
+            Self::RsaPss(hash) => asn1::sequence(&[&asn1::object_identifier(RSASSA_PSS), &pss_parameters(hash)]),
             Self::RsaPkcs1(HashAlgorithm::Sha256) => with_null(RSA_SHA256),
             Self::RsaPkcs1(HashAlgorithm::Sha384) => with_null(RSA_SHA384),
             Self::RsaPkcs1(HashAlgorithm::Sha512) => with_null(RSA_SHA512),
         }
     }
 
-    /// The hash that is signed; none for pure Ed25519.
+    /// The hash that is signed; none for pure Ed25519 and ML-DSA.
     pub fn hash(self) -> Option<HashAlgorithm> {
         match self {
-            Self::Ecdsa(hash) | Self::RsaPkcs1(hash) => Some(hash),
-            Self::Ed25519 => None,
+            Self::Ecdsa(hash) | Self::RsaPkcs1(hash) | Self::RsaPss(hash) => Some(hash),
+            Self::Ed25519 | Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => None,
         }
     }
 
@@ -99,7 +124,11 @@ impl SignatureAlgorithm {
         match self {
             Self::Ecdsa(hash) => key.verify_ecdsa(hash, message, signature),
             Self::RsaPkcs1(hash) => key.verify_rsa_pkcs1(hash, message, signature),
+            Self::RsaPss(hash) => key.verify_rsa_pss(hash, message, signature),
             Self::Ed25519 => key.verify(Scheme::Ed25519, message, signature),
+            Self::MlDsa44 => key.verify(Scheme::MlDsa44, message, signature),
+            Self::MlDsa65 => key.verify(Scheme::MlDsa65, message, signature),
+            Self::MlDsa87 => key.verify(Scheme::MlDsa87, message, signature),
         }
     }
 }
@@ -128,8 +157,34 @@ pub(crate) fn digest_identifier_with_null(hash: HashAlgorithm) -> Vec<u8> {
     with_null(digest_oid(hash))
 }
 
-pub(crate) fn is_ecdsa(key_type: KeyType) -> bool {
-    matches!(key_type, KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521)
+/// The hash of RSASSA-PSS parameters (RFC 4055 §3.1) that name one of ours, MGF1 over the same and a salt of its length. What is
+/// absent means SHA-1, which is refused; a trailer may be named if it is the default.
+fn pss_hash(parameters: &[u8]) -> Option<HashAlgorithm> {
+    let mut fields = asn1::single(parameters, asn1::SEQUENCE).ok()?.reader();
+    let hash = digest_algorithm(fields.expect(asn1::context_constructed(0)).ok()?.value)?;
+    let (mask, mask_parameters) = identifier_parts(fields.expect(asn1::context_constructed(1)).ok()?.value)?;
+    let mut salt = fields.enter(asn1::context_constructed(2)).ok()?;
+    let salt_bytes = usize::try_from(salt.small().ok()?).ok()?;
+    salt.finish().ok()?;
+    if let Some(trailer) = fields.optional(asn1::context_constructed(3)).ok()? {
+        let mut trailer = trailer.reader();
+        let is_default = trailer.small() == Ok(1) && trailer.is_empty();
+        is_default.then_some(())?;
+    }
+    fields.finish().ok()?;
+    let same_hash = mask == MGF1 && digest_algorithm(mask_parameters?) == Some(hash);
+    (same_hash && salt_bytes == hash.output_bytes()).then_some(hash)
+}
+
+fn pss_parameters(hash: HashAlgorithm) -> Vec<u8> {
+    let digest = digest_identifier_with_null(hash);
+    let mask = asn1::sequence(&[&asn1::object_identifier(MGF1), &digest]);
+    let salt = asn1::unsigned(&[u8::try_from(hash.output_bytes()).expect("a digest has at most 64 bytes")]);
+    asn1::sequence(&[
+        &asn1::element(asn1::context_constructed(0), &[&digest]),
+        &asn1::element(asn1::context_constructed(1), &[&mask]),
+        &asn1::element(asn1::context_constructed(2), &[&salt]),
+    ])
 }
 
 /// The object identifier and the raw parameters of an AlgorithmIdentifier.

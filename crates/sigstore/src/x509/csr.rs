@@ -5,8 +5,9 @@
 //! Fulcio ignores; key strength and which schemes a server permits.
 //! Invariant: the signature is verified over the request information as received.
 
-use der::asn1::ObjectIdentifier;
-use touchmark_keys::{HashAlgorithm, KeyError, KeyType, PublicKey, Scheme, SignatureError, SignatureValid};
+use touchmark_keys::{
+    HashAlgorithm, KeyError, KeyFamily, KeyType, PublicKey, Scheme, SignatureError, SignatureValid, Standing,
+};
 
 use super::algorithm::{self, SignatureAlgorithm};
 use super::pem;
@@ -95,31 +96,27 @@ impl Csr {
 
     /// The scheme that the key and the signature's hash make, if it is one that Sigstore knows.
     pub fn scheme(&self) -> Result<Scheme, CsrError> {
-        let hash = self.signature_algorithm()?.hash();
-        let key_type = self.public_key()?.key_type();
-        Scheme::ALL
-            .iter()
-            .copied()
-            .find(|scheme| scheme.key_type() == key_type && *scheme != Scheme::Ed25519ph && scheme.hash() == hash)
-            .ok_or(CsrError::NotPermitted { key: go_key_name(key_type), hash: go_hash_name(hash) })
+        let algorithm = self.signature_algorithm()?;
+        let key = self.public_key()?;
+        let schemes = key.schemes().iter().copied();
+        schemes
+            .filter(|scheme| scheme.standing() == Standing::Current)
+            .find(|scheme| SignatureAlgorithm::of_scheme(*scheme) == Some(algorithm))
+            .ok_or(CsrError::NotPermitted { key: go_key_name(key.key_type()), hash: go_hash_name(algorithm.hash()) })
     }
 
     fn signature_algorithm(&self) -> Result<SignatureAlgorithm, CsrError> {
-        if let Some(algorithm) = SignatureAlgorithm::from_der(&self.algorithm) {
-            return Ok(algorithm);
-        }
         match rsa_pss_name(&self.algorithm) {
             Some(name) => Err(CsrError::UnknownAlgorithm { name }),
-            None => Err(CsrError::Signature(None)),
+            None => SignatureAlgorithm::from_der(&self.algorithm).ok_or(CsrError::Signature(None)),
         }
     }
 }
 
 /// Go's name of an RSA-PSS algorithm, which Fulcio verifies and then does not recognise.
 fn rsa_pss_name(identifier: &[u8]) -> Option<&'static str> {
-    const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
     let (oid, parameters) = algorithm::identifier_parts(identifier)?;
-    if oid != RSASSA_PSS {
+    if oid != algorithm::RSASSA_PSS {
         return None;
     }
     let mut fields = asn1::single(parameters?, asn1::SEQUENCE).ok()?.reader();
@@ -132,10 +129,11 @@ fn rsa_pss_name(identifier: &[u8]) -> Option<&'static str> {
 }
 
 fn go_key_name(key_type: KeyType) -> &'static str {
-    match key_type {
-        KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 => "*ecdsa.PublicKey",
-        KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => "*rsa.PublicKey",
-        KeyType::Ed25519 => "ed25519.PublicKey",
+    match key_type.family() {
+        KeyFamily::Ecdsa => "*ecdsa.PublicKey",
+        KeyFamily::Rsa => "*rsa.PublicKey",
+        KeyFamily::Ed25519 => "ed25519.PublicKey",
+        KeyFamily::MlDsa => "*mldsa.PublicKey",
     }
 }
 

@@ -8,7 +8,7 @@
 //! Invariants: a signature counts only when name, hint and key agree; if any signature with that name and hint is wrong, the
 //! whole note is refused.
 
-use touchmark_keys::{HashAlgorithm, KeyType, PublicKey, SignatureError, SignatureValid, sha256_parts};
+use touchmark_keys::{HashAlgorithm, KeyFamily, KeyType, PublicKey, SignatureError, SignatureValid, sha256_parts};
 
 use super::{KEY_HINT_BYTES, NoteError, NoteSignature, SignedNote, is_key_name};
 use crate::checkpoint::{Checkpoint, tree_head_signed_bytes};
@@ -36,14 +36,14 @@ pub enum NoteAlgorithm {
 impl NoteAlgorithm {
     /// Whether a key of this type can sign so.
     fn takes(self, key_type: KeyType) -> bool {
-        use KeyType::{EcdsaP256, EcdsaP384, EcdsaP521, Ed25519, Rsa2048, Rsa3072, Rsa4096};
+        let family = key_type.family();
         match self {
-            NoteAlgorithm::Ed25519 | NoteAlgorithm::CosignatureV1 => key_type == Ed25519,
-            NoteAlgorithm::EcdsaRekor => matches!(key_type, EcdsaP256 | EcdsaP384 | EcdsaP521),
-            NoteAlgorithm::RsaRekor => matches!(key_type, Rsa2048 | Rsa3072 | Rsa4096),
-            NoteAlgorithm::RekorV1 => true,
+            NoteAlgorithm::Ed25519 | NoteAlgorithm::CosignatureV1 => family == KeyFamily::Ed25519,
+            NoteAlgorithm::EcdsaRekor => family == KeyFamily::Ecdsa,
+            NoteAlgorithm::RsaRekor => family == KeyFamily::Rsa,
+            NoteAlgorithm::RekorV1 => family != KeyFamily::MlDsa,
             // RFC 6962 §2.1.4.
-            NoteAlgorithm::Rfc6962 => matches!(key_type, EcdsaP256 | Rsa2048 | Rsa3072 | Rsa4096),
+            NoteAlgorithm::Rfc6962 => key_type == KeyType::EcdsaP256 || family == KeyFamily::Rsa,
         }
     }
 
@@ -248,19 +248,18 @@ impl NoteKey {
 
     fn verify_message(&self, message: &[u8], signature: &[u8]) -> Result<SignatureValid, SignatureError> {
         let key = &self.public_key;
-        match (self.algorithm, key.key_type()) {
-            (NoteAlgorithm::RekorV1, KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521) => {
-                key.verify_ecdsa(HashAlgorithm::Sha256, message, signature)
-            }
+        match (self.algorithm, key.key_type().family()) {
+            (NoteAlgorithm::RekorV1, KeyFamily::Ecdsa) => key.verify_ecdsa(HashAlgorithm::Sha256, message, signature),
             _ => key.verify(key.default_scheme(), message, signature),
         }
     }
 
     /// RFC 5246 §7.4.1.4.1: SHA-256 (4) with RSA (1) or ECDSA (3).
     fn tls_algorithm(&self) -> [u8; 2] {
-        match self.public_key.key_type() {
-            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => [4, 1],
-            KeyType::EcdsaP256 | KeyType::EcdsaP384 | KeyType::EcdsaP521 | KeyType::Ed25519 => [4, 3],
+        match self.public_key.key_type().family() {
+            KeyFamily::Rsa => [4, 1],
+            // The constructor lets no other than ECDSA come here.
+            KeyFamily::Ecdsa | KeyFamily::Ed25519 | KeyFamily::MlDsa => [4, 3],
         }
     }
 
