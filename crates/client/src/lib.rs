@@ -11,6 +11,7 @@
 
 pub mod artifact;
 mod csr;
+pub mod ct_inclusion;
 pub mod fulcio;
 pub mod identity;
 pub mod rekor;

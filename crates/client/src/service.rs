@@ -29,6 +29,7 @@ pub enum ServiceKind {
     CertificateAuthority,
     TimestampAuthority,
     TransparencyLog,
+    CertificateLog,
     IdentityProvider,
     TrustRepository,
 }
@@ -39,6 +40,7 @@ impl fmt::Display for ServiceKind {
             Self::CertificateAuthority => "certificate authority",
             Self::TimestampAuthority => "timestamp authority",
             Self::TransparencyLog => "transparency log",
+            Self::CertificateLog => "certificate transparency log",
             Self::IdentityProvider => "identity provider",
             Self::TrustRepository => "trust repository",
         })
@@ -126,6 +128,15 @@ impl Endpoint {
             url.set_path(&whole);
         }
         Ok(Self { kind, url })
+    }
+
+    /// With these parameters in the query.
+    #[must_use]
+    pub fn with_query(mut self, parameters: &[(&str, String)]) -> Self {
+        if !parameters.is_empty() {
+            self.url.query_pairs_mut().clear().extend_pairs(parameters);
+        }
+        self
     }
 
     #[must_use]

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Certificate transparency: RFC 6962 structures and the static CT API's data tiles (C2SP static-ct-api).
 //!
-//! In scope: SCTs and lists of them, log entries and their leaves (`entry`), tile leaves (`tile`), the chain of a submission (`submission`).
+//! In scope: SCTs and lists of them, log entries and their leaves (`entry`), tile leaves (`tile`), the chain of a submission (`submission`),
+//! whether a log kept its promise (`inclusion`).
 //! Out of scope: the tree (`touchmark_tlog`), tree heads (`tlog::checkpoint`), HTTP and JSON (`wire`), signing.
 //! Invariants: an SCT is verified over its own extensions; the issuer key hash is that of the certificate whose key verified the leaf;
 //! what the log hashes is cut from the bytes as received.
 
 mod entry;
+pub mod inclusion;
 mod submission;
 mod tile;
 mod tls;
@@ -216,6 +218,7 @@ pub enum SctError {
 pub struct SctVerified {
     log_id: [u8; 32],
     timestamp_ms: u64,
+    extensions: Vec<u8>,
 }
 
 impl SctVerified {
@@ -225,6 +228,11 @@ impl SctVerified {
 
     pub fn timestamp_ms(&self) -> u64 {
         self.timestamp_ms
+    }
+
+    /// The extensions, which the signature covers. A static CT log puts the leaf index there.
+    pub fn extensions(&self) -> &[u8] {
+        &self.extensions
     }
 }
 
@@ -241,12 +249,22 @@ pub fn verify_sct(sct: &Sct, entry: &LogEntry, log_key: &PublicKey) -> Result<Sc
         return Err(SctError::Scheme { found: sct.scheme });
     }
     let message = sct_signed_bytes(entry, sct.timestamp_ms, &sct.extensions);
-    let checked = match sct.scheme {
-        SctScheme::EcdsaSha256 => log_key.verify_ecdsa(HashAlgorithm::Sha256, &message, &sct.signature),
-        SctScheme::RsaPkcs1Sha256 => log_key.verify_rsa_pkcs1(HashAlgorithm::Sha256, &message, &sct.signature),
-    };
-    let _: SignatureValid = checked.map_err(SctError::Signature)?;
-    Ok(SctVerified { log_id: sct.log_id, timestamp_ms: sct.timestamp_ms })
+    let _: SignatureValid =
+        verify_signature(sct.scheme, log_key, &message, &sct.signature).map_err(SctError::Signature)?;
+    Ok(SctVerified { log_id: sct.log_id, timestamp_ms: sct.timestamp_ms, extensions: sct.extensions.clone() })
+}
+
+/// What stands in a `DigitallySigned`, over `message`.
+fn verify_signature(
+    scheme: SctScheme,
+    key: &PublicKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<SignatureValid, SignatureError> {
+    match scheme {
+        SctScheme::EcdsaSha256 => key.verify_ecdsa(HashAlgorithm::Sha256, message, signature),
+        SctScheme::RsaPkcs1Sha256 => key.verify_rsa_pkcs1(HashAlgorithm::Sha256, message, signature),
+    }
 }
 
 #[cfg(test)]
