@@ -55,13 +55,13 @@ pub struct CtInclusionCheck<'a> {
 /// ```no_run
 /// # use std::num::NonZeroUsize;
 /// # use jiff::Timestamp;
-/// # use touchmark_client::ct_inclusion::{self, CtInclusionCheck, CtInclusionError, CtLogAddresses};
+/// # use touchmark_client::ct_inclusion::{self, CtInclusionCheck, CtLogAddresses};
 /// # use touchmark_outbound::{Outbound, Reach};
 /// # use touchmark_sigstore::trust::TrustedRoot;
 /// # use touchmark_sigstore::verify::{VerifiedChain, VerifiedSct};
 /// # async fn check(
 /// #     trusted_root: &TrustedRoot, chain: &VerifiedChain, sct: &VerifiedSct, ct_log_url: Vec<String>, now: Timestamp,
-/// # ) -> Result<(), CtInclusionError> {
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// let outbound = Outbound::new("touchmark", Reach::Private, None);
 /// let addresses = CtLogAddresses::parse(&ct_log_url)?; // the values of --ct-log-url, often none
 /// let check = CtInclusionCheck { outbound: &outbound, trusted_root, addresses: &addresses, demanded: NonZeroUsize::MIN };
@@ -193,10 +193,10 @@ impl CtLogAddresses {
     ///
     /// # Errors
     /// If a value is no http or https URL, or two values are for the same log.
-    pub fn parse<S: AsRef<str>>(values: &[S]) -> Result<Self, CtInclusionError> {
+    pub fn parse<S: AsRef<str>>(values: &[S]) -> Result<Self, CtLogAddressError> {
         let mut addresses = Self::default();
         for value in values.iter().map(AsRef::as_ref) {
-            let bad = || CtInclusionError::Address { text: value.to_owned() };
+            let bad = || CtLogAddressError::NoAddress { text: value.to_owned() };
             let (origin, template) = match value.split_once('=') {
                 Some((origin, url)) if !origin.contains("://") => (Some(origin), Template(url.to_owned())),
                 _ => (None, Template(value.to_owned())),
@@ -207,7 +207,7 @@ impl CtLogAddresses {
                 None => addresses.any.replace(template),
             };
             if before.is_some() {
-                return Err(CtInclusionError::AddressTwice { text: value.to_owned() });
+                return Err(CtLogAddressError::Twice { text: value.to_owned() });
             }
         }
         Ok(addresses)
@@ -234,6 +234,15 @@ fn base_url(text: &str) -> Option<Url> {
     usable.then_some(url)
 }
 
+/// Why a value of `--ct-log-url` cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CtLogAddressError {
+    #[error("{text:?} is not the http or https address of a CT log, nor ORIGIN=URL")]
+    NoAddress { text: String },
+    #[error("{text:?} is the second address for the same CT logs: name the log, as in ORIGIN=URL")]
+    Twice { text: String },
+}
+
 /// Why the certificate is not proved to be in as many logs as demanded.
 #[derive(Debug, thiserror::Error)]
 pub enum CtInclusionError {
@@ -241,10 +250,6 @@ pub enum CtInclusionError {
     Certificate(CtError),
     #[error("{promised} CT logs of the trusted root promised the certificate, {demanded} are demanded")]
     TooFewLogs { demanded: usize, promised: usize },
-    #[error("{text:?} is not the http or https address of a CT log, with or without ORIGIN= before it")]
-    Address { text: String },
-    #[error("{text:?} is the second address for the same CT log")]
-    AddressTwice { text: String },
     #[error("CT log {origin}")]
     Log { origin: String, source: CtLogFailure },
 }
@@ -289,7 +294,6 @@ impl CtInclusionError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Address { .. } | Self::AddressTwice { .. } => Class::Usage,
             Self::Certificate(_) | Self::TooFewLogs { .. } => Class::Wrong,
             Self::Log { source, .. } => source.class(),
         }
@@ -301,7 +305,6 @@ impl CtInclusionError {
         match self {
             Self::Certificate(_) => "sct_malformed",
             Self::TooFewLogs { .. } => "ct_too_few_logs",
-            Self::Address { .. } | Self::AddressTwice { .. } => "ct_log_url_unusable",
             Self::Log { source: CtLogFailure::Service(_), .. } => "ct_log_unreachable",
             Self::Log { source: CtLogFailure::BaseUrl { .. }, .. } => "ct_log_without_address",
             Self::Log { source: CtLogFailure::Proof(failure), .. } => failure.code(),
@@ -313,8 +316,6 @@ impl CtInclusionError {
         match self {
             Self::Certificate(_) => "a certificate with the promise of a CT log".to_owned(),
             Self::TooFewLogs { demanded, .. } => format!("the promises of {demanded} CT logs of the trusted root"),
-            Self::Address { .. } => "the address of a CT log".to_owned(),
-            Self::AddressTwice { .. } => "one address for each CT log".to_owned(),
             Self::Log { source: CtLogFailure::Service(_), origin } => format!("an answer of the CT log {origin}"),
             Self::Log { source: CtLogFailure::BaseUrl { .. }, origin } => format!("an address of the CT log {origin}"),
             Self::Log { source: CtLogFailure::Proof(failure), .. } => failure.expected(),
@@ -326,7 +327,6 @@ impl CtInclusionError {
         match self {
             Self::Certificate(error) => error.to_string(),
             Self::TooFewLogs { promised, .. } => promised.to_string(),
-            Self::Address { text } | Self::AddressTwice { text } => format!("{text:?}"),
             Self::Log { source: CtLogFailure::Service(error), .. } => error.to_string(),
             Self::Log { source: CtLogFailure::BaseUrl { text }, .. } => format!("{text:?}"),
             Self::Log { source: CtLogFailure::Proof(failure), .. } => failure.found(),
@@ -351,9 +351,6 @@ impl CtInclusionError {
             Self::Log { source: CtLogFailure::Service(_) | CtLogFailure::BaseUrl { .. }, origin } => Some(format!(
                 "If the log is elsewhere, say where: --ct-log-url {origin}=URL. Its key stays that of the trusted root."
             )),
-            Self::Address { .. } | Self::AddressTwice { .. } => {
-                Some("Write --ct-log-url ORIGIN=URL once for each log, or one --ct-log-url URL for all.".to_owned())
-            }
             Self::Certificate(_) | Self::TooFewLogs { .. } | Self::Log { .. } => None,
         }
     }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod ct_inclusion;
 mod login;
 mod lying_services;
 mod support;
