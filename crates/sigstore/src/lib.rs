@@ -19,6 +19,7 @@ mod asn1;
 pub mod bundle;
 pub mod ct;
 pub mod dsse;
+pub mod intoto;
 pub mod issue;
 pub mod policy;
 pub mod principal;

@@ -6,6 +6,7 @@
 //! Out of scope: what the members mean (`codec`), and writing (`codec` as well).
 //! Invariants: total (no input panics); the time is linear and the memory bounded by `JSON_VALUES_MAX` values beside the text.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::codec::WireError;
@@ -16,6 +17,9 @@ pub(crate) const JSON_DEPTH_MAX: usize = 32;
 /// How many values one document may hold. The largest public trusted root holds about two hundred,
 /// a bundle at its caps (32 entries with 64 hashes each) about three thousand.
 pub(crate) const JSON_VALUES_MAX: usize = 65_536;
+
+/// How deep values may nest of which only the text is kept. The reader of `serde_json`, which may come after, takes 128.
+pub(crate) const JSON_TEXT_DEPTH_MAX: usize = 96;
 
 /// Where a value stands in its document; both count from one, columns in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,35 @@ pub(crate) fn read(text: &[u8], bytes_max: usize) -> Result<Node, WireError> {
     }
 }
 
+/// Reads one object, except that its member `open` is checked like all others and kept as text: what it holds is not for us to
+/// understand, may be large, and then takes no memory.
+pub(crate) fn read_beside<'a>(
+    text: &'a [u8],
+    bytes_max: usize,
+    open: &str,
+) -> Result<(Node, Option<&'a str>), WireError> {
+    if text.len() > bytes_max {
+        return Err(WireError::TooLarge { limit: bytes_max });
+    }
+    let text = std::str::from_utf8(text).map_err(|_| WireError::NotUtf8)?;
+    let mut reader = Reader { text, offset: 0, line: 1, line_start: 0, values: 0 };
+    reader.skip_white_space();
+    let at = reader.position();
+    let mut kept = None;
+    let value = reader.object(0, Some(Open { name: open, kept: &mut kept }))?;
+    reader.skip_white_space();
+    match reader.peek() {
+        None => Ok((Node { at, value }, kept)),
+        Some(_) => Err(reader.unexpected("after top-level value")),
+    }
+}
+
+/// A member of which the text is kept.
+struct Open<'name, 'kept, 'a> {
+    name: &'name str,
+    kept: &'kept mut Option<&'a str>,
+}
+
 /// Reads one document into the values of `serde_json`, for documents whose shape is open, such as the claims of a token.
 ///
 /// # Errors
@@ -100,7 +133,7 @@ struct Reader<'a> {
     values: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn position(&self) -> Position {
         Position { line: self.line, column: self.offset - self.line_start + 1 }
     }
@@ -151,10 +184,10 @@ impl Reader<'_> {
         self.skip_white_space();
         let at = self.position();
         let value = match self.peek() {
-            Some(b'{') => self.object(depth)?,
+            Some(b'{') => self.object(depth, None)?,
             Some(b'[') => self.array(depth)?,
-            Some(b'"') => Value::String(self.string()?),
-            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?),
+            Some(b'"') => Value::String(self.string()?.into_owned()),
+            Some(b'-' | b'0'..=b'9') => Value::Number(self.number()?.to_owned()),
             Some(b't') => self.word("true", Value::Bool(true))?,
             Some(b'f') => self.word("false", Value::Bool(false))?,
             Some(b'n') => self.word("null", Value::Null)?,
@@ -192,7 +225,7 @@ impl Reader<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, WireError> {
+    fn object(&mut self, depth: usize, mut open: Option<Open<'_, '_, 'a>>) -> Result<Value, WireError> {
         self.expect(b'{', VALUE)?;
         let mut members = Vec::new();
         let mut names = BTreeSet::new();
@@ -202,19 +235,14 @@ impl Reader<'_> {
             return Ok(Value::Object(members));
         }
         loop {
-            self.skip_white_space();
-            let at = self.position();
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected("looking for beginning of object key string"));
+            let (at, name) = self.name(&mut names)?;
+            match &mut open {
+                Some(open) if open.name == name => *open.kept = Some(self.text_of_value(depth + 1)?),
+                _ => {
+                    let node = self.value(depth + 1)?;
+                    members.push(Member { at, name: name.into_owned(), node });
+                }
             }
-            let name = self.string()?;
-            if !names.insert(name.clone()) {
-                return Err(WireError::DuplicateMember { at, name });
-            }
-            self.skip_white_space();
-            self.expect(b':', "after object key")?;
-            let node = self.value(depth + 1)?;
-            members.push(Member { at, name, node });
             self.skip_white_space();
             match self.peek() {
                 Some(b',') => self.offset += 1,
@@ -227,10 +255,98 @@ impl Reader<'_> {
         }
     }
 
+    /// The text of the value here.
+    fn text_of_value(&mut self, depth: usize) -> Result<&'a str, WireError> {
+        self.skip_white_space();
+        let start = self.offset;
+        self.pass(depth)?;
+        Ok(self.text.get(start..self.offset).unwrap_or_default())
+    }
+
+    /// Checks the value here as `value` does, and keeps nothing of it.
+    fn pass(&mut self, depth: usize) -> Result<(), WireError> {
+        if depth > JSON_TEXT_DEPTH_MAX {
+            return Err(WireError::TooDeep { limit: JSON_TEXT_DEPTH_MAX });
+        }
+        self.skip_white_space();
+        match self.peek() {
+            Some(b'{') => self.pass_object(depth)?,
+            Some(b'[') => self.pass_array(depth)?,
+            Some(b'"') => drop(self.string()?),
+            Some(b'-' | b'0'..=b'9') => drop(self.number()?),
+            Some(b't') => drop(self.word("true", Value::Null)?),
+            Some(b'f') => drop(self.word("false", Value::Null)?),
+            Some(b'n') => drop(self.word("null", Value::Null)?),
+            _ => return Err(self.unexpected(VALUE)),
+        }
+        Ok(())
+    }
+
+    fn pass_array(&mut self, depth: usize) -> Result<(), WireError> {
+        self.expect(b'[', VALUE)?;
+        self.skip_white_space();
+        if self.peek() == Some(b']') {
+            self.offset += 1;
+            return Ok(());
+        }
+        loop {
+            self.pass(depth + 1)?;
+            self.skip_white_space();
+            match self.peek() {
+                Some(b',') => self.offset += 1,
+                Some(b']') => {
+                    self.offset += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.unexpected("after array element")),
+            }
+        }
+    }
+
+    fn pass_object(&mut self, depth: usize) -> Result<(), WireError> {
+        self.expect(b'{', VALUE)?;
+        let mut names = BTreeSet::new();
+        self.skip_white_space();
+        if self.peek() == Some(b'}') {
+            self.offset += 1;
+            return Ok(());
+        }
+        loop {
+            self.name(&mut names)?;
+            self.pass(depth + 1)?;
+            self.skip_white_space();
+            match self.peek() {
+                Some(b',') => self.offset += 1,
+                Some(b'}') => {
+                    self.offset += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.unexpected("after object key:value pair")),
+            }
+        }
+    }
+
+    /// The name of the next member and its colon; `names` are those that the object had before.
+    fn name(&mut self, names: &mut BTreeSet<Cow<'a, str>>) -> Result<(Position, Cow<'a, str>), WireError> {
+        self.skip_white_space();
+        let at = self.position();
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("looking for beginning of object key string"));
+        }
+        let name = self.string()?;
+        if !names.insert(name.clone()) {
+            return Err(WireError::DuplicateMember { at, name: name.into_owned() });
+        }
+        self.skip_white_space();
+        self.expect(b':', "after object key")?;
+        Ok((at, name))
+    }
+
     /// Finds the end of the string here and leaves the escapes to `serde_json`.
-    fn string(&mut self) -> Result<String, WireError> {
+    fn string(&mut self) -> Result<Cow<'a, str>, WireError> {
         let at = self.position();
         let start = self.offset;
+        let mut escaped = false;
         self.expect(b'"', VALUE)?;
         loop {
             match self.peek() {
@@ -239,18 +355,27 @@ impl Reader<'_> {
                     break;
                 }
                 // The byte after a backslash cannot end the string.
-                Some(b'\\') => self.offset += 2,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.offset += 2;
+                }
                 Some(0x00..=0x1f) => return Err(self.unexpected("in string literal")),
                 Some(_) => self.offset += 1,
                 None => return Err(WireError::UnexpectedEnd),
             }
         }
         let quoted = self.text.get(start..self.offset).ok_or(WireError::UnexpectedEnd)?;
-        serde_json::from_str(quoted).map_err(|_| WireError::Syntax { at, found: '\\', place: "in string escape code" })
+        match quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(plain) if !escaped => Ok(Cow::Borrowed(plain)),
+            _ => serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| {
+                let place = "in string escape code";
+                WireError::Syntax { at, found: '\\', place }
+            }),
+        }
     }
 
     /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
-    fn number(&mut self) -> Result<String, WireError> {
+    fn number(&mut self) -> Result<&'a str, WireError> {
         let start = self.offset;
         if self.peek() == Some(b'-') {
             self.offset += 1;
@@ -271,7 +396,7 @@ impl Reader<'_> {
             }
             self.digits()?;
         }
-        Ok(self.text.get(start..self.offset).unwrap_or_default().to_owned())
+        Ok(self.text.get(start..self.offset).unwrap_or_default())
     }
 
     fn digits(&mut self) -> Result<(), WireError> {

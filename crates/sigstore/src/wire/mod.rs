@@ -11,6 +11,7 @@ pub mod ct;
 pub mod dsse;
 mod field;
 pub mod fulcio;
+pub mod intoto;
 mod json;
 pub mod rekor;
 pub mod rekor_v1;

@@ -180,11 +180,8 @@ fn inner_base64(member: &'static str, text: &[u8]) -> Result<Vec<u8>, BodyError>
 
 fn digest_of(hash: Option<wire::Hash>, member: &'static str) -> Result<Digest, BodyError> {
     let hash = hash.ok_or(BodyError::Missing { member })?;
-    let algorithm = match hash.algorithm.as_str() {
-        "sha256" => HashAlgorithm::Sha256,
-        "sha384" => HashAlgorithm::Sha384,
-        "sha512" => HashAlgorithm::Sha512,
-        _ => return Err(BodyError::HashAlgorithm { found: hash.algorithm }),
+    let Some(algorithm) = HashAlgorithm::from_prefix(&hash.algorithm) else {
+        return Err(BodyError::HashAlgorithm { found: hash.algorithm });
     };
     let bytes = hex::decode(&hash.value).map_err(|_| BodyError::HashText)?;
     Ok(Digest::new(algorithm, bytes)?)

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use touchmark_keys::{Digest, HashAlgorithm};
+use touchmark_keys::Digest;
 
 use super::SignatureV1;
 use crate::rekor::Verifier;
@@ -64,12 +64,7 @@ pub(crate) fn render_intoto(
 }
 
 fn hash(digest: &Digest) -> String {
-    let algorithm = match digest.algorithm() {
-        HashAlgorithm::Sha256 => "sha256",
-        HashAlgorithm::Sha384 => "sha384",
-        HashAlgorithm::Sha512 => "sha512",
-    };
-    format!(r#"{{"algorithm":"{algorithm}","value":"{}"}}"#, hex::encode(digest.as_bytes()))
+    format!(r#"{{"algorithm":"{}","value":"{}"}}"#, digest.algorithm().prefix(), hex::encode(digest.as_bytes()))
 }
 
 fn key(verifier: &Verifier) -> String {
