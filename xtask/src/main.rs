@@ -21,7 +21,9 @@ cargo xtask <command>
   ci                 fmt, clippy, tests, tidy, deny, unused dependencies
   tidy               the project's own rules alone: directions, headers, banned names, sizes
   interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
-  bench [ARGS...]    the measurements of docs/benchmarks.md
+  bench [ARGS...]    the measurements of docs/benchmarks.md: the services
+  bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
+  bench verify-process  one process that verifies one bundle: wall time, memory, speed over a large file
 ";
 
 fn main() -> Result<()> {
