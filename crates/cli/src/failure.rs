@@ -138,6 +138,8 @@ impl From<TrustError> for Failure {
             TrustError::NotInitialised { .. } => of(ExitStatus::TrustRoot)
                 .hint("run `touchmark initialize --mirror URL --root FILE` once, or name a file with --trusted-root"),
             TrustError::File { .. } => of(ExitStatus::Unreadable),
+            TrustError::InstanceForgotten { .. } => of(ExitStatus::TrustRoot)
+                .hint("run `touchmark initialize` again, or name another directory with --cache, or a file with --trusted-root"),
             TrustError::InstanceUnreadable { .. } => {
                 of(ExitStatus::Unreadable).hint("run `touchmark initialize` again; nothing is lost by it")
             }

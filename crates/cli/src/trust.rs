@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use touchmark_client::trust::{Freshness, TrustStore, VerifiedRepository, read_trusted_root};
+use touchmark_client::trust::{Freshness, Origin, TrustStore, TrustedRootOf, VerifiedRepository, read_trusted_root};
 use touchmark_outbound::{Outbound, Reach};
 use touchmark_sigstore::trust::TrustedRoot;
 
@@ -23,7 +23,7 @@ const VERIFY_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TrustArgs {
-    /// Trusted root file; without it the initialised TUF repository is used
+    /// Trusted root file; without it the initialised instance is used, or the public-good one where none was
     #[arg(long, value_name = "FILE")]
     pub(crate) trusted_root: Option<PathBuf>,
     #[command(flatten)]
@@ -69,17 +69,32 @@ impl TrustArgs {
         if let Some(path) = &self.trusted_root {
             return Ok(read_trusted_root(path)?);
         }
-        let outbound = self.store.outbound()?;
-        let freshness = if self.offline {
-            Freshness::Offline
-        } else {
-            Freshness::CachedWithin { max_age: VERIFY_MAX_AGE, outbound: &outbound }
-        };
         let store = self.store.store()?;
-        super::commands::block_on(async {
-            let mut repository = open(&store, freshness, printer).await?;
-            Ok(repository.trusted_root().await?)
-        })
+        if self.offline {
+            let found = store.trusted_root_offline(Timestamp::now())?;
+            warn(&found, printer);
+            return Ok(found.trusted_root);
+        }
+        let outbound = self.store.outbound()?;
+        let freshness = Freshness::CachedWithin { max_age: VERIFY_MAX_AGE, outbound: &outbound };
+        let found = super::commands::block_on(async { Ok(store.trusted_root(freshness, Timestamp::now()).await?) })?;
+        warn(&found, printer);
+        Ok(found.trusted_root)
+    }
+}
+
+/// Says where the trusted root is not what the instance's mirror says now.
+fn warn(found: &TrustedRootOf, printer: Printer) {
+    let unreachable = found.stale.as_ref().map(|stale| &stale.mirror);
+    match (&found.origin, unreachable) {
+        (Origin::Embedded, Some(mirror)) => printer
+            .warning(format_args!("{mirror} could not be reached; using the trusted root that this program carries")),
+        (Origin::BuiltInAsOf { mirror, at }, _) => {
+            printer
+                .warning(format_args!("what {mirror} said has expired; using it as of {at}, when it was last asked"));
+        }
+        (_, Some(mirror)) => printer.warning(format_args!("{mirror} could not be reached; using what it said last")),
+        (_, None) => {}
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The trust root of a client: a TUF repository, initialised once from a pinned root file.
+//! The trust root of a client: a TUF repository, initialised once from a pinned root file; for verifying without one, the
+//! public-good instance, whose root the program carries (`built_in`).
 //!
 //! The walk itself (TUF specification 1.0.34, section 5) is crate `sigstore-tuf`: root chain, thresholds, rollback
 //! floors, expiry, lengths and hashes. Here are its transport over `touchmark_outbound`, the directory it keeps its memory in,
@@ -7,14 +8,17 @@
 //!
 //! ```text
 //! DIR/instance.json               the one initialised instance: mirror and time of the last refresh
+//! DIR/built-in.json               without one: when the mirror of the built-in instance was last asked
 //! DIR/<mirror>/pinned.root.json   the root that the user named; nothing else is trusted without a chain from it
 //! DIR/<mirror>/metadata/…         verified metadata and targets; verified again on every read
 //! ```
 //!
 //! Invariants: bytes in the directory are never believed, also offline: the whole walk is run again over them. A repeated
 //! `initialize` keeps the rollback memory of its mirror. A mirror that cannot be reached leads to the cached metadata, and to
-//! a warning, until they expire; anything that does not verify is an error.
+//! a warning, until they expire; anything that does not verify is an error. Where an instance was ever initialised, the built-in
+//! one is never used in its place.
 
+mod built_in;
 mod mirror;
 
 use std::io;
@@ -29,6 +33,8 @@ use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
 use url::Url;
 
+pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good_root_json};
+
 use mirror::HttpMirror;
 
 /// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
@@ -41,6 +47,9 @@ pub const ROOT_BYTES_MAX: u64 = 512_000;
 pub enum TrustError {
     #[error("no trust root is initialised in {}", dir.display())]
     NotInitialised { dir: PathBuf },
+    /// Something was initialised here once; guessing what would be trusting something else.
+    #[error("{} holds the trust of an instance, but no instance file that names it", dir.display())]
+    InstanceForgotten { dir: PathBuf },
     #[error("{} could not be {doing}", path.display())]
     File { path: PathBuf, doing: &'static str, source: io::Error },
     #[error("{} is not an instance file of this version", path.display())]
@@ -78,6 +87,7 @@ pub enum Freshness<'a> {
 #[derive(Debug, Clone)]
 pub struct TrustStore {
     dir: PathBuf,
+    built_in: BuiltIn,
 }
 
 /// A walked TUF repository: every target it gives is verified up to the pinned root.
@@ -111,11 +121,20 @@ struct InstanceFile {
 
 /// The version of `instance.json`; another one is refused.
 const INSTANCE_VERSION: u32 = 1;
+const INSTANCE_FILE: &str = "instance.json";
+const PINNED_ROOT_FILE: &str = "pinned.root.json";
 
 impl TrustStore {
+    /// Without an initialised instance, the public-good one serves for verifying.
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into() }
+        Self { dir: dir.into(), built_in: BuiltIn::public_good() }
+    }
+
+    /// The same directory with another instance built in.
+    #[must_use]
+    pub fn with_built_in(self, built_in: BuiltIn) -> Self {
+        Self { built_in, ..self }
     }
 
     #[must_use]
@@ -136,7 +155,7 @@ impl TrustStore {
             return Err(TrustError::MirrorUnusable { url: mirror.to_string() });
         }
         let repository = self.walk(mirror, root, Some(outbound), now).await?;
-        write(&self.mirror_dir(mirror).join("pinned.root.json"), root)?;
+        write(&self.mirror_dir(mirror).join(PINNED_ROOT_FILE), root)?;
         self.remember(mirror, now)?;
         Ok(repository)
     }
@@ -144,7 +163,7 @@ impl TrustStore {
     /// The remembered instance, verified as `freshness` says.
     pub async fn open(&self, freshness: Freshness<'_>, now: Timestamp) -> Result<VerifiedRepository, TrustError> {
         let instance = self.instance()?;
-        let root = read(&self.mirror_dir(&instance.mirror).join("pinned.root.json"))?;
+        let root = read(&self.mirror_dir(&instance.mirror).join(PINNED_ROOT_FILE))?;
         let outbound = match freshness {
             Freshness::Offline => return self.walk(&instance.mirror, &root, None, now).await,
             Freshness::Refresh(outbound) => outbound,
@@ -194,7 +213,7 @@ impl TrustStore {
     }
 
     fn instance(&self) -> Result<Instance, TrustError> {
-        let path = self.dir.join("instance.json");
+        let path = self.dir.join(INSTANCE_FILE);
         let bytes = match read(&path) {
             Err(TrustError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(TrustError::NotInitialised { dir: self.dir.clone() });
@@ -205,9 +224,7 @@ impl TrustStore {
     }
 
     fn remember(&self, mirror: &Url, now: Timestamp) -> Result<(), TrustError> {
-        let instance = InstanceFile { version: INSTANCE_VERSION, mirror: mirror.to_string(), refreshed_at: now };
-        let json = serde_json::to_vec_pretty(&instance).expect("an instance file encodes");
-        write(&self.dir.join("instance.json"), &json)
+        Instance { mirror: mirror.clone(), refreshed_at: now }.write(&self.dir.join(INSTANCE_FILE))
     }
 
     /// One directory for each mirror: a readable name, and a hash so that no two share one.
@@ -228,6 +245,12 @@ impl Instance {
         let file: InstanceFile = serde_json::from_slice(json).ok()?;
         let mirror = Url::parse(&file.mirror).ok()?;
         (file.version == INSTANCE_VERSION).then_some(Self { mirror, refreshed_at: file.refreshed_at })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), TrustError> {
+        let (mirror, refreshed_at) = (self.mirror.to_string(), self.refreshed_at);
+        let file = InstanceFile { version: INSTANCE_VERSION, mirror, refreshed_at };
+        write(path, &serde_json::to_vec_pretty(&file).expect("an instance file encodes"))
     }
 
     fn is_within(&self, max_age: Duration, now: Timestamp) -> bool {

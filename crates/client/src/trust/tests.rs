@@ -65,3 +65,19 @@ fn two_mirrors_never_share_a_directory() {
     assert_ne!(dir("https://a.example/x/y"), dir("https://a.example/x-y"));
     assert!(dir("https://[::1]:5/../../x").parent() == Some(Path::new("d")));
 }
+
+#[test]
+fn the_embedded_public_good_instance_is_whole() {
+    let root = public_good_root();
+    assert_eq!(root.unusable(), []);
+    assert!(!root.tlogs().is_empty() && !root.ctlogs().is_empty());
+    assert!(!root.certificate_authorities().is_empty() && !root.timestamp_authorities().is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    let found = TrustStore::at(dir.path()).trusted_root_offline(Timestamp::now()).unwrap();
+    assert_eq!((found.origin, found.trusted_root.to_json()), (Origin::Embedded, root.to_json()));
+    // The pinned root is one that the walk starts from.
+    let tuf_root = sigstore_trust_root::SigstoreInstance::PublicGood.tuf_root();
+    Updater::new(StoreRepository::new(FileStore::new(dir.path())), tuf_root).unwrap();
+    let mirror = sigstore_trust_root::SigstoreInstance::PublicGood.tuf_url();
+    assert_eq!(Url::parse(mirror).unwrap().host_str(), Some("tuf-repo-cdn.sigstore.dev"));
+}
