@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use touchmark_keys::Digest;
 use touchmark_sigstore::bundle::BundleError;
-use touchmark_sigstore::verify::{Check, LogFailure, Verified, VerifyError};
+use touchmark_sigstore::verify::{Check, FailureClass, Verified, VerifyError};
 
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -136,14 +136,16 @@ impl Verdict {
         });
         match &self.0 {
             Outcome::Verified(verified) => {
-                let identity = verified.identity();
-                verdict["signer"] = json!({
-                    "identity": identity.san().value(),
-                    "type": identity.san().kind(),
-                    "issuer": identity.issuer(),
-                });
+                if let Some(certified) = verified.certified() {
+                    let identity = certified.identity();
+                    verdict["signer"] = json!({
+                        "identity": identity.san().value(),
+                        "type": identity.san().kind(),
+                        "issuer": identity.issuer(),
+                    });
+                }
                 verdict["signedAt"] =
-                    json!(verified.timestamps().iter().map(|stamp| stamp.time().to_string()).collect::<Vec<_>>());
+                    json!(verified.times().iter().map(|time| time.time().to_string()).collect::<Vec<_>>());
                 verdict["log"] = json!(
                     verified
                         .entries()
@@ -180,30 +182,42 @@ impl Verdict {
 /// What each check proved, for people.
 pub(crate) fn details(verified: &Verified) -> Vec<(&'static str, String)> {
     let join = |texts: Vec<String>| texts.join(", ");
-    let stamps = verified.timestamps().iter();
+    let times = verified.times().iter();
     let entries = verified.entries().iter();
-    let leaf = verified.chain().leaf();
-    vec![
-        (
-            Check::Timestamp.name(),
-            join(stamps.map(|at| format!("signed at {} ({})", at.time(), at.authority())).collect()),
-        ),
-        (
-            Check::Chain.name(),
-            format!("valid from {} to {}, certified by {}", leaf.not_before(), leaf.not_after(), leaf.issuer_text()),
-        ),
-        (Check::Sct.name(), format!("promised by {} CT log(s) of the trust root", verified.sct().promises().len())),
-        (Check::Identity.name(), format!("{}, says {}", verified.identity().san(), verified.identity().issuer())),
+    let mut details = vec![(
+        Check::Time.name(),
+        join(times.map(|at| format!("signed at {} ({})", at.time(), at.authority())).collect()),
+    )];
+    if let Some(certified) = verified.certified() {
+        let (leaf, identity) = (certified.chain().leaf(), certified.identity());
+        details.extend([
+            (
+                Check::Chain.name(),
+                format!(
+                    "valid from {} to {}, certified by {}",
+                    leaf.not_before(),
+                    leaf.not_after(),
+                    leaf.issuer_text()
+                ),
+            ),
+            (
+                Check::Sct.name(),
+                format!("promised by {} CT log(s) of the trust root", certified.sct().promises().len()),
+            ),
+            (Check::Identity.name(), format!("{}, says {}", identity.san(), identity.issuer())),
+        ]);
+    }
+    details.extend([
         (
             Check::Log.name(),
-            join(
-                entries
-                    .map(|entry| format!("entry {} of {}, of {}", entry.index(), entry.origin(), entry.tree_size()))
-                    .collect(),
-            ),
+            join(entries.map(|entry| format!("entry {} of {}", entry.index(), entry.origin())).collect()),
         ),
-        (Check::Signature.name(), format!("of {}", verified.signature().digest())),
-    ]
+        (
+            Check::Signature.name(),
+            verified.signature().digest().map(|digest| format!("of {digest}")).unwrap_or_default(),
+        ),
+    ]);
+    details
 }
 
 fn failure_json(failure: &Failure) -> Value {
@@ -223,19 +237,20 @@ fn before(failed: &'static str) -> impl Iterator<Item = &'static str> {
 
 /// The class and the advice. An entry for something else says that the artifact, the signature or the certificate was swapped.
 fn failure(error: &VerifyError) -> Failure {
-    let (class, hint) = match error {
-        VerifyError::Identity(_) => (
+    let (class, hint) = match error.class() {
+        FailureClass::WrongSigner => (
             ExitStatus::WrongSigner,
             "do not trust the file, unless the identity that was found is the one you should have asked for",
         ),
-        VerifyError::Signature(_) | VerifyError::Log(LogFailure::OtherEntry { .. }) => (
+        FailureClass::Tampered => (
             ExitStatus::Tampered,
             "do not use the file: it is not the one that was signed, or the bundle belongs to another file",
         ),
-        VerifyError::Timestamp(_) | VerifyError::Chain(_) | VerifyError::Sct(_) | VerifyError::Log(_) => (
+        FailureClass::Untrusted => (
             ExitStatus::Untrusted,
             "do not trust the file; or was it signed with another Sigstore instance? See `touchmark initialize` and --trusted-root",
         ),
+        FailureClass::Incomplete => (ExitStatus::Usage, "name the file itself: the digest does not fit the signature"),
     };
     Failure::new(class, format!("not verified: check {} failed", error.check()))
         .detail("expected", error.expected())

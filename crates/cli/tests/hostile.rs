@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use touchmark_keys::{Digest, HashAlgorithm, KeyType, digest};
 use touchmark_outbound::{Limits, Outbound, Reach};
 use touchmark_signers::{EphemeralSigner, Signer as _};
-use touchmark_sigstore::bundle::Bundle;
+use touchmark_sigstore::bundle::{Bundle, Content, KeyMaterial};
 use touchmark_sigstore::rekor::{HashedRekord, Verifier};
 use touchmark_sigstore::trust::{Services, SigningConfig};
 use touchmark_sigstore::tsp::TimestampRequest;
@@ -146,7 +146,8 @@ async fn a_file_is_hashed_as_its_signer_hashed_it() {
         shell.verify(file, &[], 0);
         let bundle = format!("{file}.sigstore.json");
         let name = if key_type == KeyType::EcdsaP384 { "sha384" } else { "sha512" };
-        let hex = hex::encode(signed.message_digest().unwrap().as_bytes());
+        let Content::Message { digest: Some(digest), .. } = signed.content() else { panic!("a file was signed") };
+        let hex = hex::encode(digest.as_bytes());
         shell.verify(&format!("{name}:{hex}"), &["--bundle", &bundle], 0);
         let of_another_kind = format!("sha256:{}", "0".repeat(64));
         shell.verify(&of_another_kind, &["--bundle", &bundle], 2);
@@ -171,7 +172,8 @@ async fn sign(shell: &Shell, key: &EphemeralSigner, artifact: &[u8]) -> Bundle {
     let request = TimestampRequest { imprint, nonce: None, cert_req: true, policy: None };
     let stamp = post(services.tsa[0].url(), "application/timestamp-query", request.to_der().unwrap()).await;
     let entry = TransparencyLogEntry::from_json(&entry).unwrap();
-    Bundle::new(leaf, artifact, signature, vec![stamp], &[entry]).unwrap()
+    let content = Content::Message { digest: Some(artifact), signature };
+    Bundle::new(KeyMaterial::Certificate(leaf), content, vec![stamp], vec![entry]).unwrap()
 }
 
 async fn certificate(shell: &Shell, key: &EphemeralSigner, ca: &str) -> Certificate {

@@ -59,7 +59,7 @@ pub async fn append(
     let response = endpoint.post(signing.outbound, &headers, &body, &limits).await?;
     let reply = TransparencyLogEntry::from_json(&response.body)
         .map_err(|_| endpoint.not_understood("a transparency log entry"))?;
-    let entry = LogEntry::from_wire(&reply).map_err(|error| refused(ReplyError::Entry(error)))?;
+    let entry = LogEntry::from_wire(reply.clone()).map_err(|error| refused(ReplyError::Entry(error)))?;
     let proven = verify::logged(&entry, &record, signing.trusted_root, &[]).map_err(|error| refused(error.into()))?;
     Ok(Logged { entry: reply, proven })
 }

@@ -24,12 +24,12 @@ use jiff::{SignedDuration, Timestamp};
 use touchmark_keys::{Digest, KeyType, Scheme};
 use touchmark_outbound::Outbound;
 use touchmark_signers::{EphemeralSigner, Signer as _, SignerError};
-use touchmark_sigstore::bundle::{Bundle, BundleError};
+use touchmark_sigstore::bundle::{Bundle, BundleError, Content, KeyMaterial};
 use touchmark_sigstore::policy::{IdentityMatcher, Matcher, MatcherError, Policy};
 use touchmark_sigstore::rekor::{EntryError, HashedRekord, LogEntryError, Verifier};
 use touchmark_sigstore::trust::{SelectError, Services, TrustedRoot};
 use touchmark_sigstore::tsp::TimestampError;
-use touchmark_sigstore::verify::{ArtifactDigests, Verified, VerifyError, verify};
+use touchmark_sigstore::verify::{Artifact, Verified, VerifyError, verify};
 use url::Url;
 
 use crate::fulcio::{self, IssuedChain};
@@ -209,12 +209,12 @@ pub async fn sign_blob(
 /// Step 5.
 fn assemble(signature: &ArtifactSignature<'_>, evidence: Evidence) -> Result<Bundle, OwnBundleError> {
     let entries: Vec<_> = evidence.entries.into_iter().map(Logged::into_entry).collect();
+    let digest = Some(signature.artifact.clone());
     Bundle::new(
-        signature.issued.leaf().clone(),
-        signature.artifact.clone(),
-        signature.bytes.clone(),
+        KeyMaterial::Certificate(signature.issued.leaf().clone()),
+        Content::Message { digest, signature: signature.bytes.clone() },
         evidence.stamps.into_iter().map(Stamped::into_token).collect(),
-        &entries,
+        entries,
     )
     .map_err(OwnBundleError::Assemble)
 }
@@ -231,6 +231,6 @@ fn verify_own(
         IdentityMatcher::exact(identity.san.value()).map_err(OwnBundleError::Policy)?,
         Matcher::exact(&identity.issuer).map_err(OwnBundleError::Policy)?,
     );
-    let artifact = ArtifactDigests::from(signature.artifact.clone());
+    let artifact = Artifact::from(signature.artifact.clone());
     verify(&artifact, &read_back, trusted_root, &policy, Timestamp::now()).map_err(OwnBundleError::Verify)
 }

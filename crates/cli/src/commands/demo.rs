@@ -20,7 +20,7 @@ use touchmark_server::UpOptions;
 use touchmark_sigstore::bundle::Bundle;
 use touchmark_sigstore::policy::{IdentityMatcher, Matcher, Policy};
 use touchmark_sigstore::trust::TrustedRoot;
-use touchmark_sigstore::verify::{ArtifactDigests, Check, Verified, VerifyError, verify};
+use touchmark_sigstore::verify::{Artifact, Check, Verified, VerifyError, verify};
 use url::Url;
 
 use super::up::server_failure;
@@ -178,7 +178,7 @@ impl Demonstration<'_> {
             IdentityMatcher::exact(identity).map_err(unusable)?,
             Matcher::exact(self.issuer).map_err(unusable)?,
         );
-        Ok(verify(&ArtifactDigests::from(artifact.clone()), bundle, trusted_root, &policy, Timestamp::now()))
+        Ok(verify(&Artifact::from(artifact.clone()), bundle, trusted_root, &policy, Timestamp::now()))
     }
 
     fn expect_refusal(&self, verdict: Result<Verified, VerifyError>, by: Check) -> Result<(), Failure> {

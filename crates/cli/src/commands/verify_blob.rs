@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use touchmark_keys::{Digest, HashAlgorithm};
 use touchmark_sigstore::bundle::Bundle;
 use touchmark_sigstore::policy::{IdentityMatcher, Matcher, MatcherError, Policy};
-use touchmark_sigstore::verify::{ArtifactDigests, verify};
+use touchmark_sigstore::verify::{Artifact, digest_algorithms, verify};
 use touchmark_sigstore::wire::BUNDLE_BYTES_MAX;
 
 use super::AlwaysOn;
@@ -90,15 +90,15 @@ fn judge(args: &Args, subject: &mut Subject, printer: Printer) -> Result<Verdict
     let bytes =
         if args.bundle.is_some() { read_bundle(&bundle_path) } else { read_bundle_beside(&args.file, &bundle_path) }?;
     // The key of the signer decides how the file is hashed.
-    let read = Bundle::parse(&bytes).and_then(|bundle| bundle.hash_algorithm().map(|algorithm| (bundle, algorithm)));
-    let (bundle, algorithm) = match read {
-        Ok(read) => read,
+    let bundle = match Bundle::parse(&bytes) {
+        Ok(bundle) => bundle,
         Err(error) => return Ok(Verdict::unreadable_bundle(&bundle_path, &error)),
     };
+    let algorithm = digest_algorithms(&bundle, &policy).first().copied().unwrap_or(HashAlgorithm::Sha256);
     let digest = digest(&args.file, algorithm, printer)?;
     subject.digest = Some(digest.clone());
     let trusted_root = args.trust.for_verifying(printer)?;
-    let verified = verify(&ArtifactDigests::from(digest), &bundle, &trusted_root, &policy, Timestamp::now());
+    let verified = verify(&Artifact::from(digest), &bundle, &trusted_root, &policy, Timestamp::now());
     Ok(Verdict::from(verified))
 }
 

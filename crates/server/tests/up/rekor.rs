@@ -48,7 +48,7 @@ async fn an_entry_comes_back_with_a_proof_that_a_verifier_accepts() {
         let entry = TransparencyLogEntry::from_json(&reply.body).unwrap();
         assert_eq!(entry.log_index, i64::try_from(index).unwrap());
         assert_eq!(entry.canonicalized_body, record.leaf_bytes());
-        logged(&LogEntry::from_wire(&entry).unwrap(), &record, &root, &[jiff::Timestamp::now()]).unwrap();
+        logged(&LogEntry::from_wire(entry).unwrap(), &record, &root, &[jiff::Timestamp::now()]).unwrap();
     }
     stack.stop().await;
 }

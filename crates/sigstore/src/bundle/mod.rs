@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The Sigstore bundle with the signature of a file (sigstore/protobuf-specs, `sigstore_bundle.proto`): version 0.3 is written,
-//! 0.2 and 0.3 are read. They differ in that 0.2 may hold a chain: its first certificate counts, the others are not trusted.
+//! The Sigstore bundle (sigstore/protobuf-specs, `sigstore_bundle.proto`): versions 0.1 to 0.3 are read, 0.3 is written.
 //!
-//! In scope: reading, building and writing; the limits on what a bundle may hold. Out of scope: what it proves (`verify`).
-//! Version 0.1, DSSE envelopes, managed keys and entries of Rekor v1 are named as not supported yet.
-//! Invariants: a bundle is a leaf certificate, a signature that is not empty, and entries and timestamps within their caps;
-//! no entry and no timestamp occurs twice.
+//! In scope: reading, building and writing; the limits on what a bundle may hold. Out of scope: what it proves (`verify`), other
+//! shapes in which signatures are handed around (`convert`).
+//! Nothing signs the version. So each is held to its own rules, and no label takes a demand of the verifier away: version 0.3
+//! names one certificate or a key, 0.1 and 0.2 hold a chain, of which the first certificate counts; 0.1 has the promise of the log,
+//! 0.2 and 0.3 the inclusion proof with its checkpoint.
+//! Invariants: a bundle has one signature that is not empty, over a message or an envelope; a leaf certificate or the hint of a
+//! key; entries and timestamps within their caps, none of them twice.
 
 use touchmark_keys::{Digest, DigestError, HashAlgorithm};
+use touchmark_tlog::LeafIndex;
 
-use crate::rekor::{self, LogEntry, LogEntryError};
+use crate::dsse::{Envelope, EnvelopeError};
+use crate::rekor::{LogEntry, LogEntryError};
 use crate::wire::bundle as wire;
 use crate::wire::rekor::{RawBytes, TransparencyLogEntry};
-use crate::wire::{EnumName, Presence, WireError};
+use crate::wire::{BUNDLE_BYTES_MAX, EnumName, WireError};
 use crate::x509::{Certificate, CertificateError};
 
 /// The media type that is written.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/// The same version in its older spelling, which is read too.
-const MEDIA_TYPE_PARAMETER: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
-/// The version before: what sigstore-js writes for files.
-const MEDIA_TYPE_V0_2: &str = "application/vnd.dev.sigstore.bundle+json;version=0.2";
-const MEDIA_TYPE_UNSUPPORTED: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
+/// The same version in its older spelling, and the versions before, which are read too.
+const MEDIA_TYPES_READ: [(&str, Version); 4] = [
+    (MEDIA_TYPE, Version::V0_3),
+    ("application/vnd.dev.sigstore.bundle+json;version=0.3", Version::V0_3),
+    ("application/vnd.dev.sigstore.bundle+json;version=0.2", Version::V0_2),
+    ("application/vnd.dev.sigstore.bundle+json;version=0.1", Version::V0_1),
+];
 
-/// The most certificates in the chain of a 0.2 bundle; public chains have three.
+/// The most certificates in the chain of an older bundle; public chains have three.
 pub const CHAIN_MAX: usize = 8;
 /// The most log entries in one bundle, as the public verifiers have it (GHSA-cq38-jh5f-37mq).
 pub const ENTRIES_MAX: usize = 32;
@@ -31,17 +37,19 @@ pub const ENTRIES_MAX: usize = 32;
 pub const TIMESTAMPS_MAX: usize = 32;
 /// The largest timestamp; one with its whole chain is below 8 KiB.
 pub const TIMESTAMP_BYTES_MAX: usize = 64 << 10;
-/// The largest signature; RSA 4096 makes 512 bytes.
+/// The largest signature; ML-DSA-87 makes 4627 bytes.
 pub const SIGNATURE_BYTES_MAX: usize = 8 << 10;
+/// The longest hint of a managed key; a fingerprint has some hundred characters.
+pub const HINT_BYTES_MAX: usize = 4 << 10;
+/// The most bundles in one file of JSON lines.
+pub const LINES_MAX: usize = 10_000;
 
 /// Why a bundle was not read or built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     #[error(transparent)]
     Wire(#[from] WireError),
-    #[error("{0} is not supported yet")]
-    Unsupported(Unsupported),
-    #[error("unknown media type {found:?}, expected {MEDIA_TYPE}")]
+    #[error("unknown media type {found:?}, expected {MEDIA_TYPE} or an older version")]
     MediaType { found: String },
     #[error("the bundle has no {member}")]
     Missing { member: &'static str },
@@ -61,6 +69,8 @@ pub enum BundleError {
     DigestAlgorithm { found: String },
     #[error(transparent)]
     Digest(#[from] DigestError),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
     #[error("log entry {index}: {error}")]
     Entry { index: usize, error: LogEntryError },
     #[error("log entry {index} occurs twice")]
@@ -75,44 +85,61 @@ impl BundleError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Wire(_) => "bundle_malformed",
-            Self::Unsupported(_) => "bundle_unsupported",
             Self::MediaType { .. } => "bundle_media_type",
             Self::Missing { .. } | Self::Both { .. } => "bundle_incomplete",
             Self::TooMany { .. } | Self::TooLarge { .. } => "bundle_too_large",
             Self::Certificate(_) | Self::NotALeaf | Self::RootInChain => "bundle_certificate",
             Self::DigestAlgorithm { .. } | Self::Digest(_) => "bundle_digest",
+            Self::Envelope(_) => "bundle_envelope",
             Self::DuplicateTimestamp { .. } => "bundle_timestamp",
             Self::Entry { .. } | Self::DuplicateEntry { .. } => "bundle_log_entry",
         }
     }
 }
 
-/// What this version cannot read yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsupported {
-    MediaType { found: String },
-    DsseEnvelope,
-    ManagedKey,
-    LogEntry { kind: String, version: String },
+/// The version of a bundle's shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    V0_1,
+    V0_2,
+    V0_3,
 }
 
-impl std::fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Whose key made the signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyMaterial {
+    /// The certificate of an ephemeral key.
+    Certificate(Certificate),
+    /// A key that the verifier has to know; the hint is free text that nothing signs.
+    PublicKey { hint: String },
+}
+
+/// What the signature is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file. The digest that the bundle names is compared, never trusted.
+    Message { digest: Option<Digest>, signature: Vec<u8> },
+    /// An envelope, with a statement about files in it.
+    Envelope(Envelope),
+}
+
+impl Content {
+    /// The bytes of the signature.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
         match self {
-            Self::MediaType { found } => write!(f, "a bundle of media type {found:?}"),
-            Self::DsseEnvelope => f.write_str("a bundle with a DSSE envelope"),
-            Self::ManagedKey => f.write_str("a bundle that is signed with a managed key"),
-            Self::LogEntry { kind, version } => write!(f, "a log entry of kind {kind:?}, version {version:?}"),
+            Self::Message { signature, .. } => signature,
+            Self::Envelope(envelope) => &envelope.signature,
         }
     }
 }
 
-/// A bundle with the signature of a file.
+/// A signature with everything that is needed to verify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
-    certificate: Certificate,
-    message_digest: Option<Digest>,
-    signature: Vec<u8>,
+    version: Version,
+    key_material: KeyMaterial,
+    content: Content,
     timestamps: Vec<Vec<u8>>,
     entries: Vec<LogEntry>,
 }
@@ -123,55 +150,64 @@ impl Bundle {
     /// # Errors
     /// If a part is malformed or over its limit.
     pub fn new(
-        certificate: Certificate,
-        message_digest: Digest,
-        signature: Vec<u8>,
+        key_material: KeyMaterial,
+        content: Content,
         timestamps: Vec<Vec<u8>>,
-        entries: &[TransparencyLogEntry],
+        entries: Vec<TransparencyLogEntry>,
     ) -> Result<Self, BundleError> {
-        Self::checked(certificate, Some(message_digest), signature, timestamps, entries)
+        Self::checked(Version::V0_3, key_material, content, timestamps, entries)
     }
 
     /// Reads a bundle.
     ///
     /// # Errors
-    /// If it is malformed, over a limit, or of a kind that is not supported yet.
+    /// If it is malformed or over a limit.
     pub fn parse(text: &[u8]) -> Result<Self, BundleError> {
         Self::from_wire(wire::Bundle::from_json(text)?)
     }
 
+    /// Reads bundles that stand one on each line, as registries hand them out. Empty lines are passed over.
+    ///
+    /// # Errors
+    /// If the whole is over its limits; each line has a result of its own.
+    pub fn parse_lines(text: &[u8]) -> Result<Vec<Result<Self, BundleError>>, BundleError> {
+        expect_bytes("the file", BUNDLE_BYTES_MAX, text.len())?;
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut bundles = Vec::new();
+        for line in lines {
+            expect_count("lines", LINES_MAX, bundles.len() + 1)?;
+            bundles.push(Self::parse(line));
+        }
+        Ok(bundles)
+    }
+
     fn from_wire(bundle: wire::Bundle) -> Result<Self, BundleError> {
         let version = version(&bundle.media_type)?;
-        let signature = match (bundle.message_signature, bundle.dsse_envelope) {
-            (Some(signature), Presence::Absent) => signature,
-            (None, Presence::Present) => return Err(BundleError::Unsupported(Unsupported::DsseEnvelope)),
-            (Some(_), Presence::Present) => {
-                return Err(BundleError::Both { first: "messageSignature", second: "dsseEnvelope" });
-            }
-            (None, Presence::Absent) => return Err(BundleError::Missing { member: "messageSignature" }),
-        };
+        let content = content(bundle.message_signature, bundle.dsse_envelope)?;
         let material = bundle.verification_material.ok_or(BundleError::Missing { member: "verificationMaterial" })?;
-        let certificate = certificate(version, &material)?;
         let timestamps = material.timestamp_verification_data.unwrap_or_default().rfc3161_timestamps;
         let timestamps = timestamps.into_iter().map(|timestamp| timestamp.signed_timestamp).collect();
-        let message_digest = signature.message_digest.map(digest).transpose()?;
-        Self::checked(certificate, message_digest, signature.signature, timestamps, &material.tlog_entries)
+        let key_material =
+            key_material(version, material.certificate, material.public_key, material.x509_certificate_chain)?;
+        Self::checked(version, key_material, content, timestamps, material.tlog_entries)
     }
 
     fn checked(
-        certificate: Certificate,
-        message_digest: Option<Digest>,
-        signature: Vec<u8>,
+        version: Version,
+        key_material: KeyMaterial,
+        content: Content,
         timestamps: Vec<Vec<u8>>,
-        entries: &[TransparencyLogEntry],
+        entries: Vec<TransparencyLogEntry>,
     ) -> Result<Self, BundleError> {
-        if certificate.is_ca() {
-            return Err(BundleError::NotALeaf);
+        match &key_material {
+            KeyMaterial::Certificate(certificate) if certificate.is_ca() => return Err(BundleError::NotALeaf),
+            KeyMaterial::Certificate(_) => {}
+            KeyMaterial::PublicKey { hint } => expect_bytes("hint", HINT_BYTES_MAX, hint.len())?,
         }
-        if signature.is_empty() {
+        if content.signature().is_empty() {
             return Err(BundleError::Missing { member: "signature" });
         }
-        expect_bytes("signature", SIGNATURE_BYTES_MAX, signature.len())?;
+        expect_bytes("signature", SIGNATURE_BYTES_MAX, content.signature().len())?;
         expect_count("timestamps", TIMESTAMPS_MAX, timestamps.len())?;
         for (index, timestamp) in timestamps.iter().enumerate() {
             expect_bytes("timestamp", TIMESTAMP_BYTES_MAX, timestamp.len())?;
@@ -180,60 +216,68 @@ impl Bundle {
             }
         }
         expect_count("log entries", ENTRIES_MAX, entries.len())?;
-        let entries = read_entries(entries)?;
-        Ok(Self { certificate, message_digest, signature, timestamps, entries })
+        let entries = read_entries(version, entries)?;
+        Ok(Self { version, key_material, content, timestamps, entries })
     }
 
-    /// The bundle on one line, as the public clients write it.
+    /// The bundle on one line and in version 0.3, as the public clients write it.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let timestamps = self.timestamps.iter();
         let timestamps = timestamps.map(|token| wire::Rfc3161SignedTimestamp { signed_timestamp: token.clone() });
+        let (certificate, public_key) = match &self.key_material {
+            KeyMaterial::Certificate(certificate) => (Some(RawBytes { raw_bytes: certificate.der().to_vec() }), None),
+            KeyMaterial::PublicKey { hint } => (None, Some(wire::PublicKeyIdentifier { hint: hint.clone() })),
+        };
+        let (message_signature, dsse_envelope) = match &self.content {
+            Content::Message { digest, signature } => (Some(message_signature(digest.as_ref(), signature)), None),
+            Content::Envelope(envelope) => (None, Some(envelope.to_wire())),
+        };
         wire::Bundle {
             media_type: MEDIA_TYPE.to_owned(),
             verification_material: Some(wire::VerificationMaterial {
-                public_key: None,
+                public_key,
                 x509_certificate_chain: None,
-                certificate: Some(RawBytes { raw_bytes: self.certificate.der().to_vec() }),
+                certificate,
                 tlog_entries: self.entries.iter().map(LogEntry::to_wire).collect(),
                 timestamp_verification_data: (!self.timestamps.is_empty())
                     .then(|| wire::TimestampVerificationData { rfc3161_timestamps: timestamps.collect() }),
             }),
-            message_signature: Some(wire::MessageSignature {
-                message_digest: self.message_digest.as_ref().map(|digest| wire::HashOutput {
-                    algorithm: EnumName(digest.algorithm().name().to_owned()),
-                    digest: digest.as_bytes().to_vec(),
-                }),
-                signature: self.signature.clone(),
-            }),
-            dsse_envelope: Presence::Absent,
+            message_signature,
+            dsse_envelope,
         }
         .to_json()
     }
 
-    /// How the artifact has to be hashed: the signature covers a digest that the key's algorithm determines.
-    ///
-    /// # Errors
-    /// If the certificate's key is of an unknown kind.
-    pub fn hash_algorithm(&self) -> Result<HashAlgorithm, BundleError> {
-        let key = self.certificate.public_key().map_err(BundleError::Certificate)?;
-        Ok(rekor::scheme_for(&key).hash().expect("the scheme of a log of digests has a hash"))
+    /// The version in which the bundle was written.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     #[must_use]
-    pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+    pub fn key_material(&self) -> &KeyMaterial {
+        &self.key_material
     }
 
-    /// The digest that the bundle names. Nothing signs it: it is compared, never trusted.
+    /// The signer's certificate, unless a managed key signed.
     #[must_use]
-    pub fn message_digest(&self) -> Option<&Digest> {
-        self.message_digest.as_ref()
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match &self.key_material {
+            KeyMaterial::Certificate(certificate) => Some(certificate),
+            KeyMaterial::PublicKey { .. } => None,
+        }
     }
 
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The bytes of the signature.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
-        &self.signature
+        self.content.signature()
     }
 
     /// DER replies of timestamp authorities.
@@ -248,32 +292,43 @@ impl Bundle {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V0_2,
-    V0_3,
+fn version(media_type: &str) -> Result<Version, BundleError> {
+    let known = MEDIA_TYPES_READ.into_iter().find(|(known, _)| *known == media_type);
+    known.map(|(_, version)| version).ok_or_else(|| BundleError::MediaType { found: media_type.to_owned() })
 }
 
-fn version(media_type: &str) -> Result<Version, BundleError> {
-    match media_type {
-        MEDIA_TYPE | MEDIA_TYPE_PARAMETER => Ok(Version::V0_3),
-        MEDIA_TYPE_V0_2 => Ok(Version::V0_2),
-        MEDIA_TYPE_UNSUPPORTED => {
-            Err(BundleError::Unsupported(Unsupported::MediaType { found: media_type.to_owned() }))
+/// The oneof `content` of a bundle.
+fn content(
+    message: Option<wire::MessageSignature>,
+    envelope: Option<crate::wire::dsse::Envelope>,
+) -> Result<Content, BundleError> {
+    match (message, envelope) {
+        (Some(message), None) => {
+            let digest = message.message_digest.map(digest).transpose()?;
+            Ok(Content::Message { digest, signature: message.signature })
         }
-        _ => Err(BundleError::MediaType { found: media_type.to_owned() }),
+        (None, Some(envelope)) => Ok(Content::Envelope(Envelope::from_wire(envelope)?)),
+        (Some(_), Some(_)) => Err(BundleError::Both { first: "messageSignature", second: "dsseEnvelope" }),
+        (None, None) => Err(BundleError::Missing { member: "messageSignature" }),
     }
 }
 
-/// The signer's certificate out of the oneof `content`.
-fn certificate(version: Version, material: &wire::VerificationMaterial) -> Result<Certificate, BundleError> {
-    let chain = material.x509_certificate_chain.as_ref();
-    match (&material.certificate, &material.public_key, chain) {
+/// The oneof `content` of the verification material, of which each version has its own two members.
+fn key_material(
+    version: Version,
+    certificate: Option<RawBytes>,
+    public_key: Option<wire::PublicKeyIdentifier>,
+    chain: Option<wire::X509CertificateChain>,
+) -> Result<KeyMaterial, BundleError> {
+    match (certificate, public_key, chain) {
         (Some(certificate), None, None) if version == Version::V0_3 => {
-            Certificate::from_der(&certificate.raw_bytes).map_err(BundleError::Certificate)
+            let certificate = Certificate::from_der(&certificate.raw_bytes).map_err(BundleError::Certificate)?;
+            Ok(KeyMaterial::Certificate(certificate))
         }
-        (None, Some(_), None) => Err(BundleError::Unsupported(Unsupported::ManagedKey)),
-        (None, None, Some(chain)) if version == Version::V0_2 => leaf_of(&chain.certificates),
+        (None, Some(key), None) => Ok(KeyMaterial::PublicKey { hint: key.hint }),
+        (None, None, Some(chain)) if version < Version::V0_3 => {
+            leaf_of(&chain.certificates).map(KeyMaterial::Certificate)
+        }
         // The single certificate came with version 0.3: a label that somebody changed shows.
         (Some(_), None, None) => Err(BundleError::Missing { member: "x509CertificateChain" }),
         // Version 0.3 has no chains: they come from the trusted root.
@@ -302,17 +357,29 @@ fn digest(output: wire::HashOutput) -> Result<Digest, BundleError> {
     Ok(Digest::new(algorithm, output.digest)?)
 }
 
-fn read_entries(entries: &[TransparencyLogEntry]) -> Result<Vec<LogEntry>, BundleError> {
+fn message_signature(digest: Option<&Digest>, signature: &[u8]) -> wire::MessageSignature {
+    wire::MessageSignature {
+        message_digest: digest.map(|digest| wire::HashOutput {
+            algorithm: EnumName(digest.algorithm().name().to_owned()),
+            digest: digest.as_bytes().to_vec(),
+        }),
+        signature: signature.to_vec(),
+    }
+}
+
+fn read_entries(version: Version, entries: Vec<TransparencyLogEntry>) -> Result<Vec<LogEntry>, BundleError> {
     let mut read: Vec<LogEntry> = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
-        let entry = LogEntry::from_wire(entry).map_err(|error| match error {
-            LogEntryError::Unsupported { kind, version } => {
-                BundleError::Unsupported(Unsupported::LogEntry { kind, version })
-            }
-            error => BundleError::Entry { index, error },
-        })?;
+    for (index, entry) in entries.into_iter().enumerate() {
+        let entry = LogEntry::from_wire(entry).map_err(|error| BundleError::Entry { index, error })?;
+        let missing = |member| BundleError::Entry { index, error: LogEntryError::Missing { member } };
+        match version {
+            Version::V0_1 if entry.promise().is_none() => return Err(missing("inclusionPromise")),
+            Version::V0_2 | Version::V0_3 if entry.inclusion().is_none() => return Err(missing("inclusionProof")),
+            _ => {}
+        }
         // One entry must not count twice (GHSA-9vcr-p3rj-q5q6).
-        if read.iter().any(|other| other.log_id() == entry.log_id() && other.index() == entry.index()) {
+        let place = |entry: &LogEntry| -> ([u8; 32], LeafIndex) { (*entry.log_id(), entry.index()) };
+        if read.iter().any(|other| place(other) == place(&entry)) {
             return Err(BundleError::DuplicateEntry { index });
         }
         read.push(entry);

@@ -36,6 +36,12 @@ impl EntryKind {
         }
     }
 
+    /// Whether a log of Rekor v2 makes such entries.
+    #[must_use]
+    pub(crate) const fn is_v2(self) -> bool {
+        matches!(self, Self::HashedRekordV2)
+    }
+
     /// The kind of this name and version, if it is one that is read.
     #[must_use]
     pub fn from_wire(kind: &str, version: &str) -> Option<Self> {

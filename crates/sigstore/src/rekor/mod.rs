@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Entries of a Rekor v2 log: hashedrekord 0.0.2 (sigstore/rekor-tiles, `api/proto`).
+//! Entries of Rekor logs: hashedrekord 0.0.2 of Rekor v2 (sigstore/rekor-tiles, `api/proto`), and what v1 logged.
 //!
-//! In scope: the entry (`HashedRekord`), the one function that renders its leaf, the checks of a request in the order of the
-//! public service (`request`), and an entry as a log returned it (`entry`).
-//! Out of scope: proofs and checkpoints, which `verify` checks with the crate `tlog`; Rekor v1.
+//! In scope: the entry of v2 (`HashedRekord`), the one function that renders its leaf, the checks of a request in the order of the
+//! public service (`request`), and an entry of any kind as a log returned it (`entry`).
+//! Out of scope: proofs and checkpoints, which `verify` checks with the crate `tlog`.
 //! Invariants: a `HashedRekord` is a digest, a signature and a key that belong together by their algorithm, so every one of
 //! them has exactly one leaf; the log writes that leaf and the verifier rebuilds it with the same function.
 
@@ -23,7 +23,10 @@ use crate::wire::EnumName;
 use crate::wire::rekor as wire;
 use crate::x509::{Certificate, CertificateError};
 
-pub use entry::{CHECKPOINT_BYTES_MAX, LogEntry, LogEntryError, PROOF_HASHES_MAX};
+pub use entry::{
+    BODY_V1_BYTES_MAX, CHECKPOINT_BYTES_MAX, Inclusion, LogEntry, LogEntryError, PROMISE_BYTES_MAX, PROOF_HASHES_MAX,
+    Promise,
+};
 pub use kind::EntryKind;
 pub use request::{RequestError, VerifiedHashedRekord, parse_request};
 
@@ -130,6 +133,17 @@ impl HashedRekord {
             bytes if bytes > LEAF_BYTES_MAX => Err(EntryError::TooLarge { bytes }),
             _ => Ok(record),
         }
+    }
+
+    /// The same of parts that were parsed and found to belong together already, for a leaf that exists.
+    pub(crate) fn of_parsed(
+        digest: Digest,
+        signature: Vec<u8>,
+        verifier: Verifier,
+        public_key: PublicKey,
+        scheme: Scheme,
+    ) -> Self {
+        Self { digest, signature, verifier, public_key, scheme }
     }
 
     /// The bytes of the leaf: canonical JSON (RFC 8785) of `dev.sigstore.rekor.v2.Entry`. The only function that renders them.

@@ -199,6 +199,14 @@ impl TransparencyLog {
         Url::parse(&self.base_url).ok()?.host_str().map(str::to_owned)
     }
 
+    /// The host of the base URL, with its port if it names one: the name under which a Rekor v1 log signs checkpoints.
+    #[must_use]
+    pub fn authority(&self) -> Option<String> {
+        let url = Url::parse(&self.base_url).ok()?;
+        let host = url.host_str()?;
+        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    }
+
     #[must_use]
     pub fn log_id(&self) -> &[u8; 32] {
         &self.log_id

@@ -1,137 +1,132 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What was signed: the digest of the artifact, and the signature of the certified key over it.
+//! The artifact in the caller's hands, and whether the bundle names another.
 
-use touchmark_keys::{Digest, HashAlgorithm, SignatureError, SignatureValid, digest};
+use std::borrow::Cow;
 
-use crate::bundle::Bundle;
-use crate::rekor::{EntryError, HashedRekord, Verifier, scheme_for};
-use crate::x509::CertificateError;
+use touchmark_keys::{Digest, HashAlgorithm, PublicKey, digest};
 
-/// The artifact, by its digests: one is enough, if it is that of the signer's algorithm ([`Bundle::hash_algorithm`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArtifactDigests(Vec<Digest>);
+use crate::bundle::{Bundle, Content};
+use crate::intoto::Statement;
+use crate::policy::Policy;
 
-impl ArtifactDigests {
-    /// The digests of an artifact at hand, under every algorithm.
+/// The artifact: its bytes, or digests of it. One digest is enough, if the signature covers one of that kind
+/// ([`super::digest_algorithms`]).
+#[derive(Debug, Clone)]
+pub struct Artifact<'a> {
+    digests: Vec<Digest>,
+    bytes: Option<&'a [u8]>,
+}
+
+impl<'a> Artifact<'a> {
+    /// An artifact at hand. Some signatures cover no digest (pure Ed25519, ML-DSA): they can be verified in this form alone.
     #[must_use]
-    pub fn of_bytes(artifact: &[u8]) -> Self {
-        Self(HashAlgorithm::ALL.into_iter().map(|algorithm| digest(algorithm, artifact)).collect())
+    pub fn of_bytes(bytes: &'a [u8]) -> Self {
+        Self { digests: vec![digest(HashAlgorithm::Sha256, bytes)], bytes: Some(bytes) }
     }
 
-    fn get(&self, algorithm: HashAlgorithm) -> Option<&Digest> {
-        self.0.iter().find(|digest| digest.algorithm() == algorithm)
+    /// An artifact that was hashed elsewhere, for example as a stream.
+    #[must_use]
+    pub fn of_digests(digests: Vec<Digest>) -> Self {
+        Self { digests, bytes: None }
+    }
+
+    /// Its digest under this algorithm, if it is known or can be made.
+    #[must_use]
+    pub fn digest(&self, algorithm: HashAlgorithm) -> Option<Cow<'_, Digest>> {
+        let known = self.digests.iter().find(|digest| digest.algorithm() == algorithm);
+        known.map(Cow::Borrowed).or_else(|| self.bytes.map(|bytes| Cow::Owned(digest(algorithm, bytes))))
+    }
+
+    /// The digests that are at hand.
+    #[must_use]
+    pub fn digests(&self) -> &[Digest] {
+        &self.digests
+    }
+
+    /// The artifact itself, if it is at hand.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        self.bytes
     }
 }
 
-impl From<Digest> for ArtifactDigests {
+impl From<Digest> for Artifact<'_> {
     fn from(digest: Digest) -> Self {
-        Self(vec![digest])
+        Self::of_digests(vec![digest])
     }
 }
 
-/// The certified key signed the digest. Made by [`signature`] alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedSignature {
-    digest: Digest,
-    _valid: SignatureValid,
-}
-
-impl VerifiedSignature {
-    /// The digest of the artifact.
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-}
-
-/// Why the signature is not one over the artifact.
+/// Why the bundle is not about the artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArtifactFailure {
-    Key(CertificateError),
-    /// The caller gave no digest of the algorithm with which the key signs.
+    /// The caller gave no digest of the algorithm that the bundle names.
     NoDigest {
         algorithm: HashAlgorithm,
-    },
-    OtherAlgorithm {
-        expected: HashAlgorithm,
-        found: HashAlgorithm,
     },
     OtherArtifact {
         expected: Digest,
         found: Digest,
     },
-    Signature(SignatureError),
-    /// The parts of the bundle make no log entry.
-    Entry(EntryError),
 }
 
 impl ArtifactFailure {
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::Key(_) => "signature_key_unsupported",
             Self::NoDigest { .. } => "artifact_digest_missing",
-            Self::OtherAlgorithm { .. } => "artifact_digest_algorithm",
             Self::OtherArtifact { .. } => "artifact_mismatch",
-            Self::Signature(_) => "signature_invalid",
-            Self::Entry(_) => "signature_malformed",
         }
     }
 
     pub(super) fn expected(&self) -> String {
         match self {
-            Self::Key(_) => "a certificate with a key of a known kind".to_owned(),
             Self::NoDigest { algorithm } => format!("a {} digest of the artifact", algorithm.prefix()),
-            Self::OtherAlgorithm { expected, .. } => format!("a message digest of algorithm {}", expected.prefix()),
             Self::OtherArtifact { expected, .. } => format!("the artifact that was signed, {expected}"),
-            Self::Signature(_) => "a signature of the certificate's key over the artifact".to_owned(),
-            Self::Entry(_) => "a signature that can be logged".to_owned(),
         }
     }
 
     pub(super) fn found(&self) -> String {
         match self {
-            Self::Key(error) => error.to_string(),
             Self::NoDigest { .. } => "none".to_owned(),
-            Self::OtherAlgorithm { found, .. } => found.prefix().to_owned(),
             Self::OtherArtifact { found, .. } => found.to_string(),
-            Self::Signature(error) => error.to_string(),
-            Self::Entry(error) => error.to_string(),
         }
     }
 }
 
-/// The entry that a log makes of this artifact and this bundle: digest, signature, certificate.
-///
-/// The digest that the bundle names is compared first, though nothing signs it: another artifact is then called by its name.
-///
-/// # Errors
-/// If the artifact is another than the bundle names, or the parts make no entry.
-pub fn record(artifact: &ArtifactDigests, bundle: &Bundle) -> Result<HashedRekord, ArtifactFailure> {
-    let key = bundle.certificate().public_key().map_err(ArtifactFailure::Key)?;
-    let scheme = scheme_for(&key);
-    let algorithm = scheme.hash().expect("the scheme of a log of digests has a hash");
-    let digest = artifact.get(algorithm).ok_or(ArtifactFailure::NoDigest { algorithm })?;
-    match bundle.message_digest() {
-        Some(named) if named.algorithm() != algorithm => {
-            return Err(ArtifactFailure::OtherAlgorithm { expected: algorithm, found: named.algorithm() });
-        }
-        Some(named) if named != digest => {
-            return Err(ArtifactFailure::OtherArtifact { expected: named.clone(), found: digest.clone() });
-        }
-        _ => {}
-    }
-    let verifier = Verifier::Certificate { der: bundle.certificate().der().to_vec() };
-    HashedRekord::new(digest.clone(), bundle.signature().to_vec(), verifier, scheme).map_err(ArtifactFailure::Entry)
+/// Compares the digest that a bundle names. Nothing signs it, so that it is equal proves nothing; that it differs says at once,
+/// and by name, that the bundle belongs to something else.
+pub(super) fn named(artifact: &Artifact<'_>, named: &Digest) -> Result<Digest, ArtifactFailure> {
+    let algorithm = named.algorithm();
+    let found = artifact.digest(algorithm).ok_or(ArtifactFailure::NoDigest { algorithm })?.into_owned();
+    if found == *named { Ok(found) } else { Err(ArtifactFailure::OtherArtifact { expected: named.clone(), found }) }
 }
 
-/// Verifies the signature over the digest with the key of the certificate.
-///
-/// # Errors
-/// If it does not match.
-pub fn signature(record: &HashedRekord) -> Result<VerifiedSignature, ArtifactFailure> {
-    match record.verify_signature() {
-        Ok(valid) => Ok(VerifiedSignature { digest: record.digest().clone(), _valid: valid }),
-        Err(EntryError::Signature(error)) => Err(ArtifactFailure::Signature(error)),
-        Err(error) => Err(ArtifactFailure::Entry(error)),
-    }
+/// How an artifact has to be hashed so that [`super::verify`] can compare it. Empty, if it has to be given as a whole.
+#[must_use]
+pub fn digest_algorithms(bundle: &Bundle, policy: &Policy) -> Vec<HashAlgorithm> {
+    let key: Option<PublicKey> = match bundle.certificate() {
+        Some(certificate) => certificate.public_key().ok(),
+        None => policy.key().map(|rule| rule.key.clone()),
+    };
+    let of_key = || key.iter().flat_map(|key| key.schemes()).filter_map(|scheme| scheme.hash());
+    let mut algorithms: Vec<HashAlgorithm> = match bundle.content() {
+        // Named, and a way in which the key signs: that one is enough.
+        Content::Message { digest: Some(digest), .. } if of_key().any(|hash| hash == digest.algorithm()) => {
+            vec![digest.algorithm()]
+        }
+        Content::Message { digest, .. } => digest
+            .iter()
+            .map(Digest::algorithm)
+            .chain(key.iter().filter_map(|key| key.default_scheme().hash()))
+            .collect(),
+        Content::Envelope(envelope) => match Statement::parse(&envelope.payload) {
+            Ok(statement) => {
+                let digests = statement.subjects().iter().flat_map(|subject| subject.digests());
+                digests.map(Digest::algorithm).collect()
+            }
+            Err(_) => vec![HashAlgorithm::Sha256],
+        },
+    };
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    algorithms
 }

@@ -7,7 +7,7 @@ use touchmark_tlog::checkpoint::Checkpoint;
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey, SignedNote};
 use touchmark_tlog::{Hash, TreeSize, leaf_hash, node_hash};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Content, KeyMaterial};
 use crate::ct::{LogEntry, Sct, SctScheme, sct_signed_bytes};
 use crate::issue::authority::CaProfile;
 use crate::policy::{IdentityMatcher, Matcher, Policy};
@@ -120,8 +120,9 @@ impl Signing {
     }
 
     pub(crate) fn bundle(&self) -> Bundle {
-        let (digest, signature) = (self.digest.clone(), self.signature.clone());
-        Bundle::new(self.certificate.clone(), digest, signature, self.timestamps.clone(), &self.entries).unwrap()
+        let content = Content::Message { digest: Some(self.digest.clone()), signature: self.signature.clone() };
+        let material = KeyMaterial::Certificate(self.certificate.clone());
+        Bundle::new(material, content, self.timestamps.clone(), self.entries.clone()).unwrap()
     }
 }
 

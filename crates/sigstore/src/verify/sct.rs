@@ -7,14 +7,14 @@ use super::VerifiedChain;
 use crate::ct::{self, CtError, LogEntry, Sct, SctError, SctVerified};
 use crate::trust::{TransparencyLog, TrustedRoot, ValidFor};
 
-/// At least one CT log of the trusted root promised to publish the certificate. Made by [`sct`] alone.
+/// As many CT logs of the trusted root as were demanded promised to publish the certificate. Made by [`sct`] alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedSct {
     promises: Vec<SctVerified>,
 }
 
 impl VerifiedSct {
-    /// One promise of each log; at least one.
+    /// One promise of each log; at least one, unless the policy asks for none.
     #[must_use]
     pub fn promises(&self) -> &[SctVerified] {
         &self.promises
@@ -25,6 +25,11 @@ impl VerifiedSct {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SctFailure {
     Certificate(CtError),
+    /// Fewer logs promised than the policy demands.
+    TooFew {
+        expected: usize,
+        found: usize,
+    },
     /// None of the logs is in the trusted root.
     UnknownLog {
         log_id: [u8; 32],
@@ -45,6 +50,7 @@ impl SctFailure {
         match self {
             Self::Certificate(CtError::NoSct) => "sct_missing",
             Self::Certificate(_) | Self::Time { .. } => "sct_malformed",
+            Self::TooFew { .. } => "sct_threshold",
             Self::UnknownLog { .. } => "sct_log_unknown",
             Self::Promise(_) => "sct_invalid",
             Self::OutsideWindow { .. } => "sct_outside_log_window",
@@ -54,6 +60,7 @@ impl SctFailure {
     pub(super) fn expected(&self) -> String {
         match self {
             Self::Certificate(_) => "a certificate with the promise of a CT log".to_owned(),
+            Self::TooFew { expected, .. } => format!("promises of {expected} different CT logs"),
             Self::UnknownLog { .. } => "the promise of a CT log of the trusted root".to_owned(),
             Self::Promise(_) => "a promise of this CT log over this certificate".to_owned(),
             Self::OutsideWindow { window, .. } => format!("a promise in the CT log's window, {window}"),
@@ -64,6 +71,7 @@ impl SctFailure {
     pub(super) fn found(&self) -> String {
         match self {
             Self::Certificate(error) => error.to_string(),
+            Self::TooFew { found, .. } => found.to_string(),
             Self::UnknownLog { log_id } => format!("one of log {}", hex::encode(log_id)),
             Self::Promise(error) => error.to_string(),
             Self::OutsideWindow { time, .. } => time.to_string(),
@@ -72,15 +80,28 @@ impl SctFailure {
     }
 }
 
-/// The promises in the leaf of a verified chain. Logs outside the root are passed over; one inside it must not be wrong.
+/// The promises in the leaf of a verified chain, of one log at least. Logs outside the root are passed over; one inside it must
+/// not be wrong.
 ///
 /// # Errors
 /// If no log of the root promised, or one that did is wrong.
 pub fn sct(chain: &VerifiedChain, root: &TrustedRoot) -> Result<VerifiedSct, SctFailure> {
+    promised_by(chain, root, 1)
+}
+
+/// The same for as many distinct logs as the policy demands; it may say that none need be (GHSA-9vcr-p3rj-q5q6).
+pub(super) fn promised_by(
+    chain: &VerifiedChain,
+    root: &TrustedRoot,
+    demanded: usize,
+) -> Result<VerifiedSct, SctFailure> {
+    let mut promises: Vec<SctVerified> = Vec::new();
+    if demanded == 0 {
+        return Ok(VerifiedSct { promises });
+    }
     let scts = ct::embedded_scts(chain.leaf()).map_err(SctFailure::Certificate)?;
     // The issuer's key is part of what was signed: it is that of the verified path, not of a name.
     let entry = LogEntry::from_certificate_with_scts(chain.leaf(), chain.issuer()).map_err(SctFailure::Certificate)?;
-    let mut promises: Vec<SctVerified> = Vec::new();
     let mut failure = SctFailure::Certificate(CtError::NoSct);
     for sct in &scts {
         let mut logs = root.ctlogs().iter().filter(|log| *log.log_id() == sct.log_id).peekable();
@@ -93,7 +114,12 @@ pub fn sct(chain: &VerifiedChain, root: &TrustedRoot) -> Result<VerifiedSct, Sct
             promises.push(promise);
         }
     }
-    if promises.is_empty() { Err(failure) } else { Ok(VerifiedSct { promises }) }
+    let found = promises.len();
+    match found {
+        0 => Err(failure),
+        _ if found < demanded => Err(SctFailure::TooFew { expected: demanded, found }),
+        _ => Ok(VerifiedSct { promises }),
+    }
 }
 
 /// The promise, under one of the entries of its log; a log can stand in a root several times, with several windows.

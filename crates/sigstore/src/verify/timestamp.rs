@@ -14,6 +14,7 @@ pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 pub struct VerifiedTimestamp {
     signed_at: SignedAt,
     authority: String,
+    operator: String,
 }
 
 impl VerifiedTimestamp {
@@ -27,29 +28,26 @@ impl VerifiedTimestamp {
     pub fn authority(&self) -> &str {
         &self.authority
     }
+
+    /// Who runs the authority; empty where the trusted root does not say.
+    #[must_use]
+    pub fn operator(&self) -> &str {
+        &self.operator
+    }
 }
 
 /// Why no time was proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimestampFailure {
-    /// A log of version 2 signs no times, so a bundle without timestamp has none.
-    Missing,
     NoAuthority,
     Token(TimestampError),
-    OutsideWindow {
-        time: Timestamp,
-        window: ValidFor,
-    },
-    Future {
-        time: Timestamp,
-        now: Timestamp,
-    },
+    OutsideWindow { time: Timestamp, window: ValidFor },
+    Future { time: Timestamp, now: Timestamp },
 }
 
 impl TimestampFailure {
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::Missing => "timestamp_missing",
             Self::NoAuthority => "timestamp_authority_missing",
             Self::Token(_) => "timestamp_invalid",
             Self::OutsideWindow { .. } => "timestamp_outside_authority_window",
@@ -59,7 +57,6 @@ impl TimestampFailure {
 
     pub(super) fn expected(&self) -> String {
         match self {
-            Self::Missing => "a timestamp over the signature".to_owned(),
             Self::NoAuthority => "a timestamp authority in the trusted root".to_owned(),
             Self::Token(_) => "a timestamp over the signature by an authority of the trusted root".to_owned(),
             Self::OutsideWindow { window, .. } => format!("a time in the authority's window, {window}"),
@@ -69,23 +66,20 @@ impl TimestampFailure {
 
     pub(super) fn found(&self) -> String {
         match self {
-            Self::Missing | Self::NoAuthority => "none".to_owned(),
+            Self::NoAuthority => "none".to_owned(),
             Self::Token(error) => error.to_string(),
             Self::OutsideWindow { time, .. } | Self::Future { time, .. } => time.to_string(),
         }
     }
 }
 
-/// Every timestamp of a bundle; at least one. A bad one is not outweighed by a good one.
+/// Every timestamp of a bundle. A bad one is not outweighed by a good one.
 pub(super) fn signed_at_all(
     tokens: &[Vec<u8>],
     signature: &[u8],
     root: &TrustedRoot,
     now: Timestamp,
 ) -> Result<Vec<VerifiedTimestamp>, TimestampFailure> {
-    if tokens.is_empty() {
-        return Err(TimestampFailure::Missing);
-    }
     tokens.iter().map(|token| signed_at(token, signature, root, now)).collect()
 }
 
@@ -116,7 +110,8 @@ pub fn signed_at(
         if time.duration_since(now) > CLOCK_TOLERANCE {
             return Err(TimestampFailure::Future { time, now });
         }
-        return Ok(VerifiedTimestamp { signed_at, authority: authority.uri().to_owned() });
+        let (uri, operator) = (authority.uri().to_owned(), authority.operator().to_owned());
+        return Ok(VerifiedTimestamp { signed_at, authority: uri, operator });
     }
     Err(failure)
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! For tests: the files of the public conformance suite.
 
-use touchmark_keys::{HashAlgorithm, digest};
+use touchmark_keys::{HashAlgorithm, KeyError, PublicKey, digest};
 
-use super::ArtifactDigests;
-use crate::policy::{IdentityMatcher, Matcher, Policy};
+use super::Artifact;
+use crate::policy::{IdentityMatcher, KeyRule, Matcher, Policy};
 use crate::trust::TrustedRoot;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors");
@@ -19,6 +19,7 @@ pub(crate) struct Case {
     pub(crate) artifact: Vec<u8>,
     identity: String,
     issuer: String,
+    key: Option<String>,
 }
 
 impl Case {
@@ -31,16 +32,24 @@ impl Case {
     }
 
     pub(crate) fn policy(&self) -> Policy {
-        let identity = IdentityMatcher::exact(&self.identity).unwrap();
-        Policy::keyless(identity, Matcher::exact(&self.issuer).unwrap())
+        self.checked_policy().unwrap()
     }
 
-    pub(crate) fn artifact(&self) -> ArtifactDigests {
-        ArtifactDigests::of_bytes(&self.artifact)
+    /// One case names a key that is none.
+    pub(crate) fn checked_policy(&self) -> Result<Policy, KeyError> {
+        if let Some(pem) = &self.key {
+            return Ok(Policy::managed_key(KeyRule { key: PublicKey::from_pem(pem)?, valid_for: None }));
+        }
+        let identity = IdentityMatcher::exact(&self.identity).unwrap();
+        Ok(Policy::keyless(identity, Matcher::exact(&self.issuer).unwrap()))
+    }
+
+    pub(crate) fn artifact(&self) -> Artifact<'_> {
+        Artifact::of_bytes(&self.artifact)
     }
 
     /// What a caller has who was given `sha256:…` alone.
-    pub(crate) fn sha256(&self) -> ArtifactDigests {
+    pub(crate) fn sha256(&self) -> Artifact<'static> {
         digest(HashAlgorithm::Sha256, &self.artifact).into()
     }
 }
@@ -60,6 +69,7 @@ pub(crate) fn case(name: &str) -> Case {
         artifact: file("artifact").unwrap_or_else(|| read(&format!("{folder}/a.txt")).expect("the default artifact")),
         identity: text("identity", IDENTITY),
         issuer: text("issuer", ISSUER),
+        key: file("key.pub").map(|text| String::from_utf8(text).unwrap()),
     }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The Sigstore bundle (`dev.sigstore.bundle.v1.Bundle`): shapes of every version, so that an older one can be named as such.
+//! The Sigstore bundle (`dev.sigstore.bundle.v1.Bundle`): the shapes of every version.
 
 use super::BUNDLE_BYTES_MAX;
 use super::codec::{Dialect, Emit, document, message};
-use super::field::{EnumName, Presence};
+use super::dsse::Envelope;
+use super::field::EnumName;
 use super::rekor::{RawBytes, TransparencyLogEntry};
 
 message! {
@@ -11,7 +12,7 @@ message! {
         media_type: String = "mediaType",
         verification_material: Option<VerificationMaterial> = "verificationMaterial",
         message_signature: Option<MessageSignature> = "messageSignature",
-        dsse_envelope: Presence = "dsseEnvelope",
+        dsse_envelope: Option<Envelope> = "dsseEnvelope",
     }
 }
 document!(Bundle, Dialect::Bundle, BUNDLE_BYTES_MAX, Emit::Populated);
