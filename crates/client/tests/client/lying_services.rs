@@ -66,8 +66,8 @@ impl Liar for Edits {
 async fn honest_services_lead_to_a_bundle() {
     let instance = Instance::start().await;
     let signed = instance.sign_with(&instance.services, "honest").await.unwrap();
-    assert_eq!(signed.verified().identity().san(), &SubjectAltName::Email(ALICE.to_owned()));
-    assert_eq!(signed.verified().identity().issuer(), instance.issuer());
+    assert_eq!(signed.verified().certified().unwrap().identity().san(), &SubjectAltName::Email(ALICE.to_owned()));
+    assert_eq!(signed.verified().certified().unwrap().identity().issuer(), instance.issuer());
 }
 
 #[tokio::test]

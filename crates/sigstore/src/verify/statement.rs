@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an envelope states: that the artifact is one of its subjects, and that it is of the kind that was asked for.
 
+use std::borrow::Cow;
+
+use touchmark_keys::{Digest, HashAlgorithm};
+
 use super::Artifact;
 use crate::bundle::Content;
 use crate::dsse::IN_TOTO_PAYLOAD_TYPE;
-use crate::intoto::{Statement, StatementError};
+use crate::intoto::{Statement, StatementError, Subject};
 use crate::policy::{Policy, PolicyError};
 
 /// Why the envelope says nothing about the artifact that the policy wants to hear.
@@ -27,7 +31,10 @@ impl StatementFailure {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::PayloadType { .. } => "statement_payload_type",
-            Self::Statement(_) => "statement_invalid",
+            Self::Statement(StatementError::OtherArtifact(_)) => "statement_other_artifact",
+            Self::Statement(StatementError::NoCommonAlgorithm) => "artifact_digest_missing",
+            Self::Statement(StatementError::Contradicts { .. }) => "statement_contradicts",
+            Self::Statement(_) => "statement_malformed",
             Self::Policy(_) => "predicate_type_mismatch",
             Self::NoStatement { .. } => "statement_missing",
         }
@@ -70,6 +77,16 @@ pub(super) fn statement(
     }
     let statement = Statement::parse(&envelope.payload).map_err(StatementFailure::Statement)?;
     policy.accepts_predicate(statement.predicate_type()).map_err(StatementFailure::Policy)?;
-    statement.bind(artifact.digests()).map_err(StatementFailure::Statement)?;
+    statement.bind(&digests(&statement, artifact)).map_err(StatementFailure::Statement)?;
     Ok(Some(statement))
+}
+
+/// The artifact's digests under every algorithm that a subject names, as far as they can be had.
+fn digests(statement: &Statement, artifact: &Artifact<'_>) -> Vec<Digest> {
+    let named = |algorithm: &HashAlgorithm| {
+        let mut digests = statement.subjects().iter().flat_map(Subject::digests);
+        digests.any(|digest| digest.algorithm() == *algorithm)
+    };
+    let known = HashAlgorithm::ALL.into_iter().filter(named).filter_map(|algorithm| artifact.digest(algorithm));
+    known.map(Cow::into_owned).collect()
 }
