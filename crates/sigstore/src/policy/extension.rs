@@ -153,3 +153,6 @@ impl fmt::Display for FulcioExtension {
 fn names() -> String {
     TABLE.map(|(.., name)| name).join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,7 +118,7 @@ impl IdentityMatcher {
             SanType::Username => ["x7!q.example", "K_9!w8.test"],
             SanType::Dns => ["x7.q.example", "w8.test"],
         };
-        types.into_iter().any(|san_type| strangers(san_type).iter().all(|stranger| self.matcher.matches(stranger)))
+        types.into_iter().any(|san_type| matches_all(&self.matcher, strangers(san_type)))
     }
 }
 
@@ -206,11 +206,24 @@ impl IdentityRule {
 
     /// Whether everybody of everywhere matches.
     pub(super) fn accepts_anything(&self) -> bool {
-        let all = |matcher: &Matcher, strangers: [&str; 2]| strangers.iter().all(|stranger| matcher.matches(stranger));
-        self.san.accepts_anything()
-            && all(&self.issuer, ["https://q.example", "https://w8.test/K_9/z"])
-            && self.extensions.iter().all(|(_, matcher)| all(matcher, ["x7", "https://w8.test/K_9/z"]))
+        let any_extension = |(_, matcher): &(_, Matcher)| matches_all(matcher, ["x7", "https://w8.test/K_9/z"]);
+        self.accepts_any_name() && self.issuer_is_anybody() && self.extensions.iter().all(any_extension)
     }
+
+    /// Whether the name may be any.
+    pub(super) fn accepts_any_name(&self) -> bool {
+        self.san.accepts_anything()
+    }
+
+    /// Whether anybody may have issued the identity.
+    pub(super) fn issuer_is_anybody(&self) -> bool {
+        matches_all(&self.issuer, ["https://q.example", "https://w8.test/K_9/z"])
+    }
+}
+
+/// Whether texts match that nobody has in mind.
+fn matches_all(matcher: &Matcher, strangers: [&str; 2]) -> bool {
+    strangers.iter().all(|stranger| matcher.matches(stranger))
 }
 
 /// What a certificate says of who holds its key.

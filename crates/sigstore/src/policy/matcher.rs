@@ -201,3 +201,6 @@ impl fmt::Display for Matcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

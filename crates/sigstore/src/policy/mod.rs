@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who may have signed, and what a bundle must hold to prove it.
 //!
-//! In scope: identities in certificates (`identity`, with what their texts must be in `matcher` and Fulcio's extensions in `extension`),
-//! a key (below), thresholds (`demands`), witnesses (`witness`), and why a signer is refused (`refusal`). Out of scope: reading a
-//! certificate (`x509`), counting and verifying (`verify`).
+//! In scope: identities in certificates (`identity`, with what their texts must be in `matcher`, Fulcio's extensions in `extension`, short
+//! forms in `shorthand`), a key (below), thresholds (`demands`), witnesses (`witness`, their file in `witness_file`), why a signer is
+//! refused (`refusal`), the policy file (`file`), what in a policy is suspicious (`lint`) and what it means (`explain`).
+//! Out of scope: reading a certificate (`x509`), counting and verifying (`verify`).
 //! Invariants: there is no default policy and none that accepts everybody; an option that is accepted is enforced; a policy of
 //! identities accepts no key, and a policy of a key no certificate.
 
 mod demands;
+mod explain;
 mod extension;
+pub mod file;
 mod identity;
+mod lint;
 mod matcher;
 mod refusal;
+mod shorthand;
 mod witness;
+mod witness_file;
 
 use std::collections::HashSet;
 
@@ -24,9 +30,12 @@ use crate::x509::Certificate;
 pub use demands::{Demands, DemandsError, THRESHOLD_MAX};
 pub use extension::{FulcioExtension, UnknownExtension};
 pub use identity::{AcceptedIdentity, IdentityMatcher, IdentityRule, SanType};
+pub use lint::{Finding, Severity};
 pub use matcher::{ALTERNATIVES_MAX, Matcher, MatcherError, PATTERN_BYTES_MAX};
 pub use refusal::{Mismatch, Part, PolicyError, Refusal};
+pub use shorthand::{GITHUB_ISSUER, Github, Gitlab, ShorthandError};
 pub use witness::{Cosignature, WITNESSES_MAX, WitnessError, WitnessPolicy, WitnessPolicyError};
+pub use witness_file::{TLOG_POLICY_BYTES_MAX, TlogPolicyError, TlogPolicyProblem};
 
 use demands::SignerKind;
 use identity::Claimed;

@@ -67,28 +67,6 @@ fn a_pattern_has_to_match_the_whole_text() {
     }
 }
 
-#[test]
-fn alternatives_and_flags_do_not_escape_the_anchors() {
-    let pattern = Matcher::pattern("a|b").unwrap();
-    assert!(pattern.matches("a") && pattern.matches("b"));
-    assert!(!pattern.matches("ax") && !pattern.matches("xb"));
-    let lines = Matcher::pattern("(?m)^a$").unwrap();
-    assert!(lines.matches("a") && !lines.matches("b\na"));
-    for bad in ["a)|(b", "a)|(?:b", "(", "(?x) a #"] {
-        assert!(matches!(Matcher::pattern(bad), Err(MatcherError::Malformed(_))), "{bad}");
-    }
-}
-
-#[test]
-fn empty_and_oversized_matchers_are_refused() {
-    assert_eq!(Matcher::exact("").unwrap_err(), MatcherError::Empty);
-    assert_eq!(Matcher::pattern("").unwrap_err(), MatcherError::Empty);
-    assert_eq!(IdentityMatcher::exact("").unwrap_err(), MatcherError::Empty);
-    let long = "a".repeat(PATTERN_BYTES_MAX + 1);
-    assert_eq!(Matcher::pattern(&long).unwrap_err(), MatcherError::TooLong { bytes: long.len() });
-    assert!(matches!(Matcher::pattern("((a{1000}){1000}){1000}"), Err(MatcherError::Malformed(_))));
-}
-
 fn refusal(policy: &Policy, san: &SubjectAltName, issuer: &str) -> (&'static str, String, String) {
     let refused = policy.judge(claimed(san, issuer)).unwrap_err();
     (refused.code(), refused.expected(), refused.found())

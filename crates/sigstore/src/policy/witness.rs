@@ -17,21 +17,21 @@ pub const WITNESSES_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessPolicy {
     /// If there are any, one of them must have signed.
-    logs: Vec<NoteKey>,
-    witnesses: Vec<Witness>,
-    quorum: Quorum,
+    pub(super) logs: Vec<NoteKey>,
+    pub(super) witnesses: Vec<Witness>,
+    pub(super) quorum: Quorum,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Witness {
+pub(super) struct Witness {
     /// Its name in the policy.
-    name: String,
-    key: NoteKey,
+    pub(super) name: String,
+    pub(super) key: NoteKey,
 }
 
 /// Who must have cosigned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Quorum {
+pub(super) enum Quorum {
     /// Nobody: the policy is about logs.
     Nobody,
     /// The witness at this place of the list.
@@ -132,12 +132,27 @@ impl WitnessPolicy {
         Ok(self)
     }
 
+    /// Who must have cosigned, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.quorum.describe(&self.witnesses)
+    }
+
+    /// Whether no witness has to cosign: the policy is about logs alone.
+    #[must_use]
+    pub fn is_without_witnesses(&self) -> bool {
+        self.quorum == Quorum::Nobody
+    }
+
     /// Proves that the quorum cosigned the checkpoint. Lines of strangers are passed over.
     ///
     /// # Errors
     /// If a line in the name of a witness is not by it, or the quorum is not reached.
     pub fn cosigned(&self, note: &SignedNote) -> Result<Vec<Cosignature>, WitnessError> {
-        let by_log = self.logs.is_empty() || self.logs.iter().any(|log| log.verify(note).is_ok());
+        // The name of a log's key is the origin of its checkpoints.
+        let origin = note.text().split('\n').next();
+        let is_by = |log: &NoteKey| Some(log.name()) == origin && log.verify(note).is_ok();
+        let by_log = self.logs.is_empty() || self.logs.iter().any(is_by);
         if !by_log {
             let logs: Vec<String> = self.logs.iter().map(|log| log.name().to_owned()).collect();
             return Err(WitnessError::Log { expected: logs.join(" or ") });
@@ -195,3 +210,6 @@ impl Quorum {
 fn names(found: &[String]) -> String {
     if found.is_empty() { "none".to_owned() } else { found.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;
