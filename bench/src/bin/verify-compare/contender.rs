@@ -8,7 +8,7 @@ use touchmark_bench::case::{Case, IDENTITY, ISSUER};
 use touchmark_sigstore::bundle::Bundle;
 use touchmark_sigstore::policy::{IdentityMatcher, Matcher, Policy};
 use touchmark_sigstore::trust::TrustedRoot;
-use touchmark_sigstore::verify::{ArtifactDigests, verify};
+use touchmark_sigstore::verify::{Artifact, verify};
 
 use crate::ceiling::Ceiling;
 
@@ -59,7 +59,7 @@ fn ours(case: &Case) -> Result<Run> {
     let (artifact, text) = (case.artifact.clone(), case.bundle.clone());
     Ok(Box::new(move || {
         let bundle = Bundle::parse(&text).context("our parser")?;
-        let artifact = ArtifactDigests::of_bytes(&artifact);
+        let artifact = Artifact::of_bytes(&artifact);
         std::hint::black_box(verify(&artifact, &bundle, &root, &policy, now).context("our verifier")?);
         Ok(())
     }))
