@@ -9,6 +9,21 @@
 //! clock, a file or a socket: callers pass bytes and `now`.
 //! Invariants: nothing here reads a clock, a file, the environment or a global; no input panics; a check returns what it
 //! proved; one function renders each kind of leaf, and the writer and the verifier both call it.
+//!
+//! ```no_run
+//! use touchmark_sigstore::policy::{IdentityMatcher, Matcher, Policy};
+//! use touchmark_sigstore::{bundle::Bundle, trust::TrustedRoot, verify};
+//!
+//! let signer = IdentityMatcher::exact("release@example.com")?;
+//! let policy = Policy::keyless(signer, Matcher::exact("https://accounts.example.com")?);
+//! let root = TrustedRoot::from_json(&std::fs::read("trusted_root.json")?)?;
+//! let bundle = Bundle::parse(&std::fs::read("release.tar.gz.sigstore.json")?)?;
+//! let file = std::fs::read("release.tar.gz")?;
+//! let artifact = verify::Artifact::of_bytes(&file);
+//! let verified = verify::verify(&artifact, &bundle, &root, &policy, jiff::Timestamp::now())?;
+//! println!("signed at {}", verified.times()[0].time());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(test)]
 mod vectors;
