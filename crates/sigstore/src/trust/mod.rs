@@ -7,7 +7,7 @@
 //! rest of the document. Out of scope: how the documents are fetched and authenticated (TUF), and what is verified with
 //! them (`verify`).
 //! Invariants: a window has a start and both its ends are inclusive; a log has a key that fits its algorithm; an authority
-//! has at least one certificate.
+//! has at least one certificate; two logs of one list with one id have one key.
 
 mod root;
 mod signing_config;
@@ -15,8 +15,8 @@ mod window;
 
 use touchmark_keys::KeyError;
 
-use crate::wire::{WireError, trust as wire};
-use crate::x509::CertificateError;
+use crate::wire::{Tolerated, WireError, trust as wire};
+use crate::x509::{CHAIN_LENGTH_MAX, CertificateError};
 
 pub use root::{CertificateAuthority, Subject, TransparencyLog, TrustedRoot};
 pub use signing_config::{SelectError, Selector, Service, ServiceKind, ServiceLists, Services, SigningConfig};
@@ -35,6 +35,9 @@ pub const SIGNING_CONFIG_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.signin
 /// The media type of a client trust config.
 pub const CLIENT_TRUST_CONFIG_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json";
 
+/// Most entries in one list of a document. The public instances have two or three, in years a handful more.
+pub const ENTRIES_MAX: usize = 256;
+
 /// Why a document of trust was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
@@ -44,6 +47,8 @@ pub enum TrustError {
     MediaType { expected: &'static str, found: String },
     #[error("the client trust config has no {member}")]
     Missing { member: &'static str },
+    #[error("the list {section:?} has {found} entries, over the limit of {ENTRIES_MAX}")]
+    TooManyEntries { section: Section, found: usize },
 }
 
 /// Which list of a document an entry stands in.
@@ -69,6 +74,8 @@ pub struct Unusable {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableReason {
+    #[error("it is malformed: {0}")]
+    Malformed(WireError),
     #[error("it has no public key")]
     NoKey,
     #[error("its algorithm {key_details:?} is unknown")]
@@ -77,14 +84,21 @@ pub enum UnusableReason {
     UnknownHash { hash: String },
     #[error("its key is malformed: {0}")]
     Key(KeyError),
-    #[error("its key does not fit its algorithm {key_details}")]
-    KeyOfOtherType { key_details: &'static str },
+    #[error("its key does not fit its algorithm {key_details:?}")]
+    KeyOfOtherType { key_details: String },
     #[error("its log id has {bytes} bytes, expected 32")]
     LogIdLength { bytes: usize },
+    /// One of them may be right, and nothing says which.
+    #[error("another log of the list has the same id and another key")]
+    LogIdOfTwoKeys,
+    #[error("its checkpoint key id has {bytes} bytes, expected 4 to 32")]
+    CheckpointKeyIdLength { bytes: usize },
     #[error(transparent)]
     Window(#[from] WindowError),
     #[error("it has no certificate")]
     NoCertificate,
+    #[error("it has {certificates} certificates, over the limit of {CHAIN_LENGTH_MAX}")]
+    ChainTooLong { certificates: usize },
     #[error("one of its certificates is malformed: {0}")]
     Certificate(CertificateError),
     #[error("its URL is empty")]
@@ -142,21 +156,29 @@ fn expect_media_type(found: &str, expected: &'static str, accepted: &[&str]) -> 
     if accepted.contains(&found) { Ok(()) } else { Err(TrustError::MediaType { expected, found: found.to_owned() }) }
 }
 
-/// Sorts entries into those that can be used and those that are set aside.
+/// Sorts entries into those that can be used, each with its place in the list, and those that are set aside.
 fn sort_entries<W, T>(
-    entries: Vec<W>,
+    entries: Vec<Tolerated<W>>,
     section: Section,
     unusable: &mut Vec<Unusable>,
     convert: impl Fn(W) -> Result<T, UnusableReason>,
-) -> Vec<T> {
+) -> Result<Vec<(usize, T)>, TrustError> {
+    if entries.len() > ENTRIES_MAX {
+        return Err(TrustError::TooManyEntries { section, found: entries.len() });
+    }
     let mut usable = Vec::with_capacity(entries.len());
     for (index, entry) in entries.into_iter().enumerate() {
-        match convert(entry) {
-            Ok(entry) => usable.push(entry),
+        match entry.0.map_err(UnusableReason::Malformed).and_then(&convert) {
+            Ok(entry) => usable.push((index, entry)),
             Err(reason) => unusable.push(Unusable { section, index, reason }),
         }
     }
-    usable
+    Ok(usable)
+}
+
+/// The usable entries without their places.
+fn without_places<T>(entries: Vec<(usize, T)>) -> Vec<T> {
+    entries.into_iter().map(|(_, entry)| entry).collect()
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The trusted root: logs, certificate authorities and timestamp authorities, each with its window.
 
-use touchmark_keys::{PublicKey, Scheme};
+use touchmark_keys::{KeyError, PublicKey, Scheme};
 use url::Url;
 
 use super::{
     Section, TRUSTED_ROOT_MEDIA_TYPE, TRUSTED_ROOT_MEDIA_TYPES_READ, TrustError, Unusable, UnusableReason, ValidFor,
-    expect_media_type, sort_entries,
+    expect_media_type, sort_entries, without_places,
 };
 use crate::wire::EnumName;
 use crate::wire::rekor::{LogId, RawBytes};
 use crate::wire::trust as wire;
-use crate::x509::Certificate;
 use crate::x509::chain::TrustedChain;
 use crate::x509::path::ExtendedKeyUsage;
+use crate::x509::{CHAIN_LENGTH_MAX, Certificate};
 
 /// Everything that a verifier trusts, and nothing else.
 #[derive(Debug, Clone)]
@@ -47,25 +47,20 @@ impl TrustedRoot {
     pub(super) fn from_wire(root: wire::TrustedRoot) -> Result<Self, TrustError> {
         expect_media_type(&root.media_type, TRUSTED_ROOT_MEDIA_TYPE, &TRUSTED_ROOT_MEDIA_TYPES_READ)?;
         let mut unusable = Vec::new();
-        let log = TransparencyLog::from_wire;
-        let authority = CertificateAuthority::from_wire;
-        Ok(Self {
-            tlogs: sort_entries(root.tlogs, Section::TransparencyLogs, &mut unusable, log),
-            certificate_authorities: sort_entries(
-                root.certificate_authorities,
-                Section::CertificateAuthorities,
-                &mut unusable,
-                authority,
-            ),
-            ctlogs: sort_entries(root.ctlogs, Section::CtLogs, &mut unusable, log),
-            timestamp_authorities: sort_entries(
-                root.timestamp_authorities,
-                Section::TimestampAuthorities,
-                &mut unusable,
-                authority,
-            ),
-            unusable,
-        })
+        let logs = |list, section, unusable: &mut Vec<Unusable>| {
+            let logs = sort_entries(list, section, unusable, TransparencyLog::from_wire)?;
+            Ok::<_, TrustError>(with_ids_of_one_key(logs, section, unusable))
+        };
+        let authorities = |list, section, unusable: &mut Vec<Unusable>| {
+            sort_entries(list, section, unusable, CertificateAuthority::from_wire).map(without_places)
+        };
+        let tlogs = logs(root.tlogs, Section::TransparencyLogs, &mut unusable)?;
+        let certificate_authorities =
+            authorities(root.certificate_authorities, Section::CertificateAuthorities, &mut unusable)?;
+        let ctlogs = logs(root.ctlogs, Section::CtLogs, &mut unusable)?;
+        let timestamp_authorities =
+            authorities(root.timestamp_authorities, Section::TimestampAuthorities, &mut unusable)?;
+        Ok(Self { tlogs, certificate_authorities, ctlogs, timestamp_authorities, unusable })
     }
 
     /// The same root, ready for many verifications: the links of each authority's chain are verified once, here, and their keys parsed
@@ -93,12 +88,15 @@ impl TrustedRoot {
     }
 
     pub(super) fn to_wire(&self) -> wire::TrustedRoot {
+        let logs = |logs: &[TransparencyLog]| logs.iter().map(|log| log.to_wire().into()).collect();
+        let authorities =
+            |list: &[CertificateAuthority]| list.iter().map(|authority| authority.to_wire().into()).collect();
         wire::TrustedRoot {
             media_type: TRUSTED_ROOT_MEDIA_TYPE.to_owned(),
-            tlogs: self.tlogs.iter().map(TransparencyLog::to_wire).collect(),
-            certificate_authorities: self.certificate_authorities.iter().map(CertificateAuthority::to_wire).collect(),
-            ctlogs: self.ctlogs.iter().map(TransparencyLog::to_wire).collect(),
-            timestamp_authorities: self.timestamp_authorities.iter().map(CertificateAuthority::to_wire).collect(),
+            tlogs: logs(&self.tlogs),
+            certificate_authorities: authorities(&self.certificate_authorities),
+            ctlogs: logs(&self.ctlogs),
+            timestamp_authorities: authorities(&self.timestamp_authorities),
         }
     }
 
@@ -131,6 +129,27 @@ impl TrustedRoot {
     }
 }
 
+/// Sets aside every log that shares its id with another key: an entry names a log by its id alone.
+fn with_ids_of_one_key(
+    logs: Vec<(usize, TransparencyLog)>,
+    section: Section,
+    unusable: &mut Vec<Unusable>,
+) -> Vec<TransparencyLog> {
+    let disputed = |log: &TransparencyLog| {
+        logs.iter().any(|(_, other)| other.log_id == log.log_id && other.public_key != log.public_key)
+    };
+    let disputed: Vec<bool> = logs.iter().map(|(_, log)| disputed(log)).collect();
+    let mut usable = Vec::with_capacity(logs.len());
+    for ((index, log), disputed) in logs.into_iter().zip(disputed) {
+        if disputed {
+            unusable.push(Unusable { section, index, reason: UnusableReason::LogIdOfTwoKeys });
+        } else {
+            usable.push(log);
+        }
+    }
+    usable
+}
+
 /// A log of signatures or of certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransparencyLog {
@@ -140,14 +159,37 @@ pub struct TransparencyLog {
     scheme: Scheme,
     valid_for: ValidFor,
     operator: String,
+    checkpoint_key_id: Option<CheckpointKeyId>,
 }
 
 const HASH_ALGORITHM: &str = "SHA2_256";
 
+/// The id of the log's key in signed notes, of which the first four bytes stand in a note; some documents give the whole hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CheckpointKeyId {
+    hint: [u8; 4],
+    rest: Vec<u8>,
+}
+
+impl CheckpointKeyId {
+    fn from_wire(id: Option<LogId>) -> Result<Option<Self>, UnusableReason> {
+        const HASH_BYTES: usize = 32;
+        let Some(LogId { key_id }) = id.filter(|id| !id.key_id.is_empty()) else { return Ok(None) };
+        match key_id.split_first_chunk() {
+            Some((hint, rest)) if key_id.len() <= HASH_BYTES => Ok(Some(Self { hint: *hint, rest: rest.to_vec() })),
+            _ => Err(UnusableReason::CheckpointKeyIdLength { bytes: key_id.len() }),
+        }
+    }
+
+    fn to_wire(&self) -> LogId {
+        LogId { key_id: [&self.hint[..], &self.rest].concat() }
+    }
+}
+
 impl TransparencyLog {
     #[must_use]
     pub fn new(base_url: String, log_id: [u8; 32], public_key: PublicKey, scheme: Scheme, valid_for: ValidFor) -> Self {
-        Self { base_url, log_id, public_key, scheme, valid_for, operator: String::new() }
+        Self { base_url, log_id, public_key, scheme, valid_for, operator: String::new(), checkpoint_key_id: None }
     }
 
     #[must_use]
@@ -160,17 +202,19 @@ impl TransparencyLog {
             return Err(UnusableReason::UnknownHash { hash: log.hash_algorithm.0 });
         }
         let key = log.public_key.ok_or(UnusableReason::NoKey)?;
-        let Some(scheme) = Scheme::from_key_details(&key.key_details.0) else {
-            return Err(UnusableReason::UnknownAlgorithm { key_details: key.key_details.0 });
-        };
-        let public_key = PublicKey::from_spki_der(&key.raw_bytes).map_err(UnusableReason::Key)?;
-        if public_key.key_type() != scheme.key_type() {
-            return Err(UnusableReason::KeyOfOtherType { key_details: scheme.key_details() });
-        }
+        let key_details = key.key_details.0;
+        let parsed = PublicKey::from_key_details(&key_details, &key.raw_bytes).map_err(|error| match error {
+            KeyError::UnknownKeyDetails => UnusableReason::UnknownAlgorithm { key_details },
+            KeyError::KeyDetailsOfAnotherType { .. } => UnusableReason::KeyOfOtherType { key_details },
+            error => UnusableReason::Key(error),
+        });
+        let (public_key, scheme) = parsed?;
         let id = log.log_id.unwrap_or_default().key_id;
         let log_id = id.try_into().map_err(|id: Vec<u8>| UnusableReason::LogIdLength { bytes: id.len() })?;
         let valid_for = ValidFor::from_wire(key.valid_for)?;
-        Ok(Self { base_url: log.base_url, log_id, public_key, scheme, valid_for, operator: log.operator })
+        let checkpoint_key_id = CheckpointKeyId::from_wire(log.checkpoint_key_id)?;
+        let (base_url, operator) = (log.base_url, log.operator);
+        Ok(Self { base_url, log_id, public_key, scheme, valid_for, operator, checkpoint_key_id })
     }
 
     fn to_wire(&self) -> wire::TransparencyLogInstance {
@@ -183,7 +227,7 @@ impl TransparencyLog {
                 valid_for: Some(self.valid_for.to_wire()),
             }),
             log_id: Some(LogId { key_id: self.log_id.to_vec() }),
-            checkpoint_key_id: None,
+            checkpoint_key_id: self.checkpoint_key_id.as_ref().map(CheckpointKeyId::to_wire),
             operator: self.operator.clone(),
         }
     }
@@ -210,6 +254,12 @@ impl TransparencyLog {
     #[must_use]
     pub fn log_id(&self) -> &[u8; 32] {
         &self.log_id
+    }
+
+    /// The key hint in the log's checkpoints, where the document says it (version 0.2). It follows from name and key, and is no proof.
+    #[must_use]
+    pub fn checkpoint_key_id(&self) -> Option<[u8; 4]> {
+        self.checkpoint_key_id.as_ref().map(|id| id.hint)
     }
 
     #[must_use]
@@ -274,6 +324,9 @@ impl CertificateAuthority {
 
     fn from_wire(authority: wire::CertificateAuthority) -> Result<Self, UnusableReason> {
         let chain = authority.cert_chain.unwrap_or_default().certificates;
+        if chain.len() > CHAIN_LENGTH_MAX {
+            return Err(UnusableReason::ChainTooLong { certificates: chain.len() });
+        }
         let chain = chain.iter().map(|certificate| Certificate::from_der(&certificate.raw_bytes));
         let chain = chain.collect::<Result<Vec<_>, _>>().map_err(UnusableReason::Certificate)?;
         let subject = authority.subject.unwrap_or_default();

@@ -11,7 +11,8 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 
 use super::{
-    SIGNING_CONFIG_MEDIA_TYPE, Section, TrustError, Unusable, UnusableReason, ValidFor, expect_media_type, sort_entries,
+    SIGNING_CONFIG_MEDIA_TYPE, Section, TrustError, Unusable, UnusableReason, ValidFor, expect_media_type,
+    sort_entries, without_places,
 };
 use crate::wire::EnumName;
 use crate::wire::trust as wire;
@@ -190,13 +191,14 @@ impl SigningConfig {
     pub(super) fn from_wire(config: wire::SigningConfig) -> Result<Self, TrustError> {
         expect_media_type(&config.media_type, SIGNING_CONFIG_MEDIA_TYPE, &[SIGNING_CONFIG_MEDIA_TYPE])?;
         let mut unusable = Vec::new();
-        let mut list = |services, section| sort_entries(services, section, &mut unusable, Service::from_wire);
+        let mut list =
+            |services, section| sort_entries(services, section, &mut unusable, Service::from_wire).map(without_places);
         let lists = ServiceLists {
-            ca: list(config.ca_urls, Section::CaUrls),
-            oidc: list(config.oidc_urls, Section::OidcUrls),
-            rekor: list(config.rekor_tlog_urls, Section::RekorUrls),
+            ca: list(config.ca_urls, Section::CaUrls)?,
+            oidc: list(config.oidc_urls, Section::OidcUrls)?,
+            rekor: list(config.rekor_tlog_urls, Section::RekorUrls)?,
             rekor_selector: Selector::from_wire(config.rekor_tlog_config.as_ref()),
-            tsa: list(config.tsa_urls, Section::TsaUrls),
+            tsa: list(config.tsa_urls, Section::TsaUrls)?,
             tsa_selector: Selector::from_wire(config.tsa_config.as_ref()),
         };
         Ok(Self { lists, unusable })
@@ -209,7 +211,7 @@ impl SigningConfig {
     }
 
     pub(super) fn to_wire(&self) -> wire::SigningConfig {
-        let list = |services: &[Service]| services.iter().map(Service::to_wire).collect();
+        let list = |services: &[Service]| services.iter().map(|service| service.to_wire().into()).collect();
         wire::SigningConfig {
             media_type: SIGNING_CONFIG_MEDIA_TYPE.to_owned(),
             ca_urls: list(&self.lists.ca),

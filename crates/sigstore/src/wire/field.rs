@@ -150,6 +150,32 @@ impl<T: Field> Field for Nullable<T> {
     }
 }
 
+/// An item of a list that must not cost the other items: where it is malformed, why stands in its place. Never written then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tolerated<T>(pub Result<T, WireError>);
+
+impl<T: Default> Default for Tolerated<T> {
+    fn default() -> Self {
+        Self(Ok(T::default()))
+    }
+}
+
+impl<T> From<T> for Tolerated<T> {
+    fn from(item: T) -> Self {
+        Self(Ok(item))
+    }
+}
+
+impl<T: Field> Field for Tolerated<T> {
+    fn read(node: Node, context: Context) -> Result<Self, WireError> {
+        Ok(Self(T::read(node, context)))
+    }
+
+    fn write(&self, emit: Emit) -> Option<Json> {
+        self.0.as_ref().ok().and_then(|item| item.write(emit))
+    }
+}
+
 /// The name of an enum value. Numbers of protobuf are kept as their digits; an unknown name is for the owner of the
 /// enum to judge, because one unknown value in a list must not cost the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -19,7 +19,7 @@ pub mod trust;
 pub mod tsa;
 
 pub use codec::{Dialect, Emit, Kind, WireError};
-pub use field::{EnumName, Nullable, Presence, UnixSeconds};
+pub use field::{EnumName, Nullable, Presence, Tolerated, UnixSeconds};
 pub use json::{Position, parse_value};
 
 /// The largest request body that the services read: 4 MiB, the limit of the public ones.

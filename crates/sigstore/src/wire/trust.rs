@@ -5,16 +5,16 @@
 
 use super::TRUST_BYTES_MAX;
 use super::codec::{Dialect, Emit, document, message};
-use super::field::EnumName;
+use super::field::{EnumName, Tolerated};
 use super::rekor::{LogId, RawBytes};
 
 message! {
     pub struct TrustedRoot {
         media_type: String = "mediaType",
-        tlogs: Vec<TransparencyLogInstance> = "tlogs",
-        certificate_authorities: Vec<CertificateAuthority> = "certificateAuthorities",
-        ctlogs: Vec<TransparencyLogInstance> = "ctlogs",
-        timestamp_authorities: Vec<CertificateAuthority> = "timestampAuthorities",
+        tlogs: Vec<Tolerated<TransparencyLogInstance>> = "tlogs",
+        certificate_authorities: Vec<Tolerated<CertificateAuthority>> = "certificateAuthorities",
+        ctlogs: Vec<Tolerated<TransparencyLogInstance>> = "ctlogs",
+        timestamp_authorities: Vec<Tolerated<CertificateAuthority>> = "timestampAuthorities",
     }
 }
 document!(TrustedRoot, Dialect::Trust, TRUST_BYTES_MAX, Emit::Populated);
@@ -72,11 +72,11 @@ message! {
 message! {
     pub struct SigningConfig {
         media_type: String = "mediaType",
-        ca_urls: Vec<Service> = "caUrls",
-        oidc_urls: Vec<Service> = "oidcUrls",
-        rekor_tlog_urls: Vec<Service> = "rekorTlogUrls",
+        ca_urls: Vec<Tolerated<Service>> = "caUrls",
+        oidc_urls: Vec<Tolerated<Service>> = "oidcUrls",
+        rekor_tlog_urls: Vec<Tolerated<Service>> = "rekorTlogUrls",
         rekor_tlog_config: Option<ServiceConfiguration> = "rekorTlogConfig",
-        tsa_urls: Vec<Service> = "tsaUrls",
+        tsa_urls: Vec<Tolerated<Service>> = "tsaUrls",
         tsa_config: Option<ServiceConfiguration> = "tsaConfig",
     }
 }

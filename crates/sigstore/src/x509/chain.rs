@@ -13,6 +13,8 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 use touchmark_keys::PublicKey;
 
+use crate::asn1;
+
 use super::extension::oid;
 use super::path::{ExtendedKeyUsage, check_authority, check_leaf};
 use super::{Certificate, CertificateError};
@@ -110,16 +112,18 @@ impl OwnLeaf {
 struct Issued;
 
 /// Whether webpki, too, would have found the signature good: the same name, the same parsing (which knows every critical extension), an
-/// algorithm in the one form that it reads, and the key's signature. Validity is asked elsewhere.
+/// algorithm that it knows for such a key, and the key's signature. Validity is asked elsewhere.
 fn is_issued_by(subject: &Certificate, issuer: &Certificate, issuer_key: &PublicKey) -> Option<Issued> {
     if subject.issuer_der() != issuer.subject_der() || subject.not_before() > subject.not_after() {
         return None;
     }
     webpki::EndEntityCert::try_from(&CertificateDer::from(subject.der())).ok()?;
-    let (algorithm, signature) = subject.signature().ok()?;
-    if algorithm.to_der() != subject.algorithm_der() {
-        return None;
-    }
+    let signature_id = asn1::single(subject.algorithm_der(), asn1::SEQUENCE).ok()?.value;
+    let key_id = asn1::single(issuer.spki_der(), asn1::SEQUENCE).ok()?.reader().expect(asn1::SEQUENCE).ok()?.value;
+    let known = touchmark_keys::webpki_algorithms().iter().any(|algorithm| {
+        algorithm.signature_alg_id().as_ref() == signature_id && algorithm.public_key_alg_id().as_ref() == key_id
+    });
+    let (algorithm, signature) = subject.signature().ok().filter(|_| known)?;
     algorithm.verify(issuer_key, subject.tbs_der(), signature).ok()?;
     Some(Issued)
 }
