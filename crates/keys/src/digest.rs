@@ -64,27 +64,23 @@ impl HashAlgorithm {
     }
 }
 
-/// The longest digest, that of SHA-512.
-pub(crate) const DIGEST_BYTES_MAX: usize = 64;
-
 /// A digest and the algorithm that made it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Digest {
     algorithm: HashAlgorithm,
-    /// Zeros follow a shorter digest.
-    bytes: [u8; DIGEST_BYTES_MAX],
+    /// On the heap, so that an error that names two digests stays small.
+    bytes: Box<[u8]>,
 }
 
 impl Digest {
     /// Takes digest bytes that somebody else computed; their length must be the algorithm's.
     pub fn new(algorithm: HashAlgorithm, bytes: impl AsRef<[u8]>) -> Result<Self, DigestError> {
-        let found = bytes.as_ref();
-        if found.len() != algorithm.output_bytes() {
-            return Err(DigestError { algorithm, found_bytes: found.len() });
+        let bytes = bytes.as_ref();
+        if bytes.len() == algorithm.output_bytes() {
+            Ok(Self { algorithm, bytes: bytes.into() })
+        } else {
+            Err(DigestError { algorithm, found_bytes: bytes.len() })
         }
-        let mut bytes = [0; DIGEST_BYTES_MAX];
-        bytes[..found.len()].copy_from_slice(found);
-        Ok(Self { algorithm, bytes })
     }
 
     #[must_use]
@@ -94,7 +90,7 @@ impl Digest {
 
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.output_bytes()]
+        &self.bytes
     }
 }
 

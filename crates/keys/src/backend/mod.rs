@@ -16,7 +16,6 @@ use aws_lc_rs::error::{KeyRejected, Unspecified};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::HashAlgorithm;
-use crate::digest::DIGEST_BYTES_MAX;
 
 pub(crate) use ed25519::{check_encoding as check_ed25519_encoding, check_point as check_ed25519_point};
 pub(crate) use signing::SigningKey;
@@ -83,15 +82,8 @@ fn algorithm(hash: HashAlgorithm) -> &'static lc::Algorithm {
     }
 }
 
-/// The digest, and zeros behind a shorter one.
-pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> [u8; DIGEST_BYTES_MAX] {
-    padded(&lc::digest(algorithm(hash), message))
-}
-
-fn padded(digest: &lc::Digest) -> [u8; DIGEST_BYTES_MAX] {
-    let mut bytes = [0; DIGEST_BYTES_MAX];
-    bytes[..digest.as_ref().len()].copy_from_slice(digest.as_ref());
-    bytes
+pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> Box<[u8]> {
+    lc::digest(algorithm(hash), message).as_ref().into()
 }
 
 pub(crate) fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
@@ -118,7 +110,7 @@ impl HashState {
         self.0.update(part);
     }
 
-    pub(crate) fn finish(self) -> [u8; DIGEST_BYTES_MAX] {
-        padded(&self.0.finish())
+    pub(crate) fn finish(self) -> Box<[u8]> {
+        self.0.finish().as_ref().into()
     }
 }

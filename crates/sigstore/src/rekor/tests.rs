@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use touchmark_keys::sha256;
+use touchmark_keys::{KeyFamily, sha256};
 
 use super::*;
 use crate::bundle::{Bundle, Content};
@@ -136,6 +136,33 @@ fn a_request_of_another_type_is_refused_in_the_public_words() {
     member["x"] = json!(1);
     assert!(matches!(parse(&member), Err(RequestError::Wire(WireError::UnknownMember { .. }))));
     assert_eq!(parse_request(b"{").unwrap_err().to_string(), "unexpected EOF");
+}
+
+#[test]
+fn a_log_takes_the_schemes_of_digests_that_are_current_and_no_pss() {
+    use touchmark_keys::Scheme::*;
+    let taken = [
+        EcdsaP256Sha256,
+        EcdsaP384Sha384,
+        EcdsaP521Sha512,
+        Ed25519ph,
+        RsaPkcs1v15Sha256_2048,
+        RsaPkcs1v15Sha256_3072,
+        RsaPkcs1v15Sha256_4096,
+    ];
+    for scheme in Scheme::ALL.into_iter().filter(|scheme| scheme.key_type().family() != KeyFamily::Rsa) {
+        let key = crate::workshop::Key::new(scheme.key_type()).public();
+        let verifier = Verifier::PublicKey { spki_der: key.spki_der().to_vec() };
+        let digest = touchmark_keys::digest(scheme.hash().unwrap_or(HashAlgorithm::Sha512), b"x");
+        let refused = EntryError::AlgorithmRefused { key_details: scheme.key_details().to_owned() };
+        let record = HashedRekord::new(digest, vec![1; 64], verifier, scheme);
+        assert_eq!(record.err(), (!taken.contains(&scheme)).then_some(refused), "{scheme}");
+    }
+    let rsa = crate::workshop::Key::new(touchmark_keys::KeyType::Rsa2048).public();
+    for scheme in rsa.schemes() {
+        let taken = digest_algorithm(*scheme, &rsa).is_ok();
+        assert_eq!(taken, *scheme == RsaPkcs1v15Sha256_2048, "{scheme}");
+    }
 }
 
 #[test]

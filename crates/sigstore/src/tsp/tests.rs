@@ -150,7 +150,14 @@ fn request(hash: HashAlgorithm) -> TimestampRequest {
 
 #[test]
 fn our_tokens_verify_with_every_hash_and_key() {
-    for key_type in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::EcdsaP521, KeyType::Rsa2048] {
+    for key_type in [
+        KeyType::EcdsaP256,
+        KeyType::EcdsaP384,
+        KeyType::EcdsaP521,
+        KeyType::Rsa2048,
+        KeyType::MlDsa44,
+        KeyType::MlDsa65,
+    ] {
         let authority = authority(key_type);
         for hash in [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512] {
             for cert_req in [true, false] {

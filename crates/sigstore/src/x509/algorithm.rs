@@ -210,3 +210,6 @@ fn digest_oid(hash: HashAlgorithm) -> ObjectIdentifier {
 fn with_null(oid: ObjectIdentifier) -> Vec<u8> {
     asn1::sequence(&[&asn1::object_identifier(oid), &asn1::null()])
 }
+
+#[cfg(test)]
+mod tests;
