@@ -9,6 +9,8 @@
 //! Invariants: a bundle has one signature that is not empty, over a message or an envelope; a leaf certificate or the hint of a
 //! key; entries and timestamps within their caps, none of them twice.
 
+pub mod convert;
+
 use touchmark_keys::{Digest, DigestError, HashAlgorithm};
 use touchmark_tlog::LeafIndex;
 

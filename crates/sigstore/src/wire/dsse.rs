@@ -3,7 +3,8 @@
 //!
 //! In scope: shapes. Out of scope: how many signatures there must be and what they cover, which is in the module `dsse`.
 
-use super::codec::message;
+use super::BUNDLE_BYTES_MAX;
+use super::codec::{Dialect, Emit, document, message};
 
 message! {
     pub struct Envelope {
@@ -12,6 +13,7 @@ message! {
         signatures: Vec<Signature> = "signatures",
     }
 }
+document!(Envelope, Dialect::Bundle, BUNDLE_BYTES_MAX, Emit::All);
 
 message! {
     pub struct Signature {

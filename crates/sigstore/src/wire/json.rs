@@ -90,6 +90,19 @@ pub(crate) fn read_beside<'a>(
     }
 }
 
+/// The names of the members of the first object in a text, and what follows it: enough to tell what a document is.
+pub(crate) fn outline(text: &[u8], bytes_max: usize) -> Result<(Vec<String>, &[u8]), WireError> {
+    if text.len() > bytes_max {
+        return Err(WireError::TooLarge { limit: bytes_max });
+    }
+    let whole = std::str::from_utf8(text).map_err(|_| WireError::NotUtf8)?;
+    let mut reader = Reader { text: whole, offset: 0, line: 1, line_start: 0, values: 0 };
+    reader.skip_white_space();
+    let names = reader.pass_object(0)?;
+    reader.skip_white_space();
+    Ok((names.into_iter().map(Cow::into_owned).collect(), text.get(reader.offset..).unwrap_or_default()))
+}
+
 /// A member of which the text is kept.
 struct Open<'name, 'kept, 'a> {
     name: &'name str,
@@ -270,7 +283,7 @@ impl<'a> Reader<'a> {
         }
         self.skip_white_space();
         match self.peek() {
-            Some(b'{') => self.pass_object(depth)?,
+            Some(b'{') => drop(self.pass_object(depth)?),
             Some(b'[') => self.pass_array(depth)?,
             Some(b'"') => drop(self.string()?),
             Some(b'-' | b'0'..=b'9') => drop(self.number()?),
@@ -303,13 +316,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn pass_object(&mut self, depth: usize) -> Result<(), WireError> {
+    /// Returns the names of the members.
+    fn pass_object(&mut self, depth: usize) -> Result<BTreeSet<Cow<'a, str>>, WireError> {
         self.expect(b'{', VALUE)?;
         let mut names = BTreeSet::new();
         self.skip_white_space();
         if self.peek() == Some(b'}') {
             self.offset += 1;
-            return Ok(());
+            return Ok(names);
         }
         loop {
             self.name(&mut names)?;
@@ -319,7 +333,7 @@ impl<'a> Reader<'a> {
                 Some(b',') => self.offset += 1,
                 Some(b'}') => {
                     self.offset += 1;
-                    return Ok(());
+                    return Ok(names);
                 }
                 _ => return Err(self.unexpected("after object key:value pair")),
             }

@@ -7,6 +7,7 @@
 
 pub mod bundle;
 mod codec;
+pub mod cosign;
 pub mod ct;
 pub mod dsse;
 mod field;
@@ -20,6 +21,7 @@ pub mod tsa;
 
 pub use codec::{Dialect, Emit, Kind, WireError};
 pub use field::{EnumName, Nullable, Presence, Tolerated, UnixSeconds};
+pub(crate) use json::outline;
 pub use json::{Position, parse_value};
 
 /// The largest request body that the services read: 4 MiB, the limit of the public ones.

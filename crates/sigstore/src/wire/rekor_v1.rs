@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rekor v1: the bodies of entries as the log stores them, the `canonicalizedBody` of a bundle.
+//! Rekor v1: the bodies of entries as the log stores them, the `canonicalizedBody` of a bundle; and the reply with an entry.
 //!
 //! In scope: shapes. A body is what the log proves, so it must have one meaning: names in camelCase alone, standard base64
-//! alone, unknown members refused. Out of scope: what the members mean, which is in the module `rekor::v1`.
+//! alone, unknown members refused. Of a reply unknown members are ignored: what counts in it is signed.
+//! Out of scope: what the members mean, which is in the modules `rekor::v1` and `bundle::convert`.
 
-use super::codec::{Context, Dialect, Emit, Field, Json, Members, WireError, message};
-use super::json::{self, Node};
+use super::REPLY_BYTES_MAX;
+use super::codec::{Context, Dialect, Emit, Field, Json, Kind, Members, WireError, document, message};
+use super::json::{self, Node, Value};
 
 /// The largest body of an entry. Real ones are below 64 KiB; one may carry its attestation, which is not much larger.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -138,5 +140,50 @@ message! {
         public_key: Vec<u8> = "publicKey",
         /// The base64 text of the signature, so that the JSON holds base64 of base64.
         sig: Vec<u8> = "sig",
+    }
+}
+
+/// `GET /api/v1/log/entries/{uuid}`: entries by their identifiers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogEntries(pub Vec<LogEntry>);
+document!(LogEntries, Dialect::Plain, REPLY_BYTES_MAX, Emit::All);
+
+impl Field for LogEntries {
+    fn read(node: Node, context: Context) -> Result<Self, WireError> {
+        let Value::Object(members) = node.value else { return Err(context.invalid(node.at, Kind::Message)) };
+        members.into_iter().map(|member| LogEntry::read(member.node, context)).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn write(&self, emit: Emit) -> Option<Json> {
+        self.0.write(emit)
+    }
+}
+
+message! {
+    pub struct LogEntry {
+        body: Vec<u8> = "body",
+        integrated_time: i64 = "integratedTime",
+        /// Hexadecimal.
+        log_id: String = "logID",
+        log_index: i64 = "logIndex",
+        verification: Option<Verification> = "verification",
+    }
+}
+
+message! {
+    pub struct Verification {
+        inclusion_proof: Option<InclusionProof> = "inclusionProof",
+        signed_entry_timestamp: Vec<u8> = "signedEntryTimestamp",
+    }
+}
+
+message! {
+    pub struct InclusionProof {
+        checkpoint: String = "checkpoint",
+        /// Hexadecimal, like the root.
+        hashes: Vec<String> = "hashes",
+        log_index: i64 = "logIndex",
+        root_hash: String = "rootHash",
+        tree_size: i64 = "treeSize",
     }
 }
