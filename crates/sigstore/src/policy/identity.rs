@@ -114,7 +114,7 @@ impl IdentityMatcher {
         let types = SanType::ALL.into_iter().filter(|one| self.san_type.is_none_or(|san_type| san_type == *one));
         let strangers = |san_type| match san_type {
             SanType::Email => ["x7@q.example", "K_9+z@w8.test"],
-            SanType::Uri => ["https://q.example/x7", "spiffe://w8.test/K_9/z"],
+            SanType::Uri => ["https://q.example/x7", "https://w8.test/K_9/z"],
             SanType::Username => ["x7!q.example", "K_9!w8.test"],
             SanType::Dns => ["x7.q.example", "w8.test"],
         };

@@ -182,16 +182,18 @@ fn unescaped_dot(pattern: &str) -> Option<usize> {
             }
             '[' => in_class = true,
             ']' => in_class = false,
-            '.' if !in_class && previous.is_alphanumeric() => {
-                if characters.peek().is_some_and(|(_, next)| next.is_alphanumeric()) {
-                    return Some(index);
-                }
+            '.' if !in_class && previous.is_alphanumeric() && next_is_alphanumeric(&mut characters) => {
+                return Some(index);
             }
             _ => {}
         }
         previous = character;
     }
     None
+}
+
+fn next_is_alphanumeric(characters: &mut std::iter::Peekable<std::str::CharIndices<'_>>) -> bool {
+    characters.peek().is_some_and(|(_, next)| next.is_alphanumeric())
 }
 
 /// A text that no name of the type that is asked for can be.
