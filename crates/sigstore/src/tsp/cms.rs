@@ -18,6 +18,8 @@ pub(super) const TST_INFO: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.
 pub(super) const CONTENT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.3");
 pub(super) const MESSAGE_DIGEST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.4");
 pub(super) const SIGNING_TIME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.5");
+/// The older attribute, whose certificate hash is SHA-1 (RFC 2634 §5.4).
+pub(super) const SIGNING_CERTIFICATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.12");
 pub(super) const SIGNING_CERTIFICATE_V2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.47");
 
 /// Most signed attributes of a token.
@@ -58,16 +60,22 @@ pub(super) struct SignerInfo<'a> {
     pub(super) signed_bytes: Vec<u8>,
     pub(super) content_type: ObjectIdentifier,
     pub(super) message_digest: &'a [u8],
-    /// The first certificate identifier of SigningCertificateV2.
+    /// Which certificate the signed attributes say is the signer's.
     pub(super) certificate_id: CertificateId<'a>,
 }
 
-/// ESSCertIDv2 (RFC 5035 §4).
-pub(super) struct CertificateId<'a> {
-    pub(super) hash: HashAlgorithm,
-    pub(super) certificate_hash: &'a [u8],
-    /// The GeneralNames and the serial of the issuer.
-    pub(super) issuer_serial: Option<(&'a [u8], &'a [u8])>,
+/// The first certificate identifier of the signed attributes, which is the signer's (RFC 5035 §3).
+pub(super) enum CertificateId<'a> {
+    /// ESSCertIDv2 (RFC 5035 §4).
+    Strong { hash: HashAlgorithm, certificate_hash: &'a [u8], issuer_serial: Option<IssuerSerial<'a>> },
+    /// ESSCertID (RFC 2634 §5.4.1), where no ESSCertIDv2 stands. Its hash is SHA-1, which proves nothing and is not computed.
+    Sha1 { issuer_serial: Option<IssuerSerial<'a>> },
+}
+
+/// The GeneralNames and the serial of a certificate's issuer.
+pub(super) struct IssuerSerial<'a> {
+    names: &'a [u8],
+    serial: &'a [u8],
 }
 
 impl<'a> SignedData<'a> {
@@ -152,7 +160,7 @@ impl<'a> SignerInfo<'a> {
         let content_type = asn1::Reader::new(found.one(CONTENT_TYPE, Attribute::ContentType)?).object_identifier()?;
         let message_digest =
             asn1::single(found.one(MESSAGE_DIGEST, Attribute::MessageDigest)?, asn1::OCTET_STRING)?.value;
-        let certificate_id = CertificateId::read(found.one(SIGNING_CERTIFICATE_V2, Attribute::SigningCertificateV2)?)?;
+        let certificate_id = found.certificate_id()?;
         let signed_bytes = asn1::element(asn1::SET, &[attributes.value]);
         Ok(Self { id, digest, algorithm, signature, signed_bytes, content_type, message_digest, certificate_id })
     }
@@ -178,6 +186,16 @@ impl<'a> Attributes<'a> {
         Ok(Self(attributes))
     }
 
+    /// The newer attribute where it stands; without it the older one.
+    fn certificate_id(&self) -> Result<CertificateId<'a>, TimestampError> {
+        let stands = |oid| self.0.iter().any(|(candidate, _)| *candidate == oid);
+        let attribute = Attribute::SigningCertificateV2;
+        if !stands(SIGNING_CERTIFICATE_V2) && stands(SIGNING_CERTIFICATE) {
+            return CertificateId::read_sha1(self.one(SIGNING_CERTIFICATE, attribute)?);
+        }
+        CertificateId::read_strong(self.one(SIGNING_CERTIFICATE_V2, attribute)?)
+    }
+
     /// The one value of an attribute that must stand once.
     fn one(&self, oid: ObjectIdentifier, attribute: Attribute) -> Result<&'a [u8], TimestampError> {
         let mut found = self.0.iter().filter(|(candidate, _)| *candidate == oid);
@@ -191,40 +209,63 @@ impl<'a> Attributes<'a> {
 }
 
 impl<'a> CertificateId<'a> {
-    /// The first identifier of a SigningCertificateV2, which is the signer's (RFC 5035 §3).
-    fn read(value: &'a [u8]) -> Result<Self, TimestampError> {
-        let mut outer = asn1::single(value, asn1::SEQUENCE)?.reader();
-        let mut list = outer.enter(asn1::SEQUENCE)?;
-        outer.optional(asn1::SEQUENCE)?; // Policies.
-        outer.finish()?;
-        let mut fields = list.enter(asn1::SEQUENCE)?;
+    fn read_strong(value: &'a [u8]) -> Result<Self, TimestampError> {
+        let mut fields = first_identifier(value)?;
         let hash = match fields.optional(asn1::SEQUENCE)? {
             Some(identifier) => algorithm::digest_algorithm(identifier.raw).ok_or(TimestampError::DigestAlgorithm)?,
             None => HashAlgorithm::Sha256,
         };
         let certificate_hash = fields.expect(asn1::OCTET_STRING)?.value;
-        let issuer_serial = match fields.optional(asn1::SEQUENCE)? {
-            Some(pair) => {
-                let mut pair = pair.reader();
-                let names = pair.expect(asn1::SEQUENCE)?.value;
-                let serial = pair.integer()?;
-                pair.finish()?;
-                Some((names, serial))
-            }
-            None => None,
-        };
+        let issuer_serial = IssuerSerial::read(&mut fields)?;
         fields.finish()?;
-        Ok(Self { hash, certificate_hash, issuer_serial })
+        Ok(Self::Strong { hash, certificate_hash, issuer_serial })
     }
 
-    /// Whether this identifies the certificate: by hash, and by issuer and serial where they are given.
-    pub(super) fn names(&self, certificate: &Certificate) -> bool {
-        if touchmark_keys::digest(self.hash, certificate.der()).as_bytes() != self.certificate_hash {
-            return false;
+    fn read_sha1(value: &'a [u8]) -> Result<Self, TimestampError> {
+        let mut fields = first_identifier(value)?;
+        fields.expect(asn1::OCTET_STRING)?;
+        let issuer_serial = IssuerSerial::read(&mut fields)?;
+        fields.finish()?;
+        Ok(Self::Sha1 { issuer_serial })
+    }
+
+    /// Whether this identifies the certificate. By hash, and by issuer and serial where they are given; without a hash that counts, by
+    /// issuer and serial, and only if it is `trusted_leaf`, which the trusted root names byte by byte.
+    pub(super) fn names(&self, certificate: &Certificate, trusted_leaf: Option<&Certificate>) -> bool {
+        match self {
+            Self::Strong { hash, certificate_hash, issuer_serial } => {
+                touchmark_keys::digest(*hash, certificate.der()).as_bytes() == *certificate_hash
+                    && issuer_serial.as_ref().is_none_or(|issuer_serial| issuer_serial.names(certificate))
+            }
+            Self::Sha1 { issuer_serial } => {
+                trusted_leaf == Some(certificate)
+                    && issuer_serial.as_ref().is_some_and(|issuer_serial| issuer_serial.names(certificate))
+            }
         }
-        self.issuer_serial.is_none_or(|(names, serial)| {
-            let issuer = asn1::element(asn1::context_constructed(4), &[certificate.issuer_der()]);
-            names == issuer && serial == certificate.serial()
-        })
+    }
+}
+
+/// The fields of the first identifier of a SigningCertificate, old or new.
+fn first_identifier(value: &[u8]) -> Result<Reader<'_>, TimestampError> {
+    let mut outer = asn1::single(value, asn1::SEQUENCE)?.reader();
+    let mut list = outer.enter(asn1::SEQUENCE)?;
+    outer.optional(asn1::SEQUENCE)?; // Policies.
+    outer.finish()?;
+    Ok(list.enter(asn1::SEQUENCE)?)
+}
+
+impl<'a> IssuerSerial<'a> {
+    fn read(fields: &mut Reader<'a>) -> Result<Option<Self>, TimestampError> {
+        let Some(pair) = fields.optional(asn1::SEQUENCE)? else { return Ok(None) };
+        let mut pair = pair.reader();
+        let names = pair.expect(asn1::SEQUENCE)?.value;
+        let serial = pair.integer()?;
+        pair.finish()?;
+        Ok(Some(Self { names, serial }))
+    }
+
+    fn names(&self, certificate: &Certificate) -> bool {
+        let issuer = asn1::element(asn1::context_constructed(4), &[certificate.issuer_der()]);
+        self.names == issuer && self.serial == certificate.serial()
     }
 }

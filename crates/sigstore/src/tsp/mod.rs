@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! RFC 3161 timestamps, both sides: requests, tokens (CMS SignedData, RFC 5652 and RFC 5816), replies, and their verification.
 //!
-//! In scope: SHA-256, SHA-384 and SHA-512; one signer; the signer's certificate bound by SigningCertificateV2. Out of scope: HTTP and the
-//! JSON request (`wire::tsa`), signing, the clock, BER, tokens bound by the SHA-1 SigningCertificate alone, and the window in which an
-//! authority is trusted (`trust`).
+//! In scope: SHA-256, SHA-384 and SHA-512; one signer; the signer's certificate bound by SigningCertificateV2, or by the trusted root
+//! where a token has the SHA-1 SigningCertificate alone. Out of scope: HTTP and the JSON request (`wire::tsa`), signing, the clock, BER,
+//! SHA-1, and the window in which an authority is trusted (`trust`).
 //! Invariants: signed attributes are verified over the bytes as received; every check on the signer is done on the certificate whose
 //! key verified the signature; the chain is judged at the token's own time.
 

@@ -67,11 +67,10 @@ fn refuses_the_tampered_timestamps_of_the_conformance_suite() {
     refuse("rekor2-timestamp-outside-tsa-cert-validity_fail", &|error| {
         matches!(error, TimestampError::Path(PathError::Expired { .. } | PathError::NotYetValid { .. }))
     });
-    // The stranger's certificate is bound by SHA-1 alone, which ends both before trust is asked for.
-    for name in ["with", "without"] {
-        refuse(&format!("rekor2-timestamp-untrusted-tsa-{name}-embedded-cert_fail"), &|error| {
-            matches!(error, TimestampError::Attribute { attribute: Attribute::SigningCertificateV2 })
-        });
+    // The stranger's certificate is bound by SHA-1 alone, and stands for nothing that the trusted root names.
+    for (name, expected) in [("with", TimestampError::SignerNotTrusted), ("without", TimestampError::SignerNotFound)] {
+        let name = format!("rekor2-timestamp-untrusted-tsa-{name}-embedded-cert_fail");
+        refuse(&name, &|error| *error == expected);
     }
     // These two are right as tokens; the time itself is wrong, for the trusted root's window and for the certificate.
     for name in ["rekor2-timestamp-outside-trust-root-tsa-validity_fail", "rekor2-timestamp-with-incorrect-time_fail"] {
@@ -183,6 +182,98 @@ fn finds_the_signer_in_the_token_when_the_chain_lacks_the_leaf() {
     assert!(verify_token(&authority.stamp(&request), MESSAGE, &root_only).is_ok());
     let without = TimestampRequest { cert_req: false, ..request };
     assert_eq!(verify_token(&authority.stamp(&without), MESSAGE, &root_only), Err(TimestampError::SignerNotFound));
+}
+
+/// A token whose signed attributes name the signer's certificate by these attributes and no others.
+fn stamp_with_ids(
+    authority: &Authority,
+    request: &TimestampRequest,
+    embedded: &[Certificate],
+    ids: &[Vec<u8>],
+) -> Vec<u8> {
+    let mut unsigned = authority.template(request, embedded).prepare().unwrap();
+    let mut list = crate::asn1::single(&unsigned.attributes, crate::asn1::SET).unwrap().reader();
+    let mut attributes = Vec::new();
+    while !list.is_empty() {
+        let attribute = list.any().unwrap();
+        if attribute.reader().object_identifier().unwrap() != cms::SIGNING_CERTIFICATE_V2 {
+            attributes.push(attribute.raw.to_vec());
+        }
+    }
+    attributes.extend_from_slice(ids);
+    unsigned.attributes = crate::asn1::set_of(attributes);
+    let signature = authority.leaf.key.sign(unsigned.signed_bytes());
+    unsigned.into_response(&signature)
+}
+
+/// An old SigningCertificate attribute. Its hash is nobody's, for nothing computes SHA-1.
+fn old_id(certificate: &Certificate, issuer_serial: bool) -> Vec<u8> {
+    use crate::asn1::{INTEGER, context_constructed, element, octet_string, sequence};
+    let name = element(context_constructed(4), &[certificate.issuer_der()]);
+    let pair = sequence(&[&sequence(&[&name]), &element(INTEGER, &[certificate.serial()])]);
+    let hash = octet_string(&[0; 20]);
+    let id = if issuer_serial { sequence(&[&hash, &pair]) } else { sequence(&[&hash]) };
+    token::attribute(cms::SIGNING_CERTIFICATE, &sequence(&[&sequence(&[&id])]))
+}
+
+#[test]
+fn a_certificate_named_by_sha1_alone_must_be_the_one_that_the_trusted_root_names() {
+    let (ours, other) = (authority(KeyType::EcdsaP256), authority(KeyType::EcdsaP256));
+    let request = request(HashAlgorithm::Sha256);
+    let (leaf, root_only) = (&ours.leaf.certificate, [ours.root.certificate.clone()]);
+    let embedded = [leaf.clone()];
+    let stamp = |embedded: &[Certificate], ids: &[Vec<u8>]| stamp_with_ids(&ours, &request, embedded, ids);
+    for embedded in [&embedded[..], &[]] {
+        let response = stamp(embedded, &[old_id(leaf, true)]);
+        assert_eq!(verify_token(&response, MESSAGE, &ours.chain()).unwrap().path().leaf(), leaf);
+    }
+    // The trusted root has the authority's root alone: only a hash could say which leaf it is.
+    let response = stamp(&embedded, &[old_id(leaf, true)]);
+    assert_eq!(verify_token(&response, MESSAGE, &root_only), Err(TimestampError::CertificateId));
+    // Without issuer and serial, or with another's, nothing that counts names it.
+    for id in [old_id(leaf, false), old_id(&other.leaf.certificate, true)] {
+        let response = stamp(&embedded, &[id]);
+        assert_eq!(verify_token(&response, MESSAGE, &ours.chain()), Err(TimestampError::CertificateId));
+    }
+    // Beside the newer attribute it says nothing; twice, or none at all, is no attribute.
+    let newer = |authority: &Authority| {
+        let id = crate::asn1::octet_string(&touchmark_keys::sha256(authority.leaf.certificate.der()));
+        let list = crate::asn1::sequence(&[&crate::asn1::sequence(&[&crate::asn1::sequence(&[&id])])]);
+        token::attribute(cms::SIGNING_CERTIFICATE_V2, &list)
+    };
+    let missing = Err(TimestampError::Attribute { attribute: Attribute::SigningCertificateV2 });
+    for (ids, expected) in [
+        (vec![newer(&ours), old_id(&other.leaf.certificate, true)], Ok(())),
+        (vec![newer(&other), old_id(leaf, true)], Err(TimestampError::CertificateId)),
+        (vec![old_id(leaf, true), old_id(leaf, false)], missing.clone()),
+        (vec![newer(&ours), newer(&other)], missing.clone()),
+        (Vec::new(), missing),
+    ] {
+        let response = stamp(&embedded, &ids);
+        assert_eq!(verify_token(&response, MESSAGE, &ours.chain()).map(drop), expected);
+    }
+}
+
+/// A certificate that may not sign timestamps stands behind one that may, or before it: what counts is the one that signed.
+#[test]
+fn ghsa_xm5m_wgh2_rrg3_constraints_are_checked_on_the_certificate_that_signed() {
+    let root = root(KeyType::EcdsaP256, "root");
+    let good = below(&root, KeyType::EcdsaP256, "tsa", |issuer| CaProfile::TimeStampingLeaf { issuer });
+    let (key, principal) = (workshop::Key::new(KeyType::EcdsaP256), workshop::alice());
+    let tbs = workshop::leaf_template(&root, &key, &principal).ct_tbs().unwrap();
+    let leaf = Holder { certificate: workshop::sign(&tbs, &root.key), key };
+    let (chain, good) = ([root.certificate.clone()], good.certificate);
+    let authority = Authority { root, leaf };
+    let (bad, request) = (authority.leaf.certificate.clone(), request(HashAlgorithm::Sha256));
+    for bag in [vec![good.clone(), bad.clone()], vec![bad.clone(), good.clone()], vec![bad]] {
+        let response = authority.sign(&authority.template(&request, &bag));
+        let refused = verify_token(&response, MESSAGE, &chain);
+        assert!(matches!(refused, Err(TimestampError::Path(PathError::LeafExtendedKeyUsage { .. }))), "{refused:?}");
+    }
+    // The good certificate's name on a signature of the bad one's key.
+    let forged = TokenTemplate { signer: &good, ..authority.template(&request, std::slice::from_ref(&good)) };
+    let refused = verify_token(&authority.sign(&forged), MESSAGE, &chain);
+    assert!(matches!(refused, Err(TimestampError::Signature(_))), "{refused:?}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub struct UnsignedToken {
     digest: Vec<u8>,
     algorithm: Vec<u8>,
     /// With the tag of a SET.
-    attributes: Vec<u8>,
+    pub(super) attributes: Vec<u8>,
 }
 
 impl UnsignedToken {
@@ -141,7 +141,7 @@ impl UnsignedToken {
     }
 }
 
-fn attribute(oid: ObjectIdentifier, value: &[u8]) -> Vec<u8> {
+pub(super) fn attribute(oid: ObjectIdentifier, value: &[u8]) -> Vec<u8> {
     asn1::sequence(&[&asn1::object_identifier(oid), &asn1::element(asn1::SET, &[value])])
 }
 

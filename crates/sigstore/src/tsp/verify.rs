@@ -4,7 +4,8 @@
 //! In scope: everything between the reply's bytes and a proven time. Out of scope: whether the authority was trusted at that time (`trust`),
 //! counting several timestamps (`verify`).
 //! Invariants: a `SignedAt` exists only for a token whose signer is a timestamp leaf under the given chain, valid at the token's time; with
-//! the authority's own leaf in the chain no other signer is accepted.
+//! the authority's own leaf in the chain no other signer is accepted. A token that names its signer's certificate by SHA-1 alone is
+//! accepted only of such a leaf: then the trusted root says which certificate it is, and issuer and serial must agree.
 
 use der::asn1::ObjectIdentifier;
 use jiff::Timestamp;
@@ -64,7 +65,8 @@ pub enum TimestampError {
     SignerNotFound,
     #[error("the signer's certificate is not the one that the trusted root names for the authority")]
     SignerNotTrusted,
-    #[error("the certificate identifier in the signed attributes names another certificate than the signer's")]
+    /// Or by SHA-1 alone, where the trusted root does not name the authority's leaf.
+    #[error("the certificate identifier in the signed attributes does not name the signer's certificate")]
     CertificateId,
     #[error("the critical extension {oid} of the token is not understood")]
     CriticalExtension { oid: ObjectIdentifier },
@@ -173,7 +175,8 @@ fn find_signer(signed: &SignedData<'_>, tsa_chain: &[Certificate]) -> Result<Cer
         list.iter().filter(|found| signed.signer.id.names(found)).cloned().collect()
     };
     let embedded = named(&signed.certificates);
-    if let Some(leaf) = tsa_chain.first().filter(|first| !first.is_ca())
+    let trusted_leaf = tsa_chain.first().filter(|first| !first.is_ca());
+    if let Some(leaf) = trusted_leaf
         && embedded.iter().any(|found| found != leaf)
     {
         return Err(TimestampError::SignerNotTrusted);
@@ -182,10 +185,10 @@ fn find_signer(signed: &SignedData<'_>, tsa_chain: &[Certificate]) -> Result<Cer
     if candidates.is_empty() {
         return Err(TimestampError::SignerNotFound);
     }
-    let signer = candidates.into_iter().find(|found| signed.signer.certificate_id.names(found));
+    let signer = candidates.into_iter().find(|found| signed.signer.certificate_id.names(found, trusted_leaf));
     let signer = signer.ok_or(TimestampError::CertificateId)?;
-    match tsa_chain.first() {
-        Some(leaf) if !leaf.is_ca() && *leaf != signer => Err(TimestampError::SignerNotTrusted),
+    match trusted_leaf {
+        Some(leaf) if *leaf != signer => Err(TimestampError::SignerNotTrusted),
         _ => Ok(signer),
     }
 }
