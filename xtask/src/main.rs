@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod clients;
+mod fuzz;
 mod interop;
 mod process;
 mod tidy;
@@ -21,6 +22,7 @@ cargo xtask <command>
   ci                 fmt, clippy, tests, tidy, deny, unused dependencies
   tidy               the project's own rules alone: directions, headers, banned names, sizes
   interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
+  fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
   bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
   bench verify-process  one process that verifies one bundle: wall time, memory, speed over a large file
@@ -35,6 +37,7 @@ fn main() -> Result<()> {
         "tidy" => tidy::run(),
         "interop" => interop::run_all(),
         "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

@@ -10,6 +10,7 @@ use crate::process;
 
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_MACHETE: &str = "0.9.2";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// Where tools live between runs: `$XDG_CACHE_HOME/touchmark-interop`, else `~/.cache/touchmark-interop`.
 pub(crate) fn cache_dir() -> Result<PathBuf> {
@@ -28,6 +29,10 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
 
 pub(crate) fn cargo_machete() -> Result<PathBuf> {
     cargo_tool("cargo-machete", CARGO_MACHETE)
+}
+
+pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
+    cargo_tool("cargo-fuzz", CARGO_FUZZ)
 }
 
 /// Builds a cargo tool once. The version is part of the path: a new pin is a new build.

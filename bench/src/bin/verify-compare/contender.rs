@@ -53,7 +53,7 @@ fn ceiling(case: &Case) -> Result<Run> {
 }
 
 fn ours(case: &Case) -> Result<Run> {
-    let root = TrustedRoot::from_json(&case.root).context("our trusted root")?;
+    let root = TrustedRoot::from_json(&case.root).context("our trusted root")?.prepared();
     let policy = Policy::keyless(IdentityMatcher::exact(IDENTITY)?, Matcher::exact(ISSUER)?);
     let now = NOW.parse().expect("a time");
     let (artifact, text) = (case.artifact.clone(), case.bundle.clone());
