@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod checkpoint;
 pub mod dsse_statement;
 pub mod entry_body;
+pub mod policy_file;
 pub mod public_key;
 pub mod sct_list;
 pub mod seeds;
@@ -22,7 +23,7 @@ pub mod verify_bundle;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("bundle", bundle::check),
     ("trusted_root", trusted_root::check),
     ("checkpoint", checkpoint::check),
@@ -31,6 +32,7 @@ pub const TARGETS: [Target; 10] = [
     ("timestamp_token", timestamp_token::check),
     ("entry_body", entry_body::check),
     ("dsse_statement", dsse_statement::check),
+    ("policy_file", policy_file::check),
     ("public_key", public_key::check),
     ("verify_bundle", verify_bundle::check),
 ];

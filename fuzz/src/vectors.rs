@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use touchmark_sigstore::policy::{IdentityMatcher, Matcher, Policy};
+use touchmark_keys::PublicKey;
+use touchmark_sigstore::policy::{IdentityMatcher, KeyRule, Matcher, Policy};
 use touchmark_sigstore::trust::TrustedRoot;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors");
@@ -21,6 +22,7 @@ pub struct Case {
     pub artifact: Vec<u8>,
     identity: String,
     issuer: String,
+    key: Option<String>,
 }
 
 impl Case {
@@ -34,11 +36,16 @@ impl Case {
         TrustedRoot::from_json(&self.root).expect("a vector's trusted root")
     }
 
+    /// Of the key, or of the identity. None where the case names a key that is none.
+    ///
     /// # Panics
     /// If the case names nobody.
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> Option<Policy> {
+        if let Some(pem) = &self.key {
+            return Some(Policy::managed_key(KeyRule { key: PublicKey::from_pem(pem).ok()?, valid_for: None }));
+        }
         let identity = IdentityMatcher::exact(&self.identity).expect("an identity");
-        Policy::keyless(identity, Matcher::exact(&self.issuer).expect("an issuer"))
+        Some(Policy::keyless(identity, Matcher::exact(&self.issuer).expect("an issuer")))
     }
 
     /// The bundle as JSON; null if it is none.
@@ -76,6 +83,7 @@ pub fn case(name: &str) -> Case {
             .unwrap_or_else(|| std::fs::read(folder.join("a.txt")).expect("the default artifact")),
         identity: text("identity", IDENTITY),
         issuer: text("issuer", ISSUER),
+        key: file("key.pub").and_then(|bytes| String::from_utf8(bytes).ok()),
     }
 }
 
