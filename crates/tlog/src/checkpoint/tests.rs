@@ -82,6 +82,28 @@ fn malformed_checkpoints_are_refused() {
     assert!(Checkpoint::parse(&format!("o\n1\n{ROOT}\n{}", "x\n".repeat(EXTENSION_LINES_MAX))).is_ok());
 }
 
+/// A line ends with a newline alone: what other programs take for the end of a line hides nothing and moves nothing.
+#[test]
+fn only_newlines_end_lines() {
+    for separator in ['\u{85}', '\u{2028}', '\u{2029}', '\u{7f}', '\u{a0}'] {
+        let origin = format!("o{separator}7{separator}{ROOT}");
+        let text = format!("{origin}\n1\n{ROOT}\nmore{separator}\n");
+        let checkpoint = Checkpoint::parse(&text).unwrap();
+        assert_eq!((checkpoint.origin, checkpoint.size), (origin, TreeSize(1)));
+        assert_eq!(checkpoint.extensions, [format!("more{separator}")]);
+        assert_eq!(Checkpoint::parse(&format!("o{separator}1{separator}{ROOT}\n")), Err(CheckpointError::Size));
+        assert_eq!(Checkpoint::parse(&format!("o\n1{separator}\n{ROOT}\n")), Err(CheckpointError::Size));
+        assert_eq!(Checkpoint::parse(&format!("o\n1\n{ROOT}{separator}\n")), Err(CheckpointError::Root));
+    }
+    for control in (0..b' ').filter(|byte| *byte != b'\n') {
+        for text in
+            [format!("o{}\n1\n{ROOT}\n", char::from(control)), format!("o\n1\n{ROOT}\nx{}\n", char::from(control))]
+        {
+            assert_eq!(Checkpoint::parse(&text), Err(CheckpointError::ControlCharacter), "{control}");
+        }
+    }
+}
+
 #[test]
 fn tree_head_bytes_are_those_of_the_rfc() {
     let bytes = tree_head_signed_bytes(0x0102_0304_0506_0708, TreeSize(0x1112), &Hash([0xaa; HASH_BYTES]));

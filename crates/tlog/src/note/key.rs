@@ -8,10 +8,13 @@
 //! Invariants: a signature counts only when name, hint and key agree; if any signature with that name and hint is wrong, the
 //! whole note is refused.
 
+use std::borrow::Cow;
+
 use touchmark_keys::{HashAlgorithm, KeyFamily, KeyType, PublicKey, SignatureError, SignatureValid, sha256_parts};
 
 use super::{KEY_HINT_BYTES, NoteError, NoteSignature, SignedNote, is_key_name};
 use crate::checkpoint::{Checkpoint, tree_head_signed_bytes};
+use crate::hash::{Hash, TreeSize};
 
 /// What a Rekor v2 RSA key writes into its id after the type byte ff.
 pub(super) const RSA_KEY_FORMAT: &[u8] = b"PKIX-RSA-PKCS#1v1.5";
@@ -66,6 +69,30 @@ enum Statement {
     TimedText,
     /// A time in milliseconds, size and root; the time and TLS's `DigitallySigned` structure stand around the signature.
     TreeHead,
+}
+
+/// A text as the lines under it sign it: read once for all of them. Only a time makes bytes of their own necessary.
+#[derive(Clone, Copy)]
+enum Signed<'text> {
+    Text(&'text str),
+    TimedText(&'text str),
+    TreeHead { size: TreeSize, root: Hash },
+}
+
+impl<'text> Signed<'text> {
+    fn at(self, time_ms: Option<u64>) -> Result<Cow<'text, [u8]>, NoteError> {
+        match self {
+            Signed::Text(text) => Ok(Cow::Borrowed(text.as_bytes())),
+            Signed::TimedText(text) => {
+                let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
+                Ok(Cow::Owned(format!("cosignature/v1\ntime {time_s}\n{text}").into_bytes()))
+            }
+            Signed::TreeHead { size, root } => {
+                let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
+                Ok(Cow::Owned(tree_head_signed_bytes(time_ms, size, &root)))
+            }
+        }
+    }
 }
 
 /// A public key under the name with which it signs notes.
@@ -165,35 +192,30 @@ impl NoteKey {
     }
 
     /// Proves that this key signed the note. Signatures of other names or hints are passed over; each one of this name and hint
-    /// must be valid, and there must be one. Of several times the latest counts.
+    /// must be valid, and there must be one. Of several times the latest counts. A line that is repeated is verified once.
     pub fn verify(&self, note: &SignedNote) -> Result<NoteVerified, NoteError> {
-        let ours = note.signatures().iter().filter(|line| line.name == self.name && line.key_hint == self.hint());
-        let times: Vec<Option<u64>> =
-            ours.map(|line| self.verify_line(note.text(), line)).collect::<Result<_, NoteError>>()?;
-        let latest = times.into_iter().max();
-        let timestamp_ms =
-            latest.ok_or_else(|| NoteError::NotSignedBy { name: self.name.clone(), hint: self.hint() })?;
+        let (hint, lines) = (self.hint(), note.signatures());
+        let is_ours = |line: &NoteSignature| line.key_hint == hint && line.name == self.name;
+        let mut latest = None;
+        let mut prepared = None;
+        for (position, line) in lines.iter().enumerate().filter(|(_, line)| is_ours(line)) {
+            if lines[..position].contains(line) {
+                continue;
+            }
+            let signed = match prepared {
+                Some(signed) => signed,
+                None => *prepared.insert(self.signed(note.text())?),
+            };
+            latest = latest.max(Some(self.verify_line(signed, line)?));
+        }
+        let timestamp_ms = latest.ok_or_else(|| NoteError::NotSignedBy { name: self.name.clone(), hint })?;
         Ok(NoteVerified { timestamp_ms })
     }
 
     /// The bytes that the private key signs. `time_ms` is needed by the algorithms that sign a time and ignored by the others;
     /// cosignature/v1 rounds it down to a second.
     pub fn signed_message(&self, text: &str, time_ms: Option<u64>) -> Result<Vec<u8>, NoteError> {
-        match self.algorithm.statement() {
-            Statement::Text => Ok(text.as_bytes().to_vec()),
-            Statement::TimedText => {
-                let time_s = time_ms.ok_or(NoteError::TimeMissing)? / 1000;
-                Ok(format!("cosignature/v1\ntime {time_s}\n{text}").into_bytes())
-            }
-            Statement::TreeHead => {
-                let time_ms = time_ms.ok_or(NoteError::TimeMissing)?;
-                let checkpoint = Checkpoint::parse(text).map_err(|_| NoteError::NotATreeHead)?;
-                if !checkpoint.extensions.is_empty() {
-                    return Err(NoteError::NotATreeHead);
-                }
-                Ok(tree_head_signed_bytes(time_ms, checkpoint.size, &checkpoint.root))
-            }
-        }
+        Ok(self.signed(text)?.at(time_ms)?.into_owned())
     }
 
     /// The signature line for what the private key made of [`NoteKey::signed_message`], with the same time.
@@ -216,10 +238,25 @@ impl NoteKey {
         Ok(NoteSignature { name: self.name.clone(), key_hint: self.hint(), signature })
     }
 
+    /// What the key signs of this text, whatever the time.
+    fn signed<'text>(&self, text: &'text str) -> Result<Signed<'text>, NoteError> {
+        match self.algorithm.statement() {
+            Statement::Text => Ok(Signed::Text(text)),
+            Statement::TimedText => Ok(Signed::TimedText(text)),
+            Statement::TreeHead => {
+                let checkpoint = Checkpoint::parse(text).map_err(|_| NoteError::NotATreeHead)?;
+                if !checkpoint.extensions.is_empty() {
+                    return Err(NoteError::NotATreeHead);
+                }
+                Ok(Signed::TreeHead { size: checkpoint.size, root: checkpoint.root })
+            }
+        }
+    }
+
     /// Verifies one signature line and gives the time in it.
-    fn verify_line(&self, text: &str, line: &NoteSignature) -> Result<Option<u64>, NoteError> {
+    fn verify_line(&self, signed: Signed<'_>, line: &NoteSignature) -> Result<Option<u64>, NoteError> {
         let (time_ms, signature) = self.unwrap(&line.signature).ok_or_else(|| self.malformed())?;
-        let message = self.signed_message(text, time_ms)?;
+        let message = signed.at(time_ms)?;
         self.verify_message(&message, signature)
             .map_err(|_| NoteError::SignatureInvalid { name: self.name.clone() })?;
         Ok(time_ms)

@@ -11,6 +11,7 @@ use touchmark_keys::PublicKey;
 use super::*;
 use crate::checkpoint::Checkpoint;
 
+mod attacks;
 mod conformance;
 
 /// The time in the notes with an RFC 6962 signature that were made for these tests.
