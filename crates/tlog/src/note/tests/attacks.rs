@@ -69,7 +69,8 @@ fn said(key: &NoteKey, note: &SignedNote) -> Option<(String, Option<u64>)> {
 
 #[test]
 fn an_edit_never_makes_a_note_say_anything_else() {
-    let pieces = ["\n", "\n\n", " ", "x", "0", "— ", "\u{a0}", "=", "\n— n AAAAAAA=\n", "\nx\n", "\r"];
+    let pieces =
+        ["\n", "\n\n", " ", "x", "0", "— ", "\u{a0}", "=", "\n— n AAAAAAA=\n", "— n AAAAAAA=\n", "\nx\n", "\r"];
     for (name, key, note) in notes() {
         let original = note.to_string();
         let meant = said(&key, &note).unwrap();
