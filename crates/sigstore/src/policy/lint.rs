@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What in a policy is allowed, but probably not meant.
 //!
-//! In scope: what the policy alone shows. Out of scope: what makes no policy at all, which is an error where it is made.
+//! In scope: what the policy alone shows, or beside a trusted root. Out of scope: what makes no policy at all, which is an error where it is made.
 //! Invariant: a finding changes nothing in what the policy accepts.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::Policy;
@@ -11,6 +12,7 @@ use super::demands::Demands;
 use super::extension::FulcioExtension;
 use super::identity::{IdentityMatcher, IdentityRule, SanType};
 use super::matcher::{Kind, Matcher};
+use crate::trust::{TransparencyLog, TrustedRoot};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,39 @@ impl Policy {
         }
         findings
     }
+}
+
+impl Policy {
+    /// Which thresholds no bundle can meet under this trusted root, because it names too few logs or authorities.
+    #[must_use]
+    pub fn lint_against(&self, root: &TrustedRoot) -> Vec<Finding> {
+        let demands = self.demands();
+        let logs = distinct(root.tlogs().iter().map(|log| log.log_id().as_slice()));
+        let operators = distinct(root.tlogs().iter().map(operator_of));
+        let ct_logs = distinct(root.ctlogs().iter().map(|log| log.log_id().as_slice()));
+        let authorities = root.timestamp_authorities().len();
+        let thresholds = [
+            ("log-entries", demands.log_entries, logs, "transparency logs"),
+            ("log-operators", demands.log_operators, operators, "operators of transparency logs"),
+            ("scts", demands.scts, ct_logs, "certificate transparency logs"),
+            ("timestamps", demands.timestamps, authorities, "timestamp authorities"),
+            // A log may be a source of times too.
+            ("times", demands.times, authorities + logs, "sources of times"),
+        ];
+        let unmet = |(demand, expected, found, what): (&str, usize, usize, &str)| {
+            let text = format!("{expected} {what} are demanded, the trusted root has {found}: no bundle is accepted");
+            (expected > found).then(|| Found(Severity::Danger, "unreachable_threshold", text).of(demand))
+        };
+        thresholds.into_iter().filter_map(unmet).collect()
+    }
+}
+
+fn operator_of(log: &TransparencyLog) -> &[u8] {
+    if log.operator().is_empty() { log.base_url().as_bytes() } else { log.operator().as_bytes() }
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a [u8]>) -> usize {
+    names.collect::<HashSet<&[u8]>>().len()
 }
 
 struct Found(Severity, &'static str, String);

@@ -19,7 +19,7 @@ use super::shorthand::ShorthandError;
 use super::witness::{WitnessPolicy, WitnessPolicyError};
 use super::witness_file::TlogPolicyError;
 use super::{KeyRule, Policy, RULES_MAX, RulesError};
-use crate::trust::{ValidFor, WindowError};
+use crate::trust::{TrustedRoot, ValidFor, WindowError};
 
 use reader::Place;
 use sections::{Figures, Witnesses};
@@ -225,8 +225,21 @@ impl PolicyFile {
     /// # Errors
     /// As [`PolicyFile::policies`].
     pub fn lint(&self) -> Result<Vec<Finding>, PolicyFileError> {
+        self.findings(Policy::lint)
+    }
+
+    /// Which thresholds no bundle can meet under this trusted root.
+    ///
+    /// # Errors
+    /// As [`PolicyFile::policies`].
+    pub fn lint_against(&self, root: &TrustedRoot) -> Result<Vec<Finding>, PolicyFileError> {
+        self.findings(|policy| policy.lint_against(root))
+    }
+
+    /// Of all policies, each finding once.
+    fn findings(&self, of: impl Fn(&Policy) -> Vec<Finding>) -> Result<Vec<Finding>, PolicyFileError> {
         let mut findings: Vec<Finding> = Vec::new();
-        for finding in self.policies()?.iter().flat_map(Policy::lint) {
+        for finding in self.policies()?.iter().flat_map(of) {
             if !findings.contains(&finding) {
                 findings.push(finding);
             }

@@ -152,3 +152,40 @@ fn the_window_of_a_key_needs_a_time() {
     let demands = Demands { times: 1, ..Demands::managed_key() };
     assert_eq!(codes(&policy.with_demands(demands).unwrap()), ["any_predicate_type"]);
 }
+
+#[test]
+fn thresholds_that_a_trusted_root_cannot_meet() {
+    let root = crate::verify::vectors::case("rekor2-happy-path").root();
+    let lint = |change: fn(&mut Demands)| {
+        let mut demands = Demands::keyless();
+        change(&mut demands);
+        let policy = Policy::keyless(IdentityMatcher::exact("alice@example.com").unwrap(), exact(ISSUER));
+        let findings = policy.with_demands(demands).unwrap().lint_against(&root);
+        findings.into_iter().map(|finding| (finding.code, finding.subject)).collect::<Vec<_>>()
+    };
+    assert_eq!(lint(|_| {}), []);
+    let unreachable = |demand: &str| vec![("unreachable_threshold", demand.to_owned())];
+    assert_eq!(lint(|demands| demands.log_entries = 32), unreachable("log-entries"));
+    assert_eq!(lint(|demands| demands.log_operators = 32), unreachable("log-operators"));
+    assert_eq!(lint(|demands| demands.scts = 32), unreachable("scts"));
+    assert_eq!(lint(|demands| demands.timestamps = 32), unreachable("timestamps"));
+    assert_eq!(lint(|demands| demands.times = 32), unreachable("times"));
+}
+
+/// The documentation has a row for each finding.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "tests read the documentation from a file")]
+fn every_finding_is_documented() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy.md")).unwrap();
+    let source = include_str!("../lint.rs");
+    let codes: Vec<&str> = source
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.contains('_') && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+        .collect();
+    assert!(codes.len() > 15, "{codes:?}");
+    for code in codes {
+        assert!(text.contains(&format!("`{code}`")), "{code}");
+    }
+}
