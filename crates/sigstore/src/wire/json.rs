@@ -363,18 +363,25 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         self.expect(b'"', VALUE)?;
         loop {
+            let rest = self.text.as_bytes().get(self.offset..).unwrap_or_default();
+            let length = memchr::memchr2(b'"', b'\\', rest);
+            let plain = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
+            // Without a way out of the loop, so that many bytes are compared at once.
+            if plain.iter().fold(false, |found, byte| found | (*byte < b' ')) {
+                self.offset += plain.iter().take_while(|byte| **byte >= b' ').count();
+                return Err(self.unexpected("in string literal"));
+            }
+            self.offset += plain.len();
             match self.peek() {
                 Some(b'"') => {
                     self.offset += 1;
                     break;
                 }
                 // The byte after a backslash cannot end the string.
-                Some(b'\\') => {
+                Some(_) => {
                     escaped = true;
                     self.offset += 2;
                 }
-                Some(0x00..=0x1f) => return Err(self.unexpected("in string literal")),
-                Some(_) => self.offset += 1,
                 None => return Err(WireError::UnexpectedEnd),
             }
         }

@@ -151,10 +151,11 @@ pub(crate) fn utf8_string(value: &[u8]) -> Result<&str, DerError> {
 
 /// The last arc of an extension under Fulcio's base.
 pub(crate) fn fulcio_arc(extension: ObjectIdentifier) -> Option<u32> {
-    if extension.parent()? != oid::FULCIO {
-        return None;
+    // All arcs that there are fit into the last byte; a longer one is none of Fulcio's.
+    match extension.as_bytes().strip_prefix(oid::FULCIO.as_bytes())? {
+        [arc @ 0..=0x7f] => Some(u32::from(*arc)),
+        _ => None,
     }
-    extension.arc(extension.len().checked_sub(1)?)
 }
 
 /// Whether the value of Fulcio's extension is raw text and no UTF8String: the deprecated .1 to .6.
