@@ -6,8 +6,7 @@ use serde_json::Value;
 use touchmark_keys::{Digest, HashAlgorithm, KeyType, digest};
 use touchmark_tlog::leaf_hash;
 
-use super::twins::check_twins;
-use crate::bundle::Bundle;
+use super::twins::Original;
 use crate::policy::{IdentityMatcher, Matcher, Policy};
 use crate::rekor::{HashedRekord, Verifier, scheme_for};
 use crate::trust::{TransparencyLog, TrustedRoot, ValidFor};
@@ -59,10 +58,16 @@ fn no_tampered_twin_is_accepted_even_with_parts_of_the_same_instance() {
             serde_json::from_slice(&signing.bundle().to_json()).unwrap()
         })
         .collect();
-    let (root, artifact, policy) = (instance.root(), Artifact::of_bytes(ARTIFACT), policy());
-    check_twins(&bundles[2], &[bundles[0].clone(), bundles[4].clone()], &[8..9, 36..50], |text| {
-        verify(&artifact, &Bundle::parse(text).ok()?, &root, &policy, now()).ok()
-    });
+    let original = Original {
+        name: "private instance",
+        bundle: bundles[2].clone(),
+        strangers: vec![bundles[0].clone(), bundles[4].clone()],
+        root: instance.root(),
+        policy: policy(),
+        artifact: Artifact::of_bytes(ARTIFACT),
+        now: now(),
+    };
+    original.check_twins();
 }
 
 #[test]
