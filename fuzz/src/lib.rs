@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod certificate;
 pub mod checkpoint;
+pub mod convert;
 pub mod dsse_statement;
 pub mod entry_body;
 pub mod policy_file;
@@ -23,7 +24,7 @@ pub mod verify_bundle;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("bundle", bundle::check),
     ("trusted_root", trusted_root::check),
     ("checkpoint", checkpoint::check),
@@ -33,6 +34,7 @@ pub const TARGETS: [Target; 11] = [
     ("entry_body", entry_body::check),
     ("dsse_statement", dsse_statement::check),
     ("policy_file", policy_file::check),
+    ("convert", convert::check),
     ("public_key", public_key::check),
     ("verify_bundle", verify_bundle::check),
 ];

@@ -10,7 +10,7 @@ use touchmark_sigstore::tsp::TimestampRequest;
 use touchmark_sigstore::x509::Certificate;
 
 use crate::vectors::{self, Case, decoded};
-use crate::{policy_file, verify_bundle};
+use crate::{convert, policy_file, verify_bundle};
 
 /// The seeds of a target, each once.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
@@ -25,6 +25,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "entry_body" => bodies(&cases),
         "dsse_statement" => payloads(&cases),
         "policy_file" => policy_file::seeds(),
+        "convert" => convert::seeds(),
         "public_key" => keys(&cases),
         "verify_bundle" => verify_bundle::seeds(),
         _ => Vec::new(),

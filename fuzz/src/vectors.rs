@@ -22,7 +22,8 @@ pub struct Case {
     pub artifact: Vec<u8>,
     identity: String,
     issuer: String,
-    key: Option<String>,
+    /// The PEM of a managed key, where the case is of one.
+    pub key: Option<String>,
 }
 
 impl Case {

@@ -16,7 +16,7 @@ use crate::process::{self, workspace};
 use crate::tools;
 
 /// Each target and the longest input that it is given: somewhat more than the longest seed.
-const TARGETS: [(&str, usize); 11] = [
+const TARGETS: [(&str, usize); 12] = [
     ("bundle", 24 << 10),
     ("trusted_root", 12 << 10),
     ("checkpoint", 2 << 10),
@@ -26,6 +26,7 @@ const TARGETS: [(&str, usize); 11] = [
     ("entry_body", 8 << 10),
     ("dsse_statement", 4 << 10),
     ("policy_file", 4 << 10),
+    ("convert", 24 << 10),
     ("public_key", 2 << 10),
     ("verify_bundle", 96),
 ];
