@@ -20,6 +20,8 @@ use crate::x509::{Certificate, pem};
 const FILE_CASES: [&str; 4] =
     ["happy-path-v0.1", "happy-path-v0.2", "happy-path-v0.3", "happy-path-v0.3-new-mediaType"];
 const ENVELOPE_CASE: &str = "happy-path-intoto-in-dsse-v3";
+/// What the attestation of that case says it is.
+const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v1";
 const KEY_CASE: &str = "managed-key-happy-path";
 
 /// A public bundle taken apart.
@@ -353,32 +355,37 @@ fn attestations_of_pypi_become_bundles() {
 #[test]
 fn replies_of_npm_and_github_become_bundles() {
     let parts = Parts::of(ENVELOPE_CASE);
-    let label = "https://slsa.dev/provenance/v1";
     let reply = json!({"attestations": [
-        {"predicateType": label, "bundle": parts.json},
+        {"predicateType": PREDICATE_TYPE, "bundle": parts.json},
         {"bundle": parts.json, "repository_id": 7, "bundle_url": "https://example.com"},
-        {"predicateType": "https://example.com/other", "bundle": parts.json},
-        {"predicateType": 7, "bundle": parts.json},
         {"bundle": null, "bundle_url": "https://example.com"},
-        {"predicateType": label, "bundle": Parts::of("happy-path-v0.3").json},
         7,
     ]});
     let converted = bundles(&text(&reply)).unwrap();
-    assert_eq!(converted.len(), 7);
+    assert_eq!(converted.len(), 4);
     parts.expect_same(converted[0].as_ref().unwrap().bundle());
     parts.expect_same(converted[1].as_ref().unwrap().bundle());
-    let disagrees = |label: &str, statement: &str| {
-        Err(ConvertError::PredicateDisagrees { label: label.to_owned(), statement: statement.to_owned() })
-    };
-    assert_eq!(converted[2], disagrees("https://example.com/other", label));
-    assert_eq!(converted[3], disagrees("", label));
-    assert_eq!(converted[4], Err(ConvertError::Missing { member: "bundle" }));
-    assert_eq!(converted[5], disagrees(label, ""));
-    assert_eq!(converted[6], Err(ConvertError::Missing { member: "bundle" }));
+    assert_eq!(converted[2], Err(ConvertError::Missing { member: "bundle" }));
+    assert_eq!(converted[3], Err(ConvertError::Missing { member: "bundle" }));
     let found = ATTESTATIONS_MAX + 1;
     let many = text(&json!({"attestations": vec![json!({}); found]}));
     let limit = ATTESTATIONS_MAX;
     assert_eq!(from_npm(&many), Err(ConvertError::TooMany { member: "attestations", limit, found }));
+}
+
+/// GHSA-w6c6-c85g-mmv6, CVE-2022-35929: what an attestation was asked for and what it says were not compared.
+#[test]
+fn ghsa_w6c6_c85g_mmv6_a_label_on_another_statement_is_refused() {
+    let (attestation, file) = (Parts::of(ENVELOPE_CASE).json, Parts::of("happy-path-v0.3").json);
+    let check = |label: Value, bundle: &Value, shown: &str, statement: &str| {
+        let reply = text(&json!({"attestations": [{"predicateType": label, "bundle": bundle}]}));
+        let (label, statement) = (shown.to_owned(), statement.to_owned());
+        assert_eq!(from_npm(&reply).unwrap()[0], Err(ConvertError::PredicateDisagrees { label, statement }));
+    };
+    check(json!("https://example.com/other"), &attestation, "https://example.com/other", PREDICATE_TYPE);
+    check(json!(""), &attestation, "", PREDICATE_TYPE);
+    check(json!(7), &attestation, "", PREDICATE_TYPE);
+    check(json!(PREDICATE_TYPE), &file, PREDICATE_TYPE, "");
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn a_verifier_is_one_key_or_a_chain_with_its_leaf_first() {
 
 /// cosign#4648 to #4653, GHSA-frqx-jfcm-6jjr: servers and clients fell over bodies in which something was missing.
 #[test]
-fn no_value_of_any_member_makes_the_reader_fall() {
+fn cosign_4648_to_4653_and_ghsa_frqx_jfcm_6jjr_no_value_of_any_member_makes_the_reader_fall() {
     for (kind, body) in samples() {
         let whole: Value = serde_json::from_slice(&body).unwrap();
         for pointer in pointers(&whole) {
