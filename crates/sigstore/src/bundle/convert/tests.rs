@@ -213,6 +213,14 @@ fn ghsa_whqx_f9j3_ch6m_an_entry_of_another_signature_is_refused() {
     let mut cosign = ours.cosign();
     cosign["rekorBundle"] = Parts::of(ENVELOPE_CASE).cosign()["rekorBundle"].clone();
     assert_eq!(from_cosign_bundle(&text(&cosign), None), Err(ConvertError::OtherEntry { member: "signature" }));
+    // Another payload under the signature of the envelope, and another signature over its payload.
+    let (attestation, mut cosign) = (Parts::of(ENVELOPE_CASE), Parts::of(ENVELOPE_CASE).cosign());
+    for (pointer, member) in [("/payload", "payload"), ("/signatures/0/sig", "signature")] {
+        let mut envelope = attestation.json["dsseEnvelope"].clone();
+        set(&mut envelope, pointer, json!("AA=="));
+        cosign["base64Signature"] = json!(STANDARD.encode(text(&envelope)));
+        assert_eq!(from_cosign_bundle(&text(&cosign), None), Err(ConvertError::OtherEntry { member }));
+    }
     // Another file under the same signature: the digest that the entry names comes along, and the verifier compares it.
     let other = digest(HashAlgorithm::Sha256, b"another file");
     let reply = text(&ours.reply());
@@ -239,6 +247,22 @@ fn a_reply_about_another_entry_completes_nothing() {
         let refused = from_cosign_bundle(&text(&ours.cosign()), Some(&text(&reply)));
         assert_eq!(refused, Err(ConvertError::EntryCount { found }));
     }
+}
+
+#[test]
+fn an_entry_needs_a_signature_of_its_log() {
+    let parts = Parts::of("happy-path-v0.3");
+    let convert = |edit: fn(&mut Value)| {
+        let mut reply = parts.reply();
+        edit(&mut reply.as_object_mut().unwrap().values_mut().next().unwrap()["verification"]);
+        from_detached(&detached(parts.bundle.signature(), None, &text(&reply)))
+    };
+    let version = |converted: Result<Converted, ConvertError>| converted.map(|converted| converted.bundle().version());
+    assert_eq!(version(convert(|_| {})), Ok(Version::V0_3));
+    assert_eq!(version(convert(|signed| signed["signedEntryTimestamp"] = Value::Null)), Ok(Version::V0_3));
+    // A proof without a checkpoint leads to nothing that is signed.
+    assert_eq!(version(convert(|signed| signed["inclusionProof"]["checkpoint"] = Value::Null)), Ok(Version::V0_1));
+    assert_eq!(convert(|signed| *signed = Value::Null), Err(ConvertError::EntryUnsigned));
 }
 
 fn detached<'a>(signature: &'a [u8], verifier: Option<&'a [u8]>, entry: &'a [u8]) -> Detached<'a> {

@@ -108,6 +108,10 @@ fn a_body_of_another_kind_than_its_entry_is_called_by_its_name() {
             };
             assert_eq!(parse_body(other, &body), Err(expect));
         }
+        let mut newer: Value = serde_json::from_slice(&body).unwrap();
+        newer["apiVersion"] = json!("0.0.9");
+        let expect = BodyError::Kind { expected: kind, kind: kind.name().to_owned(), version: "0.0.9".to_owned() };
+        assert_eq!(parse_body(kind, &serde_json::to_vec(&newer).unwrap()), Err(expect));
     }
 }
 
