@@ -58,14 +58,14 @@ pub struct CtInclusionCheck<'a> {
 /// # use touchmark_client::ct_inclusion::{self, CtInclusionCheck, CtLogAddresses};
 /// # use touchmark_outbound::{Outbound, Reach};
 /// # use touchmark_sigstore::trust::TrustedRoot;
-/// # use touchmark_sigstore::verify::{VerifiedChain, VerifiedSct};
+/// # use touchmark_sigstore::verify::CertifiedSigner;
 /// # async fn check(
-/// #     trusted_root: &TrustedRoot, chain: &VerifiedChain, sct: &VerifiedSct, ct_log_url: Vec<String>, now: Timestamp,
+/// #     trusted_root: &TrustedRoot, signer: &CertifiedSigner, ct_log_url: Vec<String>, now: Timestamp,
 /// # ) -> Result<(), Box<dyn std::error::Error>> {
 /// let outbound = Outbound::new("touchmark", Reach::Private, None);
 /// let addresses = CtLogAddresses::parse(&ct_log_url)?; // the values of --ct-log-url, often none
 /// let check = CtInclusionCheck { outbound: &outbound, trusted_root, addresses: &addresses, demanded: NonZeroUsize::MIN };
-/// for included in ct_inclusion::require(&check, chain, sct, now).await? {
+/// for included in ct_inclusion::require(&check, signer.chain(), signer.sct(), now).await? {
 ///     tracing::info!(log = included.origin(), index = included.index().0, "the certificate is in the CT log");
 /// }
 /// # Ok(())
