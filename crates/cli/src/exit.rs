@@ -48,6 +48,26 @@ impl ExitStatus {
         Self::TrustRoot,
     ];
 
+    /// Of several failures of one call the first in this order decides: what may be an attack before what keeps us from telling.
+    const BY_SEVERITY: [Self; 10] = [
+        Self::Tampered,
+        Self::WrongSigner,
+        Self::Untrusted,
+        Self::NotSigned,
+        Self::TrustRoot,
+        Self::Unreadable,
+        Self::Network,
+        Self::Refused,
+        Self::Usage,
+        Self::Internal,
+    ];
+
+    /// The more severe of the two.
+    pub(crate) fn or_worse(self, other: Self) -> Self {
+        let first = Self::BY_SEVERITY.into_iter().find(|status| *status == self || *status == other);
+        first.unwrap_or(self)
+    }
+
     /// The word for it in `--output json`: as stable as the number.
     pub(crate) fn code(self) -> &'static str {
         match self {
@@ -78,7 +98,7 @@ impl From<ExitStatus> for ExitCode {
 /// The table for `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-   0  done; for verify-blob: every check passed
+   0  done; for verify-blob and its like: every check passed for every file
    1  internal error
    2  the command line is wrong
    3  a file could not be read, written or understood
@@ -88,7 +108,8 @@ Exit codes:
   12  signed by someone else
   14  the artifact or the signature was changed
   15  not from the trust root
-  16  the trust root is missing, expired or invalid";
+  16  the trust root is missing, expired or invalid
+Where several files fail in different ways, the first of 14 12 15 10 16 3 4 5 2 1.";
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +133,19 @@ mod tests {
                 (16, "trust-root"),
             ]
         );
+    }
+
+    #[test]
+    fn the_worst_failure_decides() {
+        let worst = ExitStatus::ALL.into_iter().reduce(ExitStatus::or_worse);
+        assert_eq!(worst, Some(ExitStatus::Tampered));
+        assert_eq!(ExitStatus::NotSigned.or_worse(ExitStatus::WrongSigner), ExitStatus::WrongSigner);
+        let order: Vec<String> = ExitStatus::BY_SEVERITY.iter().map(|status| status.number().to_string()).collect();
+        assert!(HELP.contains(&order.join(" ")));
+        for status in ExitStatus::ALL {
+            assert!(ExitStatus::BY_SEVERITY.contains(&status), "{status:?}");
+            assert_eq!(status.or_worse(status), status);
+        }
     }
 
     #[test]

@@ -14,9 +14,11 @@ use touchmark_client::trust::TrustError;
 use crate::exit::ExitStatus;
 
 /// The end of a command that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     status: ExitStatus,
+    /// More precise than the status, for scripts; see docs/verify.md.
+    code: Option<&'static str>,
     message: String,
     /// Lines below the message: a label and a text.
     details: Vec<(&'static str, String)>,
@@ -26,7 +28,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(status: ExitStatus, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), details: Vec::new(), hints: Vec::new(), reported: false }
+        Self { status, code: None, message: message.into(), details: Vec::new(), hints: Vec::new(), reported: false }
     }
 
     /// The error as message, its sources as causes.
@@ -56,10 +58,26 @@ impl Failure {
         self
     }
 
+    /// The same, with what it is about before the message.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// The command has told the user itself (a JSON verdict): only the exit code is left to give.
     pub(crate) fn reported(mut self) -> Self {
         self.reported = true;
         self
+    }
+
+    /// What it is, in a word that does not change between versions.
+    pub(crate) fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    pub(crate) fn stable_code(&self) -> &'static str {
+        self.code.unwrap_or(self.status.code())
     }
 
     pub(crate) fn status(&self) -> ExitStatus {

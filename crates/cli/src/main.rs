@@ -17,7 +17,7 @@ mod lines;
 mod paths;
 mod printer;
 mod trust;
-mod verdict;
+mod verifying;
 
 use std::process::ExitCode;
 

@@ -106,6 +106,13 @@ impl Printer {
         ProgressBar::with_draw_target(Some(total), self.draw_target()).with_style(style).with_message(message.into())
     }
 
+    /// How many of `total` are done, on stderr; nothing where stderr is no terminal.
+    pub(crate) fn counter(self, total: usize, message: &'static str) -> ProgressBar {
+        let style =
+            ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").expect("the template is well formed");
+        ProgressBar::with_draw_target(Some(total as u64), self.draw_target()).with_style(style).with_message(message)
+    }
+
     fn draw_target(self) -> ProgressDrawTarget {
         if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
     }

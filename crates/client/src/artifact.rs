@@ -11,14 +11,38 @@ use touchmark_keys::{Digest, HashAlgorithm, Hasher};
 const READ_BYTES: usize = 256 * 1024;
 
 /// Hashes all that `reader` gives. `on_progress` hears the number of bytes of each read.
-pub fn digest(algorithm: HashAlgorithm, mut reader: impl Read, mut on_progress: impl FnMut(u64)) -> io::Result<Digest> {
+pub fn digest(algorithm: HashAlgorithm, reader: impl Read, on_progress: impl FnMut(u64)) -> io::Result<Digest> {
     let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0_u8; READ_BYTES];
+    read_all(reader, READ_BYTES, |part| hasher.update(part), on_progress)?;
+    Ok(hasher.finish())
+}
+
+/// The same under several algorithms, in one pass. A reader that is known to be short needs no large buffer.
+pub fn digests(
+    algorithms: &[HashAlgorithm],
+    reader: impl Read,
+    bytes_expected: Option<u64>,
+    on_progress: impl FnMut(u64),
+) -> io::Result<Vec<Digest>> {
+    let mut hashers: Vec<Hasher> = algorithms.iter().copied().map(Hasher::new).collect();
+    let enough = bytes_expected.and_then(|bytes| usize::try_from(bytes.saturating_add(1)).ok());
+    let buffer_bytes = enough.unwrap_or(READ_BYTES).min(READ_BYTES);
+    read_all(reader, buffer_bytes, |part| hashers.iter_mut().for_each(|hasher| hasher.update(part)), on_progress)?;
+    Ok(hashers.into_iter().map(Hasher::finish).collect())
+}
+
+fn read_all(
+    mut reader: impl Read,
+    buffer_bytes: usize,
+    mut take: impl FnMut(&[u8]),
+    mut on_progress: impl FnMut(u64),
+) -> io::Result<()> {
+    let mut buffer = vec![0_u8; buffer_bytes.max(1)];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
+            Ok(0) => return Ok(()),
             Ok(count) => {
-                hasher.update(buffer.get(..count).unwrap_or_default());
+                take(buffer.get(..count).unwrap_or_default());
                 on_progress(count as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -58,6 +82,15 @@ mod tests {
                 .unwrap();
         assert_eq!(piecewise.as_bytes(), touchmark_keys::sha256(b"touch plate"));
         assert_eq!(seen, 11);
+    }
+
+    #[test]
+    fn several_digests_are_made_in_one_pass() {
+        let algorithms = [HashAlgorithm::Sha256, HashAlgorithm::Sha512];
+        for expected in [None, Some(0), Some(11), Some(u64::MAX)] {
+            let found = digests(&algorithms, &b"touch plate"[..], expected, |_| {}).unwrap();
+            assert_eq!(found, algorithms.map(|algorithm| touchmark_keys::digest(algorithm, b"touch plate")));
+        }
     }
 
     #[test]

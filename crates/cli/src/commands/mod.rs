@@ -11,6 +11,7 @@ mod sign_blob;
 mod token;
 mod up;
 mod verify_blob;
+mod verify_blob_attestation;
 mod version;
 
 use std::future::Future;
@@ -18,7 +19,7 @@ use std::io::IsTerminal as _;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
@@ -55,8 +56,10 @@ enum Command {
     Demo(demo::Args),
     /// Sign files, keyless
     SignBlob(Box<sign_blob::Args>),
-    /// Verify the signature of a file
+    /// Verify the signatures of files
     VerifyBlob(Box<verify_blob::Args>),
+    /// Verify what somebody states about files: provenance, bills of materials and others
+    VerifyBlobAttestation(Box<verify_blob_attestation::Args>),
     /// Trust a Sigstore instance: pin its TUF root and fetch its trust root
     Initialize(initialize::Args),
     /// Print an identity token of the try-out issuer of `up`
@@ -82,18 +85,13 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(args, printer),
         Command::SignBlob(args) => sign_blob::run(*args, printer),
         Command::VerifyBlob(args) => verify_blob::run(&args, printer),
+        Command::VerifyBlobAttestation(args) => verify_blob_attestation::run(&args, printer),
         Command::Initialize(args) => initialize::run(&args, printer),
         Command::Token(args) => token::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man(args) => completion::run_man(&args, printer),
         Command::Version(args) => version::run(args, printer),
     }
-}
-
-/// A switch of cosign whose only value that we know is its default. Scripts that say it aloud go on to work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AlwaysOn {
-    True,
 }
 
 /// Runs a client command. One thread is enough, and starts fastest.

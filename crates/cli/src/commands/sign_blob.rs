@@ -15,12 +15,12 @@ use touchmark_keys::{Digest, HashAlgorithm};
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{Services, SigningConfig, TrustedRoot};
 
-use super::AlwaysOn;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::hashing::artifact_digest;
 use crate::printer::Printer;
 use crate::trust::{TrustArgs, open};
+use crate::verifying::AlwaysOn;
 use crate::{env_vars, paths};
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use super::{
     ArtifactFailure, ChainFailure, IdentityFailure, KeyFailure, LogFailure, PromiseFailure, SctFailure,
     SignatureFailure, StatementFailure, TimeFailure, TimestampFailure,
 };
+use crate::intoto::StatementError;
 
 /// The checks, in their order. Not every bundle needs each of them: see [`super::checks`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,7 +126,8 @@ impl VerifyError {
             Self::Statement(StatementFailure::Policy(_) | StatementFailure::NoStatement { .. }) => {
                 FailureClass::WrongSigner
             }
-            Self::Artifact(ArtifactFailure::NoDigest { .. })
+            Self::Statement(StatementFailure::Statement(StatementError::NoCommonAlgorithm))
+            | Self::Artifact(ArtifactFailure::NoDigest { .. })
             | Self::Signature(SignatureFailure::NoDigest { .. } | SignatureFailure::NeedsMessage { .. }) => {
                 FailureClass::Incomplete
             }
