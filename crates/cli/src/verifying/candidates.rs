@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The bundles of an input: one, or several in a file of JSON lines, of which one has to verify.
+//! The bundles of an input: one, or several in a file of JSON lines or in a registry's reply (PyPI, npm, GitHub), of which one has to
+//! verify.
 //!
 //! Invariant: a file that nobody named is opened only if it is a regular one, for it may have come with the artifact, and a pipe could
 //! wait for ever.
@@ -7,6 +8,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use touchmark_sigstore::bundle::convert::{self, ConvertError, Converted, InputFormat};
 use touchmark_sigstore::bundle::{Bundle, BundleError};
 use touchmark_sigstore::wire::BUNDLE_BYTES_MAX;
 
@@ -22,8 +24,18 @@ pub(super) fn bundle_path(input: &Input) -> PathBuf {
     }
 }
 
-/// What is in the file, each with a result of its own.
-pub(super) fn candidates(input: &Input, path: &Path) -> Result<Vec<Result<Bundle, BundleError>>, Failure> {
+/// Why something in a bundle file is not a bundle.
+pub(super) struct Unreadable {
+    pub(super) code: &'static str,
+    pub(super) found: String,
+    pub(super) hint: &'static str,
+}
+
+const NO_BUNDLE: &str =
+    "is this the right file? A bundle is JSON of media type application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// What is in the file, each with a result of its own; at least one.
+pub(super) fn candidates(input: &Input, path: &Path) -> Result<Vec<Result<Bundle, Unreadable>>, Failure> {
     let bytes = match &input.bundle {
         BundleAt::Named(_) => read(path),
         BundleAt::Beside(file) => read_beside(file, path),
@@ -34,19 +46,45 @@ pub(super) fn candidates(input: &Input, path: &Path) -> Result<Vec<Result<Bundle
         }
         _ => failure,
     })?;
-    let whole = Bundle::parse(&bytes);
-    if whole.is_ok() || !holds_lines(&bytes) {
-        return Ok(vec![whole]);
+    let error = match Bundle::parse(&bytes) {
+        Ok(bundle) => return Ok(vec![Ok(bundle)]),
+        Err(error) => error,
+    };
+    if matches!(convert::detect(&bytes), InputFormat::Bundle | InputFormat::Other) {
+        return Ok(vec![Err(error.into())]);
     }
-    let lines = Bundle::parse_lines(&bytes);
-    Ok(lines.unwrap_or_else(|error| vec![Err(error)]))
+    let mut bundles: Vec<Result<Bundle, Unreadable>> = match convert::bundles(&bytes) {
+        Ok(converted) => converted
+            .into_iter()
+            .map(|converted| converted.map(Converted::into_bundle).map_err(Unreadable::from))
+            .collect(),
+        Err(error) => vec![Err(error.into())],
+    };
+    if bundles.is_empty() {
+        let found = "a file without any bundle".to_owned();
+        bundles.push(Err(Unreadable { code: "bundle_incomplete", found, hint: NO_BUNDLE }));
+    }
+    Ok(bundles)
 }
 
-/// Whether there is a document on the first line, and a second one.
-fn holds_lines(bytes: &[u8]) -> bool {
-    let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-    let first = lines.next().is_some_and(|line| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok());
-    first && lines.next().is_some()
+impl From<BundleError> for Unreadable {
+    fn from(error: BundleError) -> Self {
+        Self { code: error.code(), found: error.to_string(), hint: NO_BUNDLE }
+    }
+}
+
+impl From<ConvertError> for Unreadable {
+    fn from(error: ConvertError) -> Self {
+        match error {
+            ConvertError::Bundle(error) => error.into(),
+            ConvertError::Format { found } => Self {
+                code: "bundle_form",
+                found: found.to_string(),
+                hint: "`touchmark bundle upgrade` makes a bundle of a detached signature and what belongs to it",
+            },
+            error => Self { code: "bundle_conversion", found: error.to_string(), hint: NO_BUNDLE },
+        }
+    }
 }
 
 fn read_beside(file: &Path, path: &Path) -> Result<Vec<u8>, Failure> {

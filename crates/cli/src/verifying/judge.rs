@@ -15,14 +15,14 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use touchmark_client::ct_inclusion::{self, CtInclusionCheck, CtLogAddresses};
 use touchmark_keys::{Digest, HashAlgorithm, PublicKey};
-use touchmark_sigstore::bundle::{Bundle, BundleError, Content};
+use touchmark_sigstore::bundle::{Bundle, Content};
 use touchmark_sigstore::ct::inclusion::CtIncluded;
 use touchmark_sigstore::intoto::Statement;
 use touchmark_sigstore::policy::Policy;
 use touchmark_sigstore::trust::TrustedRoot;
 use touchmark_sigstore::verify::{Artifact, Verified, VerifiedSigner, checks, digest_algorithms, verify};
 
-use super::candidates::{bundle_path, candidates};
+use super::candidates::{Unreadable, bundle_path, candidates};
 use super::inputs::{ArtifactAt, Input};
 use super::verdict::{Accepted, CtDemanded, Outcome, Refusal, SignedAs, Subject, Verdict};
 use crate::failure::Failure;
@@ -90,7 +90,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        let (position, refusal) = nearest.unwrap_or_else(|| (0, Refusal::of_bundle(&empty_file())));
+        let (position, refusal) = nearest.expect("there is a candidate");
         subject.candidate = Some((position, candidates.len()));
         Ok(Outcome::Refused(Box::new(refusal)))
     }
@@ -98,7 +98,7 @@ impl<'a> Judge<'a> {
     /// One bundle, under each policy that is of its kind of signer.
     fn candidate(
         &self,
-        candidate: &Result<Bundle, BundleError>,
+        candidate: &Result<Bundle, Unreadable>,
         input: &Input,
         read: &ReadArtifact,
         subject: &mut Subject,
@@ -106,7 +106,7 @@ impl<'a> Judge<'a> {
         let bundle = match candidate {
             Ok(bundle) if self.signed_as.fits(bundle) => bundle,
             Ok(_) => return Ok(Err(Refusal::of_content(self.signed_as))),
-            Err(error) => return Ok(Err(Refusal::of_bundle(error))),
+            Err(error) => return Ok(Err(Refusal::of_unreadable(error))),
         };
         let artifact = match (&input.artifact, read) {
             (ArtifactAt::Anything, _) => Artifact::of_digests(stated_digests(bundle)),
@@ -221,9 +221,4 @@ fn stated_digests(bundle: &Bundle) -> Vec<Digest> {
         statement.subjects().iter().map(|subject| subject.digests().to_vec()).find(|digests| !digests.is_empty())
     };
     statement.ok().as_ref().and_then(digests).unwrap_or_default()
-}
-
-/// A file in which there is no bundle at all.
-fn empty_file() -> BundleError {
-    BundleError::Missing { member: "verificationMaterial" }
 }

@@ -156,7 +156,10 @@ fn prepare(args: &VerifyArgs, asked: Asked, printer: Printer) -> Result<(Vec<Inp
     let inputs = match asked.about {
         About::Only(input) if args.files.is_empty() => vec![input],
         About::Only(_) => {
-            return Err(Failure::new(ExitStatus::Usage, "--digest and --check-claims=false stand for the file: leave it out"));
+            return Err(Failure::new(
+                ExitStatus::Usage,
+                "--digest and --check-claims=false stand for the file: leave it out",
+            ));
         }
         About::Files => inputs::inputs(&args.files, args.bundle.as_deref())?,
     };

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use touchmark_client::ct_inclusion::CtInclusionError;
 use touchmark_keys::Digest;
-use touchmark_sigstore::bundle::{Bundle, BundleError, Content};
+use touchmark_sigstore::bundle::{Bundle, Content};
 use touchmark_sigstore::ct::inclusion::CtIncluded;
 use touchmark_sigstore::policy::{self, Policy};
 use touchmark_sigstore::verify::{Check, FailureClass, IdentityFailure, KeyFailure, Verified, VerifyError, checks};
 
 use super::advice;
+use super::candidates::Unreadable;
 use super::inputs::{ArtifactAt, Input};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -100,11 +101,9 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// The bundle cannot be read.
-    pub(super) fn of_bundle(error: &BundleError) -> Self {
-        let hint =
-            "is this the right file? A bundle is JSON of media type application/vnd.dev.sigstore.bundle.v0.3+json";
-        let (expected, found) = ("a Sigstore bundle".to_owned(), error.to_string());
-        Self::before_all_checks(ExitStatus::Unreadable, error.code(), expected, found).with_hint(hint)
+    pub(super) fn of_unreadable(error: &Unreadable) -> Self {
+        let (expected, found) = ("a Sigstore bundle".to_owned(), error.found.clone());
+        Self::before_all_checks(ExitStatus::Unreadable, error.code, expected, found).with_hint(error.hint)
     }
 
     /// The bundle holds the other kind of signature (GHSA-w6c6-c85g-mmv6).
