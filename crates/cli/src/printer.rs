@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use touchmark_sigstore::policy::Severity;
 
 use crate::failure::Failure;
 
@@ -75,6 +76,16 @@ impl Printer {
 
     pub(crate) fn warning(self, text: impl Display) {
         let _ = writeln!(anstream::stderr(), "{YELLOW}warning:{YELLOW:#} {}", printable(text));
+    }
+
+    /// Something in a policy that is probably not meant.
+    pub(crate) fn finding(self, severity: Severity, text: impl Display) {
+        let style = match severity {
+            Severity::Note => CYAN,
+            Severity::Warning => YELLOW,
+            Severity::Danger => RED,
+        };
+        let _ = writeln!(anstream::stderr(), "{style}{severity}:{style:#} {}", printable(text));
     }
 
     /// Always shown: `--quiet` hides chatter, not the reason of an exit code.

@@ -94,7 +94,20 @@ fn the_demo_signs_and_verifies_and_refuses_forgeries() {
 fn the_help_of_every_command_is_there() {
     let shell = Shell::new();
     let help = shell.run(["--help"]).exits(0).says("Exit codes:").stdout();
-    for command in ["up", "serve", "demo", "sign-blob", "verify-blob", "initialize", "token", "completion", "version"] {
+    for command in [
+        "up",
+        "serve",
+        "demo",
+        "sign-blob",
+        "verify-blob",
+        "verify-blob-attestation",
+        "bundle",
+        "policy",
+        "initialize",
+        "token",
+        "completion",
+        "version",
+    ] {
         assert!(help.contains(&format!("  {command} ")), "{command} is not in the help");
         shell.run([command, "--help"]).exits(0);
     }
@@ -262,7 +275,7 @@ fn verdicts(shell: &Shell, issuer: &str) {
     verify("a.txt", ALICE, issuer, &["--bundle", "b.txt.sigstore.json"]).exits(14);
     shell.write("a.txt", "the artefact");
     let verdict = verify("a.txt", ALICE, issuer, &["--output", "json"]).exits(14).json();
-    assert_eq!(verdict["failure"]["check"], "signature");
+    assert_eq!(verdict["failure"]["check"], "artifact");
     assert_eq!(verdict["failure"]["class"], "tampered");
     let regexp = ["verify-blob", "b.txt", "--certificate-oidc-issuer-regexp", ".*", "--certificate-identity-regexp"];
     shell.run([&regexp[..], &[".*@example\\.com"]].concat()).exits(0);

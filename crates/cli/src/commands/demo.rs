@@ -34,7 +34,8 @@ use crate::verifying::report::details;
 const ALICE: &str = "alice@example.com";
 const MALLORY: &str = "mallory@example.com";
 /// The checks of what is signed here.
-const SHOWN: [Check; 6] = [Check::Time, Check::Chain, Check::Sct, Check::Identity, Check::Log, Check::Signature];
+const SHOWN: [Check; 7] =
+    [Check::Time, Check::Chain, Check::Sct, Check::Identity, Check::Artifact, Check::Log, Check::Signature];
 /// What is signed where no file is named.
 const TEXT: &str = "Every mark was also struck on the touch plate.\n";
 
@@ -117,7 +118,7 @@ async fn sign_and_verify(demo: &Demonstration<'_>, url: &str) -> Result<(), Fail
     }
 
     demo.printer.heading("4. One byte of the file is changed");
-    demo.expect_refusal(judge(&demo.files.tampered, ALICE)?, Check::Signature)?;
+    demo.expect_refusal(judge(&demo.files.tampered, ALICE)?, Check::Artifact)?;
 
     demo.printer.heading(format_args!("5. The file is as it was, but {MALLORY} is expected to have signed it"));
     demo.expect_refusal(judge(&demo.files.artifact, MALLORY)?, Check::Identity)?;

@@ -3,9 +3,11 @@
 //!
 //! One file for each: its arguments, and a function that reads as the steps of the command.
 
+mod bundle;
 mod completion;
 mod demo;
 mod initialize;
+mod policy;
 mod serve;
 mod sign_blob;
 mod token;
@@ -60,6 +62,10 @@ enum Command {
     VerifyBlob(Box<verify_blob::Args>),
     /// Verify what somebody states about files: provenance, bills of materials and others
     VerifyBlobAttestation(Box<verify_blob_attestation::Args>),
+    /// Work on bundles
+    Bundle(Box<bundle::Args>),
+    /// Work on policy files
+    Policy(policy::Args),
     /// Trust a Sigstore instance: pin its TUF root and fetch its trust root
     Initialize(initialize::Args),
     /// Print an identity token of the try-out issuer of `up`
@@ -86,6 +92,8 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::SignBlob(args) => sign_blob::run(*args, printer),
         Command::VerifyBlob(args) => verify_blob::run(&args, printer),
         Command::VerifyBlobAttestation(args) => verify_blob_attestation::run(&args, printer),
+        Command::Bundle(args) => bundle::run(&args, printer),
+        Command::Policy(args) => policy::run(&args, printer),
         Command::Initialize(args) => initialize::run(&args, printer),
         Command::Token(args) => token::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),

@@ -66,7 +66,7 @@ fn flags_of_found(error: &VerifyError, bundle: &Bundle) -> Option<String> {
             let leaf = bundle.certificate()?;
             let (san, issuer) = (leaf.san().ok()?, leaf.issuer_claim().ok()?);
             Some(format!(
-                "what was found is asked for with --certificate-identity {} --certificate-oidc-issuer {}",
+                "if it is right, ask for it: --certificate-identity {} --certificate-oidc-issuer {}",
                 shell_word(san.value()),
                 shell_word(&issuer)
             ))
@@ -74,7 +74,7 @@ fn flags_of_found(error: &VerifyError, bundle: &Bundle) -> Option<String> {
         VerifyError::Statement(StatementFailure::Policy(_)) => {
             let Content::Envelope(envelope) = bundle.content() else { return None };
             let statement = Statement::parse(&envelope.payload).ok()?;
-            Some(format!("what was found is asked for with --type {}", shell_word(statement.predicate_type())))
+            Some(format!("if it is right, ask for it: --type {}", shell_word(statement.predicate_type())))
         }
         _ => None,
     }

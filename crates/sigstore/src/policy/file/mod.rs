@@ -247,6 +247,15 @@ impl PolicyFile {
         Ok(findings)
     }
 
+    /// The line of what a finding of this file is about, counted from 1; the first line where it is about the whole.
+    #[must_use]
+    pub fn line_of(&self, finding: &Finding) -> usize {
+        let number =
+            finding.subject.strip_prefix("identity ").and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+        let identity = number.and_then(|number| self.identities.get(number.checked_sub(1)?));
+        identity.map_or_else(|| self.figures.place(&finding.subject), |(_, place)| *place).line
+    }
+
     /// What it would accept, in sentences.
     ///
     /// # Errors

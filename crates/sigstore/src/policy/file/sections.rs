@@ -238,6 +238,7 @@ pub(super) fn demands(document: Section<'_, '_>) -> Result<(Figures, Witnesses),
         figures.signatures_without_log = switch("signatures-without-log")?;
         figures.certificates_without_sct = switch("certificates-without-sct")?;
         figures.certificates_without_time = switch("certificates-without-time")?;
+        figures.places.extend(section.entries().map(|value| (value.key.to_owned(), value.place())));
     }
     Ok((figures, witnesses))
 }
