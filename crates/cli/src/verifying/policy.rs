@@ -297,13 +297,11 @@ fn unusable(path: &Path, error: &dyn std::error::Error) -> Failure {
     Failure::new(ExitStatus::Unreadable, format!("{} cannot be used", path.display())).because(error)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "called through map_err")]
 fn usage(error: impl std::error::Error) -> Failure {
     Failure::from_error(ExitStatus::Usage, &error)
 }
 
 /// The library speaks of its switches; the flags have cosign's names.
-#[expect(clippy::needless_pass_by_value, reason = "called through map_err")]
 fn bad_demands(error: DemandsError) -> Failure {
     let flag = match &error {
         DemandsError::Weakened { switch, .. } => match *switch {

@@ -169,12 +169,10 @@ fn matcher(meaning: Meaning, text: &str) -> Result<Matcher, Failure> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "called through map_err")]
 fn bad_matcher(error: MatcherError) -> Failure {
     Failure::from_error(ExitStatus::Usage, &error)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "called through map_err")]
 fn bad_short_form(error: ShorthandError) -> Failure {
     Failure::from_error(ExitStatus::Usage, &error)
 }
