@@ -7,6 +7,7 @@
 //! Invariants: output goes through [`printer::Printer`]; a command ends in an [`exit::ExitStatus`]; environment variables
 //! are named in [`env_vars`] alone; a run time is started, and an HTTP client made, only by a command that needs it.
 
+mod bundle_file;
 mod commands;
 mod completions;
 mod env_vars;
@@ -16,6 +17,7 @@ mod hashing;
 mod lines;
 mod paths;
 mod printer;
+mod signing;
 mod trust;
 mod verifying;
 

@@ -48,6 +48,11 @@ pub(crate) fn default_bundle(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Whether both paths lead to one file.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 /// A word that a shell reads back as this text.
 pub(crate) fn shell_word(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);

@@ -10,6 +10,7 @@
 //! verify is never returned; a token is never printed, logged or put into an error.
 
 pub mod artifact;
+pub mod attestation;
 mod csr;
 pub mod ct_inclusion;
 pub mod fulcio;

@@ -16,7 +16,7 @@ use touchmark_sigstore::verify::{self, LoggedEntry};
 use touchmark_sigstore::wire::rekor::TransparencyLogEntry;
 
 use crate::service::{Endpoint, ServiceKind};
-use crate::sign::{ArtifactSignature, ReplyError, SignError, Signing};
+use crate::sign::{CertifiedSignature, ReplyError, SignError, Signing};
 
 /// A public log answers only once a checkpoint covers the entry, which takes it up to ten seconds by design.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ impl Logged {
 pub async fn append(
     signing: &Signing<'_>,
     service: &Service,
-    signature: &ArtifactSignature<'_>,
+    signature: &CertifiedSignature<'_>,
 ) -> Result<Logged, SignError> {
     let endpoint = Endpoint::new(ServiceKind::TransparencyLog, service.url(), "api/v2/log/entries")?;
     let refused = |source: ReplyError| SignError::Reply {

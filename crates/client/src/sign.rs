@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Signing a file, keyless: the whole way from a token to a bundle that verifies. One of the four files to read first.
+//! Signing a file or a statement about files, keyless: the whole way from a token to a bundle that verifies. One of the four files
+//! to read first.
 //!
 //! ```text
 //! IdentityToken ──┐
 //! EphemeralSigner ┴─ fulcio::issue ──▶ IssuedChain      path to a trusted CA, SCT, our key, the token's identity
-//! Credential + Digest ───────────────▶ ArtifactSignature
+//! Credential + Subject ──────────────▶ CertifiedSignature   over the digest of a file, or of an encoded envelope
 //!   ├─ tsa::stamp, each authority ───▶ Stamped          imprint, nonce, path to a trusted authority, time
 //!   └─ rekor::append, each log ──────▶ Logged           our entry, inclusion proof, signed checkpoint
-//! ArtifactSignature + Evidence ──────▶ Bundle ─ verify, as any verifier would ─▶ SignedBundle
+//! CertifiedSignature + Evidence ─────▶ Bundle ─ verify, as any verifier would ─▶ SignedBundle
 //! ```
 //!
 //! Each step takes only what the steps before it returned, and those types have no other constructor: leaving a step out
@@ -21,10 +22,11 @@
 
 use futures_util::future::{try_join, try_join_all};
 use jiff::{SignedDuration, Timestamp};
-use touchmark_keys::{Digest, KeyType, Scheme};
+use touchmark_keys::{Digest, HashAlgorithm, KeyType, Scheme};
 use touchmark_outbound::Outbound;
 use touchmark_signers::{EphemeralSigner, Signer as _, SignerError};
 use touchmark_sigstore::bundle::{Bundle, BundleError, Content, KeyMaterial};
+use touchmark_sigstore::dsse::{Envelope, IN_TOTO_PAYLOAD_TYPE};
 use touchmark_sigstore::policy::{IdentityMatcher, Matcher, MatcherError, Policy};
 use touchmark_sigstore::rekor::{EntryError, HashedRekord, LogEntryError, Verifier};
 use touchmark_sigstore::trust::{SelectError, Services, TrustedRoot};
@@ -32,6 +34,7 @@ use touchmark_sigstore::tsp::TimestampError;
 use touchmark_sigstore::verify::{Artifact, Verified, VerifyError, verify};
 use url::Url;
 
+use crate::attestation::Attestation;
 use crate::fulcio::{self, IssuedChain};
 use crate::identity::{IdentityError, IdentityToken};
 use crate::rekor::{self, Logged};
@@ -102,7 +105,34 @@ pub struct Signing<'a> {
     pub services: &'a Services,
 }
 
-/// An ephemeral key and the certificate that says whose it is. Good for any number of files, for some minutes.
+/// What is signed.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    /// A file, which the key signs by its digest.
+    Artifact(&'a Digest),
+    /// A statement about files, which the key signs in a DSSE envelope.
+    Attestation(&'a Attestation),
+}
+
+impl Subject<'_> {
+    /// What the key signs.
+    fn signed_digest(self, algorithm: HashAlgorithm) -> Digest {
+        match self {
+            Self::Artifact(digest) => digest.clone(),
+            Self::Attestation(attestation) => attestation.signed_digest(algorithm),
+        }
+    }
+
+    /// What a verifier compares with the file in his hands.
+    fn artifact(self) -> Artifact<'static> {
+        match self {
+            Self::Artifact(digest) => Artifact::from(digest.clone()),
+            Self::Attestation(attestation) => Artifact::of_digests(attestation.subject_digests().to_vec()),
+        }
+    }
+}
+
+/// An ephemeral key and the certificate that says whose it is. Good for any number of signatures, for some minutes.
 pub struct Credential {
     key: EphemeralSigner,
     issued: IssuedChain,
@@ -129,30 +159,48 @@ impl Credential {
     }
 
     /// Step 3.
-    async fn sign(&self, artifact: &Digest) -> Result<ArtifactSignature<'_>, SignError> {
-        let bytes = self.key.sign_digest(artifact).await?;
-        Ok(ArtifactSignature { artifact: artifact.clone(), bytes, scheme: self.key.scheme(), issued: &self.issued })
+    async fn sign<'a>(&'a self, subject: Subject<'a>) -> Result<CertifiedSignature<'a>, SignError> {
+        let scheme = self.key.scheme();
+        let digest = subject.signed_digest(scheme.hash().expect("an ephemeral key signs digests"));
+        let bytes = self.key.sign_digest(&digest).await?;
+        Ok(CertifiedSignature { subject, digest, bytes, scheme, issued: &self.issued })
     }
 }
 
-/// A signature, the digest it covers, and the certificate of its key.
-pub struct ArtifactSignature<'a> {
-    artifact: Digest,
+/// A signature, what it covers, and the certificate of its key.
+pub struct CertifiedSignature<'a> {
+    subject: Subject<'a>,
+    digest: Digest,
     bytes: Vec<u8>,
     scheme: Scheme,
     issued: &'a IssuedChain,
 }
 
-impl ArtifactSignature<'_> {
+impl CertifiedSignature<'_> {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The entry that a log is asked to hold.
+    /// The signature and what it covers, as a bundle carries them.
+    fn to_content(&self) -> Content {
+        match self.subject {
+            Subject::Artifact(digest) => {
+                Content::Message { digest: Some(digest.clone()), signature: self.bytes.clone() }
+            }
+            Subject::Attestation(attestation) => Content::Envelope(Envelope {
+                payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
+                payload: attestation.statement_json().to_vec(),
+                signature: self.bytes.clone(),
+                keyid: String::new(),
+            }),
+        }
+    }
+
+    /// The entry that a log is asked to hold: of an envelope it holds the digest of what was signed, not what it says.
     pub fn to_entry(&self) -> Result<HashedRekord, EntryError> {
         let verifier = Verifier::Certificate { der: self.issued.leaf().der().to_vec() };
-        HashedRekord::new(self.artifact.clone(), self.bytes.clone(), verifier, self.scheme)
+        HashedRekord::new(self.digest.clone(), self.bytes.clone(), verifier, self.scheme)
     }
 }
 
@@ -164,7 +212,7 @@ struct Evidence {
 
 impl Evidence {
     /// Step 4: every authority and log that the signing config asks for, all at once: none depends on another.
-    async fn gather(signing: &Signing<'_>, signature: &ArtifactSignature<'_>) -> Result<Self, SignError> {
+    async fn gather(signing: &Signing<'_>, signature: &CertifiedSignature<'_>) -> Result<Self, SignError> {
         if signing.services.tsa.is_empty() {
             return Err(SignError::NoTimestampAuthority);
         }
@@ -193,13 +241,13 @@ impl SignedBundle {
     }
 }
 
-/// Signs the artifact with this digest. See the module's head for the steps.
-pub async fn sign_blob(
+/// Signs a file, given by its digest, or a statement. See the module's head for the steps.
+pub async fn sign(
     signing: &Signing<'_>,
     credential: &Credential,
-    artifact: &Digest,
+    subject: Subject<'_>,
 ) -> Result<SignedBundle, SignError> {
-    let signature = credential.sign(artifact).await?;
+    let signature = credential.sign(subject).await?;
     let evidence = Evidence::gather(signing, &signature).await?;
     let bundle = assemble(&signature, evidence)?;
     let verified = verify_own(&bundle, &signature, signing.trusted_root)?;
@@ -207,12 +255,11 @@ pub async fn sign_blob(
 }
 
 /// Step 5.
-fn assemble(signature: &ArtifactSignature<'_>, evidence: Evidence) -> Result<Bundle, OwnBundleError> {
+fn assemble(signature: &CertifiedSignature<'_>, evidence: Evidence) -> Result<Bundle, OwnBundleError> {
     let entries: Vec<_> = evidence.entries.into_iter().map(Logged::into_entry).collect();
-    let digest = Some(signature.artifact.clone());
     Bundle::new(
         KeyMaterial::Certificate(signature.issued.leaf().clone()),
-        Content::Message { digest, signature: signature.bytes.clone() },
+        signature.to_content(),
         evidence.stamps.into_iter().map(Stamped::into_token).collect(),
         entries,
     )
@@ -222,7 +269,7 @@ fn assemble(signature: &ArtifactSignature<'_>, evidence: Evidence) -> Result<Bun
 /// Step 6: the bundle as it will be read, by the verifier's rules, for exactly the identity that was certified.
 fn verify_own(
     bundle: &Bundle,
-    signature: &ArtifactSignature<'_>,
+    signature: &CertifiedSignature<'_>,
     trusted_root: &TrustedRoot,
 ) -> Result<Verified, OwnBundleError> {
     let read_back = Bundle::parse(&bundle.to_json()).map_err(OwnBundleError::Assemble)?;
@@ -231,6 +278,6 @@ fn verify_own(
         IdentityMatcher::exact(identity.san.value()).map_err(OwnBundleError::Policy)?,
         Matcher::exact(&identity.issuer).map_err(OwnBundleError::Policy)?,
     );
-    let artifact = Artifact::from(signature.artifact.clone());
-    verify(&artifact, &read_back, trusted_root, &policy, Timestamp::now()).map_err(OwnBundleError::Verify)
+    verify(&signature.subject.artifact(), &read_back, trusted_root, &policy, Timestamp::now())
+        .map_err(OwnBundleError::Verify)
 }

@@ -20,6 +20,7 @@
 
 mod built_in;
 mod mirror;
+mod public;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,7 @@ use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
 use url::Url;
 
 pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good_root_json};
+pub use public::PublicInstance;
 
 use mirror::HttpMirror;
 

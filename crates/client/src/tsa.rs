@@ -14,7 +14,7 @@ use touchmark_sigstore::tsp::{self, TimestampError, TimestampRequest};
 use touchmark_sigstore::verify::{self, VerifiedTimestamp};
 
 use crate::service::{Endpoint, ServiceKind};
-use crate::sign::{ArtifactSignature, ReplyError, SignError, Signing};
+use crate::sign::{CertifiedSignature, ReplyError, SignError, Signing};
 
 /// 64 bits, as every client sends: enough that no old response answers a new request.
 const NONCE_BYTES: usize = 8;
@@ -42,7 +42,7 @@ impl Stamped {
 pub async fn stamp(
     signing: &Signing<'_>,
     service: &Service,
-    signature: &ArtifactSignature<'_>,
+    signature: &CertifiedSignature<'_>,
 ) -> Result<Stamped, SignError> {
     let endpoint = Endpoint::new(ServiceKind::TimestampAuthority, service.url(), "")?;
     let request = TimestampRequest {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use touchmark_client::artifact;
 use touchmark_client::identity::IdentityToken;
-use touchmark_client::sign::{Signing, certify, sign_blob};
+use touchmark_client::sign::{Signing, Subject, certify, sign};
 use touchmark_client::trust::TrustStore;
 use touchmark_keys::{Digest, HashAlgorithm};
 use touchmark_outbound::{Outbound, Reach};
@@ -159,7 +159,7 @@ impl Demonstration<'_> {
             "   A key is made in memory; the authority certifies it for ten minutes and publishes the certificate in",
         );
         printer.note("   the CT log first.");
-        let signed = sign_blob(&signing, &credential, &self.files.artifact).await?;
+        let signed = sign(&signing, &credential, Subject::Artifact(&self.files.artifact)).await?;
         drop(credential);
         printer.note(
             "   The file's digest is signed, timestamped and logged, every reply is checked, and the key is wiped.",

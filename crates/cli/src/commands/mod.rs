@@ -5,6 +5,7 @@
 
 mod bundle;
 mod completion;
+mod conformance;
 mod demo;
 mod initialize;
 mod policy;
@@ -75,6 +76,9 @@ enum Command {
     /// Write man pages to a directory
     #[command(hide = true)]
     Man(completion::ManArgs),
+    /// The command line of the public conformance suite
+    #[command(hide = true)]
+    Conformance(Box<conformance::Args>),
     /// Print the version
     Version(version::Args),
 }
@@ -98,6 +102,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::Token(args) => token::run(&args, printer),
         Command::Completion(args) => completion::run(&args, printer),
         Command::Man(args) => completion::run_man(&args, printer),
+        Command::Conformance(args) => conformance::run(&args, printer),
         Command::Version(args) => version::run(args, printer),
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use touchmark_client::identity::browser;
-use touchmark_client::sign::{certify, sign_blob};
+use touchmark_client::sign::{Subject, certify, sign};
 use touchmark_outbound::Limits;
 use url::Url;
 
@@ -29,7 +29,7 @@ async fn a_browser_login_leads_to_a_signature() {
     assert_eq!(token.claims().display_name(), ALICE);
     let signing = instance.signing(&instance.services);
     let credential = certify(&signing, &token).await.unwrap();
-    sign_blob(&signing, &credential, &artifact("by browser")).await.unwrap();
+    sign(&signing, &credential, Subject::Artifact(&artifact("by browser"))).await.unwrap();
 }
 
 /// Sends the login form as a browser would, and says where the issuer sends it then. `Outbound` tells no redirects.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use touchmark_client::service::ServiceKind;
-use touchmark_client::sign::{ReplyError, SignError, sign_blob};
+use touchmark_client::sign::{ReplyError, SignError, Subject, sign};
 use touchmark_keys::{PublicKey, random};
 use touchmark_signers::{FileSigner, Signer as _};
 use touchmark_sigstore::ct::{Sct, embedded_scts};
@@ -75,7 +75,7 @@ async fn one_credential_signs_many_files() {
     let instance = Instance::start().await;
     let credential = instance.certify_with(&instance.services).await.unwrap();
     for text in ["one", "two", "three"] {
-        sign_blob(&instance.signing(&instance.services), &credential, &artifact(text)).await.unwrap();
+        sign(&instance.signing(&instance.services), &credential, Subject::Artifact(&artifact(text))).await.unwrap();
     }
     assert!(credential.is_usable_at(Timestamp::now()));
     assert!(!credential.is_usable_at(Timestamp::now() + SignedDuration::from_mins(10)));

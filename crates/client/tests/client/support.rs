@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use touchmark_client::identity::IdentityToken;
-use touchmark_client::sign::{Credential, SignError, SignedBundle, Signing, certify, sign_blob};
+use touchmark_client::sign::{Credential, SignError, SignedBundle, Signing, Subject, certify, sign};
 use touchmark_keys::{Digest, HashAlgorithm, digest};
 use touchmark_outbound::{Limits, Outbound, Reach};
 use touchmark_server::{Running, UpOptions};
@@ -74,7 +74,7 @@ impl Instance {
     /// Certifies with the honest services and signs with these.
     pub(crate) async fn sign_with(&self, services: &Services, text: &str) -> Result<SignedBundle, SignError> {
         let credential = self.certify_with(&self.services).await.unwrap();
-        sign_blob(&self.signing(services), &credential, &artifact(text)).await
+        sign(&self.signing(services), &credential, Subject::Artifact(&artifact(text))).await
     }
 
     pub(crate) fn signing<'a>(&'a self, services: &'a Services) -> Signing<'a> {
