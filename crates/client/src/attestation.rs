@@ -6,7 +6,6 @@
 //! Invariant: our own verifier reads an [`Attestation`], and can bind it to a file: one of its subjects has a digest that can be
 //! computed here.
 
-use serde_json::Value;
 use touchmark_keys::{Digest, HashAlgorithm, digest};
 use touchmark_sigstore::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
 use touchmark_sigstore::intoto::{Statement, StatementError, statement_of};
@@ -47,15 +46,15 @@ impl Attestation {
         Ok(Self { subject_digests: subject.digests().to_vec(), json })
     }
 
-    /// A new statement that says `predicate` of one file.
+    /// A new statement that says `predicate`, a text in JSON, of one file.
     ///
     /// # Errors
-    /// If the type of the predicate is empty, or the statement too large.
+    /// If the type of the predicate is empty, the predicate no JSON, or the statement too large.
     pub fn of_file(
         name: &str,
         digest: &Digest,
         predicate_type: &str,
-        predicate: &Value,
+        predicate: &str,
     ) -> Result<Self, AttestationError> {
         Self::of_statement(statement_of(name, digest, predicate_type, predicate)?)
     }
@@ -79,7 +78,7 @@ impl Attestation {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -109,7 +108,7 @@ mod tests {
     #[test]
     fn a_statement_of_a_file_says_the_predicate_of_it() {
         let file = digest(HashAlgorithm::Sha256, b"file");
-        let attestation = Attestation::of_file("file", &file, "https://example.com/x", &json!({"a": 1})).unwrap();
+        let attestation = Attestation::of_file("file", &file, "https://example.com/x", r#"{"a":1}"#).unwrap();
         let statement = Statement::parse(attestation.statement_json()).unwrap();
         assert_eq!(statement.predicate_json(), Some(r#"{"a":1}"#));
         assert_eq!(attestation.subject_digests(), [file]);

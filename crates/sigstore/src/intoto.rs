@@ -52,6 +52,8 @@ pub enum StatementError {
     Type { found: String },
     #[error("the statement has no predicateType")]
     NoPredicateType,
+    #[error("the predicate is no JSON, at line {line}, column {column}")]
+    Predicate { line: usize, column: usize },
     #[error("the statement has no subject")]
     NoSubject,
     #[error("the statement has {found} subjects, the limit is {SUBJECTS_MAX}")]
@@ -224,22 +226,25 @@ impl Subject {
     }
 }
 
-/// The payload of an envelope that says `predicate` of one file.
+/// The payload of an envelope that says `predicate` of one file. The predicate is the text of a JSON value, and is taken as it stands:
+/// numbers keep all their digits, and it may be as large as a bill of materials.
 ///
 /// # Errors
-/// If the type of the predicate is empty.
+/// If the type of the predicate is empty, or the predicate no JSON.
 pub fn statement_of(
     subject_name: &str,
     digest: &Digest,
     predicate_type: &str,
-    predicate: &serde_json::Value,
+    predicate: &str,
 ) -> Result<Vec<u8>, StatementError> {
     if predicate_type.is_empty() {
         return Err(StatementError::NoPredicateType);
     }
+    let malformed = |error: serde_json::Error| StatementError::Predicate { line: error.line(), column: error.column() };
+    serde_json::from_str::<serde::de::IgnoredAny>(predicate).map_err(malformed)?;
     let digest = BTreeMap::from([(digest.algorithm().prefix(), hex::encode(digest.as_bytes()))]);
     let subject = [wire::SubjectOfFile { name: subject_name, digest }];
-    Ok(wire::StatementOfFile { statement_type: STATEMENT_TYPE, subject, predicate_type, predicate }.to_json())
+    Ok(wire::StatementOfFile { statement_type: STATEMENT_TYPE, subject, predicate_type }.to_json(predicate))
 }
 
 fn clip(text: &str) -> String {

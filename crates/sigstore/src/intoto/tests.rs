@@ -194,14 +194,22 @@ fn a_file_is_bound_by_every_digest_of_one_subject() {
 fn what_is_written_is_read_again() {
     let predicate = json!({"b": 1, "a": ["x", null]});
     for digest in digests(FILE) {
-        let payload = statement_of("dir/file \"1\"", &digest, "https://example.com/p", &predicate).unwrap();
+        let text = format!("{predicate}\n");
+        let payload = statement_of("dir/file \"1\"", &digest, "https://example.com/p", &text).unwrap();
         let read = Statement::parse(&payload).unwrap();
         assert_eq!(read.bind(&digests(FILE)).map(Subject::name), Ok("dir/file \"1\""));
         assert_eq!(read.predicate_type(), "https://example.com/p");
         assert_eq!(read.predicate().unwrap(), predicate);
     }
     let digest = digest(HashAlgorithm::Sha256, FILE);
-    assert_eq!(statement_of("x", &digest, "", &predicate), Err(StatementError::NoPredicateType));
+    assert_eq!(statement_of("x", &digest, "", "{}"), Err(StatementError::NoPredicateType));
+    for no_json in ["", "{", "{},\"subject\":[]", "{}}", "\u{feff}{}"] {
+        let refused = statement_of("x", &digest, "https://example.com/p", no_json);
+        assert!(matches!(refused, Err(StatementError::Predicate { .. })), "{no_json:?}");
+    }
+    let exact = statement_of("x", &digest, "https://example.com/p", "[1.00, 123456789012345678901234567890]").unwrap();
+    let predicate = Statement::parse(&exact).unwrap().predicate_json().map(str::to_owned);
+    assert_eq!(predicate.as_deref(), Some("[1.00, 123456789012345678901234567890]"));
 }
 
 #[test]

@@ -90,7 +90,6 @@ pub(crate) struct StatementOfFile<'a> {
     pub(crate) subject: [SubjectOfFile<'a>; 1],
     #[serde(rename = "predicateType")]
     pub(crate) predicate_type: &'a str,
-    pub(crate) predicate: &'a serde_json::Value,
 }
 
 #[derive(serde::Serialize)]
@@ -100,7 +99,13 @@ pub(crate) struct SubjectOfFile<'a> {
 }
 
 impl StatementOfFile<'_> {
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings, string keys and JSON values always serialise")
+    /// With a predicate, as it stands: `predicate` is the text of one JSON value.
+    pub(crate) fn to_json(&self, predicate: &str) -> Vec<u8> {
+        let mut json = serde_json::to_vec(self).expect("strings and string keys always serialise");
+        assert_eq!(json.pop(), Some(b'}'), "a struct serialises to an object");
+        json.extend_from_slice(br#","predicate":"#);
+        json.extend_from_slice(predicate.trim_ascii().as_bytes());
+        json.push(b'}');
+        json
     }
 }
