@@ -24,6 +24,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -86,8 +87,7 @@ enum Command {
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
     let serves = matches!(cli.command, Command::Up(_) | Command::Serve(_));
-    // What the libraries below us do is theirs; an operator wants to see what the services do.
-    start_log(cli.log.as_deref().unwrap_or(if serves { "warn,touchmark=info" } else { "warn" }));
+    start_log(cli.log.as_deref(), serves);
     let printer = *printer;
     match cli.command {
         Command::Up(args) => up::run(args, printer),
@@ -125,8 +125,16 @@ fn block_on_all_cores<T>(work: impl Future<Output = Result<T, Failure>>) -> Resu
         .block_on(work)
 }
 
-fn start_log(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+/// A client says little, and is not to pay for a filter that nobody asked for.
+fn start_log(filter: Option<&str>, serves: bool) {
     let colour = std::io::stderr().is_terminal();
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_ansi(colour).with_writer(std::io::stderr);
+    let filter = match (filter, serves) {
+        (Some(filter), _) => filter,
+        // What the libraries below us do is theirs; an operator wants to see what the services do.
+        (None, true) => "warn,touchmark=info",
+        (None, false) => return log.with_max_level(LevelFilter::WARN).init(),
+    };
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = log.with_env_filter(filter).try_init();
 }

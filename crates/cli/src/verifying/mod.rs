@@ -7,6 +7,8 @@
 
 mod advice;
 mod candidates;
+#[cfg(test)]
+mod codes;
 pub(crate) mod inputs;
 mod judge;
 mod parallel;

@@ -154,13 +154,7 @@ impl Refusal {
             VerifyError::Identity(IdentityFailure::Policy(error)) => error.refusal().cloned(),
             _ => None,
         };
-        let status = match error.class() {
-            FailureClass::WrongSigner => ExitStatus::WrongSigner,
-            FailureClass::Tampered => ExitStatus::Tampered,
-            FailureClass::Untrusted => ExitStatus::Untrusted,
-            FailureClass::Incomplete => ExitStatus::Usage,
-        };
-        let failure = failed(status, check.name(), error.code(), &error.expected(), &error.found());
+        let failure = failed(exit_of(error.class()), check.name(), error.code(), &error.expected(), &error.found());
         let failure = advice::of_check(error, bundle, input).into_iter().fold(failure, Failure::hint);
         Self {
             check: check.name(),
@@ -218,6 +212,16 @@ impl Refusal {
     pub(super) fn nearness(&self) -> usize {
         let readable = usize::from(self.check != BUNDLE || self.code == "bundle_content");
         self.passed.len() + readable
+    }
+}
+
+/// The exit code of a class of the verifier.
+pub(super) fn exit_of(class: FailureClass) -> ExitStatus {
+    match class {
+        FailureClass::WrongSigner => ExitStatus::WrongSigner,
+        FailureClass::Tampered => ExitStatus::Tampered,
+        FailureClass::Untrusted => ExitStatus::Untrusted,
+        FailureClass::Incomplete => ExitStatus::Usage,
     }
 }
 
