@@ -223,7 +223,21 @@ async fn sign_and_verify_through_a_running_instance() {
         .run(["sign-blob", "--new-bundle-format", "--use-signing-config=true", "--bundle", "c.json", "a.txt"])
         .exits(0);
 
+    let asked = |more: &[&str]| {
+        let args = ["verify-blob", "a.txt", "--certificate-identity", ALICE, "--certificate-oidc-issuer", &issuer];
+        shell.run([&args[..], &["--require-ct-inclusion", "-o", "json"], more].concat())
+    };
+    let at_hand = format!("{url}/log/{{origin}}");
+    let included = asked(&["--ct-log-url", &at_hand]).exits(0).json();
+    assert_eq!(included["checks"].as_array().unwrap().last().unwrap()["check"], "ct-inclusion");
+    assert!(included["ctInclusion"][0]["treeSize"].as_u64().unwrap() > 0, "{included}");
+    asked(&["--offline"]).exits(2).says("--offline");
+    asked(&["--ct-log-url", "nowhere"]).exits(2).says("nowhere");
+    let elsewhere = asked(&["--ct-log-url", "http://127.0.0.1:9/"]).exits(4).json();
+    assert_eq!(elsewhere["failure"]["code"], "ct_log_unreachable");
+
     server.stop().await.unwrap();
+    asked(&["--ct-log-url", &at_hand]).exits(4);
     shell.token = None;
     verdicts(&shell, &issuer);
 }
