@@ -99,6 +99,7 @@ fn the_help_of_every_command_is_there() {
         "serve",
         "demo",
         "sign-blob",
+        "attest-blob",
         "verify-blob",
         "verify-blob-attestation",
         "bundle",

@@ -8,7 +8,7 @@
 
 use touchmark_keys::{Digest, HashAlgorithm, digest};
 use touchmark_sigstore::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
-use touchmark_sigstore::intoto::{Statement, StatementError, statement_of};
+use touchmark_sigstore::intoto::{Statement, StatementError, Subject, statement_of};
 
 /// The largest statement that is signed: a bundle carries it in base64 beside the evidence, and readers take 16 MiB.
 pub const STATEMENT_BYTES_MAX: usize = 8 << 20;
@@ -17,7 +17,7 @@ pub const STATEMENT_BYTES_MAX: usize = 8 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestation {
     json: Vec<u8>,
-    subject_digests: Vec<Digest>,
+    statement: Statement,
 }
 
 /// Why a statement is not signed.
@@ -41,9 +41,10 @@ impl Attestation {
             return Err(AttestationError::TooLarge { found: json.len() });
         }
         let statement = Statement::parse(&json)?;
-        let mut comparable = statement.subjects().iter().filter(|subject| !subject.digests().is_empty());
-        let subject = comparable.next().ok_or(AttestationError::NothingToCompare)?;
-        Ok(Self { subject_digests: subject.digests().to_vec(), json })
+        match comparable(&statement).is_empty() {
+            true => Err(AttestationError::NothingToCompare),
+            false => Ok(Self { json, statement }),
+        }
     }
 
     /// A new statement that says `predicate`, a text in JSON, of one file.
@@ -64,16 +65,27 @@ impl Attestation {
         &self.json
     }
 
-    /// The digests of one file that it is about.
+    #[must_use]
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// The digests of one thing that it is about: enough for a verifier to tell that it is.
     #[must_use]
     pub fn subject_digests(&self) -> &[Digest] {
-        &self.subject_digests
+        comparable(&self.statement)
     }
 
     /// The digest of the encoded envelope: what a key signs and a log holds.
     pub(crate) fn signed_digest(&self, algorithm: HashAlgorithm) -> Digest {
         digest(algorithm, &dsse::pae(IN_TOTO_PAYLOAD_TYPE, &self.json))
     }
+}
+
+/// The digests of the first subject that has some which can be computed here.
+fn comparable(statement: &Statement) -> &[Digest] {
+    let digests = statement.subjects().iter().map(Subject::digests);
+    digests.into_iter().find(|digests| !digests.is_empty()).unwrap_or_default()
 }
 
 #[cfg(test)]

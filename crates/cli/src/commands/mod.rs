@@ -3,6 +3,7 @@
 //!
 //! One file for each: its arguments, and a function that reads as the steps of the command.
 
+mod attest_blob;
 mod bundle;
 mod completion;
 mod conformance;
@@ -60,6 +61,8 @@ enum Command {
     Demo(demo::Args),
     /// Sign files, keyless
     SignBlob(Box<sign_blob::Args>),
+    /// State something about a file, keyless: provenance, a bill of materials and others
+    AttestBlob(Box<attest_blob::Args>),
     /// Verify the signatures of files
     VerifyBlob(Box<verify_blob::Args>),
     /// Verify what somebody states about files: provenance, bills of materials and others
@@ -93,7 +96,8 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::Up(args) => up::run(args, printer),
         Command::Serve(args) => serve::run(&args, printer),
         Command::Demo(args) => demo::run(args, printer),
-        Command::SignBlob(args) => sign_blob::run(*args, printer),
+        Command::SignBlob(args) => sign_blob::run(&args, printer),
+        Command::AttestBlob(args) => attest_blob::run(&args, printer),
         Command::VerifyBlob(args) => verify_blob::run(&args, printer),
         Command::VerifyBlobAttestation(args) => verify_blob_attestation::run(&args, printer),
         Command::Bundle(args) => bundle::run(&args, printer),

@@ -39,9 +39,8 @@ struct Job {
     bundle: BundleFile,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "every command takes its arguments")]
-pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
-    let jobs = jobs(&args, printer)?;
+pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+    let jobs = jobs(args, printer)?;
     super::block_on(async {
         let mut session = args.signing.log_in(printer).await?;
         for job in &jobs {
