@@ -276,7 +276,8 @@ pub(super) fn logged_all(
         let tree = entry.inclusion().map(|inclusion| tree_of(entry, inclusion, log)).transpose()?;
         logged.narrow(recorded(entry, claim)?);
         let inclusion = tree.map(|tree| tree.holds(entry, demands)).transpose()?;
-        if inclusion.is_none() && !demands.legacy_entries_without_proof {
+        // Witnesses see trees: of an entry that is proved in none they say nothing.
+        if inclusion.is_none() && (!demands.legacy_entries_without_proof || demands.witnesses.is_some()) {
             return Err(LogFailure::NoInclusionProof);
         }
         logged.entries.push(LoggedEntry::new(entry, log, inclusion));

@@ -1,87 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
-//! For tests: a private Sigstore of one CA, one TSA, one CT log and one Rekor v2 log, each of which does what a test asks.
+//! For tests: a private Sigstore of one CA, one TSA, one CT log and a Rekor log of each version, each of which does what a test asks; and
+//! as many more of them as a test wants.
+
+mod log;
 
 use jiff::{SignedDuration, Timestamp};
-use touchmark_keys::{Digest, HashAlgorithm, KeyType, digest};
-use touchmark_tlog::checkpoint::Checkpoint;
-use touchmark_tlog::note::{NoteAlgorithm, NoteKey, SignedNote};
-use touchmark_tlog::{Hash, TreeSize, leaf_hash, node_hash};
+use serde_json::{Value, json};
+use touchmark_keys::{Digest, HashAlgorithm, KeyType, PublicKey, digest};
 
 use crate::bundle::{Bundle, Content, KeyMaterial};
 use crate::ct::{LogEntry, Sct, SctScheme, sct_signed_bytes};
+use crate::dsse::{Envelope, IN_TOTO_PAYLOAD_TYPE, pae};
+use crate::intoto::statement_of;
 use crate::issue::authority::CaProfile;
-use crate::policy::{IdentityMatcher, Matcher, Policy};
+use crate::policy::{Demands, IdentityMatcher, KeyRule, Matcher, Policy};
 use crate::principal::Principal;
-use crate::rekor::{HashedRekord, Verifier, scheme_for};
+use crate::rekor::v1::SignatureV1;
+use crate::rekor::v1::render::{render_dsse, render_hashedrekord, render_intoto};
+use crate::rekor::{EntryKind, HashedRekord, Verifier, scheme_for};
 use crate::trust::{CertificateAuthority, Subject, TransparencyLog, TrustedRoot, ValidFor};
 use crate::tsp::{POLICY, TokenTemplate};
 use crate::wire::rekor as wire;
-use crate::wire::{Nullable, UnixSeconds};
 use crate::workshop::{Holder, Key, alice, below, leaf_template, noon, root, serial, sign};
 use crate::x509::Certificate;
 
+pub(crate) use log::Log;
+
 pub(crate) const ARTIFACT: &[u8] = b"an artifact";
+/// What statements say of the artifact.
+pub(crate) const PREDICATE: &str = "https://example.com/predicate/v1";
 
 /// The keys of the services.
 pub(crate) struct Instance {
-    ca_root: Holder,
-    ca: Holder,
-    tsa_root: Holder,
-    tsa: Holder,
+    pub(crate) ca: Authority,
+    pub(crate) tsa: Authority,
     pub(crate) ct: Key,
     pub(crate) rekor: Log,
+    pub(crate) rekor_v1: Log,
 }
 
-/// A Rekor log: a name and a key.
-pub(crate) struct Log {
-    pub(crate) name: String,
-    key: Key,
+/// An authority with its own root.
+pub(crate) struct Authority {
+    pub(crate) root: Holder,
+    pub(crate) issuing: Holder,
+    uri: String,
 }
 
-impl Log {
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), key: Key::new(KeyType::Ed25519) }
+impl Authority {
+    pub(crate) fn ca(name: &str) -> Self {
+        let root = root(KeyType::EcdsaP256, &format!("{name} root"));
+        let profile = |issuer| CaProfile::CodeSigningIntermediate { issuer };
+        Self { issuing: below(&root, KeyType::EcdsaP256, name, profile), root, uri: format!("https://{name}.example") }
     }
 
-    pub(crate) fn note_key(&self) -> NoteKey {
-        NoteKey::new(&self.name, NoteAlgorithm::Ed25519, self.key.public()).unwrap()
+    pub(crate) fn tsa(name: &str) -> Self {
+        let root = root(KeyType::EcdsaP256, &format!("{name} root"));
+        let profile = |issuer| CaProfile::TimeStampingLeaf { issuer };
+        Self { issuing: below(&root, KeyType::EcdsaP256, name, profile), root, uri: format!("https://{name}.example") }
     }
 
-    pub(crate) fn trusted(&self) -> TransparencyLog {
-        let base_url = format!("https://{}", self.name);
-        TransparencyLog::new(base_url, self.note_key().id(), self.key.public(), self.key.scheme(), window())
+    pub(crate) fn trusted(&self, window: ValidFor) -> CertificateAuthority {
+        let chain = vec![self.issuing.certificate.clone(), self.root.certificate.clone()];
+        CertificateAuthority::new(Subject::default(), self.uri.clone(), chain, window).unwrap()
     }
 
-    /// The checkpoint of a tree, with the name that it has inside.
-    pub(crate) fn checkpoint(&self, origin: &str, leaves: &[Hash]) -> String {
-        let size = TreeSize(leaves.len().try_into().unwrap());
-        let text =
-            Checkpoint { origin: origin.into(), size, root: tree_root(leaves), extensions: Vec::new() }.to_text();
-        let key = self.note_key();
-        let signature = self.key.sign(&key.signed_message(&text, None).unwrap());
-        let note = SignedNote::new(text, vec![key.wrap(signature, None).unwrap()]).unwrap();
-        String::from_utf8(note.to_bytes()).unwrap()
-    }
-
-    /// The entry of one leaf among the leaves of a tree.
-    pub(crate) fn entry(&self, leaves: &[Vec<u8>], index: usize) -> wire::TransparencyLogEntry {
-        let hashes: Vec<Hash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
-        let log_index = index.try_into().unwrap();
-        wire::TransparencyLogEntry {
-            log_index,
-            log_id: Some(wire::LogId { key_id: self.note_key().id().to_vec() }),
-            kind_version: Some(wire::KindVersion { kind: "hashedrekord".into(), version: "0.0.2".into() }),
-            integrated_time: UnixSeconds(0),
-            inclusion_promise: Nullable(None),
-            inclusion_proof: Nullable(Some(wire::InclusionProof {
-                log_index,
-                root_hash: tree_root(&hashes).0.to_vec(),
-                tree_size: hashes.len().try_into().unwrap(),
-                hashes: tree_path(&hashes, index).iter().map(|hash| hash.0.to_vec()).collect(),
-                checkpoint: Some(wire::Checkpoint { envelope: self.checkpoint(&self.name, &hashes) }),
-            })),
-            canonicalized_body: leaves[index].clone(),
-        }
+    /// A timestamp over a message, at a time of the caller's choice.
+    pub(crate) fn timestamp(&self, message: &[u8], gen_time: Timestamp) -> Vec<u8> {
+        let imprint = digest(HashAlgorithm::Sha256, message);
+        let token = TokenTemplate {
+            imprint: &imprint,
+            nonce: None,
+            policy: POLICY,
+            serial: serial(),
+            gen_time,
+            signer: &self.issuing.certificate,
+            embedded: &[],
+            scheme: self.issuing.key.scheme(),
+        };
+        let token = token.prepare().unwrap();
+        let signature = self.issuing.key.sign(token.signed_bytes());
+        token.into_response(&signature)
     }
 }
 
@@ -96,33 +94,122 @@ impl<'a> Promise<'a> {
     pub(crate) fn of(log: &'a Key) -> Self {
         Self { log, signer: log, time: noon() }
     }
+
+    pub(crate) fn sct(&self, entry: &LogEntry) -> Sct {
+        let timestamp_ms = self.time.as_millisecond().try_into().unwrap();
+        Sct {
+            log_id: self.log.public().spki_sha256(),
+            timestamp_ms,
+            extensions: Vec::new(),
+            scheme: SctScheme::EcdsaSha256,
+            signature: self.signer.sign(&sct_signed_bytes(entry, timestamp_ms, &[])),
+        }
+    }
 }
 
 /// A signature in the making: change a part before the bundle is put together.
+#[derive(Clone)]
 pub(crate) struct Signing {
-    pub(crate) key: Key,
-    pub(crate) certificate: Certificate,
-    pub(crate) digest: Digest,
-    pub(crate) signature: Vec<u8>,
+    pub(crate) public_key: PublicKey,
+    pub(crate) material: KeyMaterial,
+    pub(crate) content: Content,
     pub(crate) timestamps: Vec<Vec<u8>>,
     pub(crate) entries: Vec<wire::TransparencyLogEntry>,
 }
 
 impl Signing {
+    /// A signature that somebody made of the artifact, with nothing beside it.
+    pub(crate) fn of_artifact(public_key: PublicKey, material: KeyMaterial, signature: Vec<u8>) -> Self {
+        let digest = scheme_for(&public_key).hash().map(|hash| digest(hash, ARTIFACT));
+        let content = Content::Message { digest, signature };
+        Self { public_key, material, content, timestamps: Vec::new(), entries: Vec::new() }
+    }
+
+    /// The same of an envelope around a payload.
+    pub(crate) fn of_envelope(key: &Key, material: KeyMaterial, payload_type: &str, payload: &[u8]) -> Self {
+        let signature = key.sign(&pae(payload_type, payload));
+        let (payload_type, payload) = (payload_type.to_owned(), payload.to_vec());
+        let content = Content::Envelope(Envelope { payload_type, payload, signature, keyid: String::new() });
+        Self { public_key: key.public(), material, content, timestamps: Vec::new(), entries: Vec::new() }
+    }
+
+    pub(crate) fn signature(&self) -> &[u8] {
+        self.content.signature()
+    }
+
+    pub(crate) fn certificate(&self) -> &Certificate {
+        match &self.material {
+            KeyMaterial::Certificate(certificate) => certificate,
+            KeyMaterial::PublicKey { .. } => panic!("a managed key has no certificate"),
+        }
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier {
+        match &self.material {
+            KeyMaterial::Certificate(certificate) => Verifier::Certificate { der: certificate.der().to_vec() },
+            KeyMaterial::PublicKey { .. } => Verifier::PublicKey { spki_der: self.public_key.spki_der().to_vec() },
+        }
+    }
+
+    /// The digest of what is signed, under the algorithm of the key.
+    pub(crate) fn digest(&self) -> Digest {
+        let hash = scheme_for(&self.public_key).hash().unwrap();
+        match &self.content {
+            Content::Message { .. } => digest(hash, ARTIFACT),
+            Content::Envelope(envelope) => envelope.pae_digest(hash),
+        }
+    }
+
     pub(crate) fn record(&self) -> HashedRekord {
-        let verifier = Verifier::Certificate { der: self.certificate.der().to_vec() };
-        HashedRekord::new(self.digest.clone(), self.signature.clone(), verifier, scheme_for(&self.key.public()))
-            .unwrap()
+        let (scheme, signature) = (scheme_for(&self.public_key), self.signature().to_vec());
+        HashedRekord::new(self.digest(), signature, self.verifier(), scheme).unwrap()
     }
 
     pub(crate) fn leaf(&self) -> Vec<u8> {
         self.record().leaf_bytes()
     }
 
+    /// What a log of Rekor v1 stores of the signature.
+    pub(crate) fn body_v1(&self, kind: EntryKind) -> Vec<u8> {
+        let signature = SignatureV1 { signature: self.signature().to_vec(), verifier: self.verifier() };
+        let sha256 = |bytes: &[u8]| digest(HashAlgorithm::Sha256, bytes);
+        match (kind, &self.content) {
+            (EntryKind::DsseV1, Content::Envelope(envelope)) => {
+                render_dsse(&sha256(b"the envelope as it was sent"), &sha256(&envelope.payload), &[signature])
+            }
+            (EntryKind::IntotoV2, Content::Envelope(envelope)) => {
+                let sent = sha256(b"the envelope as it was sent");
+                render_intoto(&envelope.payload_type, &sent, &sha256(&envelope.payload), &[signature])
+            }
+            _ => render_hashedrekord(&self.digest(), &signature),
+        }
+    }
+
+    /// Logged in Rekor v1, promised a minute after noon.
+    pub(crate) fn in_v1(mut self, log: &Log, kind: EntryKind) -> Self {
+        self.entries.push(log.promised(kind, self.body_v1(kind)));
+        self
+    }
+
+    /// Logged in Rekor v2, as the first entry.
+    pub(crate) fn in_v2(mut self, log: &Log) -> Self {
+        self.entries.push(log.entry(&[self.leaf()], 0));
+        self
+    }
+
+    pub(crate) fn timestamped(mut self, tsa: &Authority, time: Timestamp) -> Self {
+        self.timestamps.push(tsa.timestamp(self.signature(), time));
+        self
+    }
+
     pub(crate) fn bundle(&self) -> Bundle {
-        let content = Content::Message { digest: Some(self.digest.clone()), signature: self.signature.clone() };
-        let material = KeyMaterial::Certificate(self.certificate.clone());
+        let (material, content) = (self.material.clone(), self.content.clone());
         Bundle::new(material, content, self.timestamps.clone(), self.entries.clone()).unwrap()
+    }
+
+    /// The bundle as a document, for changes that no builder makes.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bundle().to_json()).unwrap()
     }
 }
 
@@ -135,89 +222,97 @@ pub(crate) fn minutes(count: i64) -> Timestamp {
     noon() + SignedDuration::from_mins(count)
 }
 
+/// What a verifier trusts, to be changed before it is a root.
+pub(crate) struct Trust {
+    pub(crate) logs: Vec<TransparencyLog>,
+    pub(crate) cas: Vec<CertificateAuthority>,
+    pub(crate) ct_logs: Vec<TransparencyLog>,
+    pub(crate) tsas: Vec<CertificateAuthority>,
+}
+
+impl Trust {
+    pub(crate) fn root(self) -> TrustedRoot {
+        TrustedRoot::new(self.logs, self.cas, self.ct_logs, self.tsas)
+    }
+}
+
+pub(crate) fn trusted_ct(key: &Key, window: ValidFor) -> TransparencyLog {
+    let id = key.public().spki_sha256();
+    TransparencyLog::new("https://ct.example".into(), id, key.public(), key.scheme(), window)
+}
+
 impl Instance {
     pub(crate) fn new() -> Self {
-        let ca_root = root(KeyType::EcdsaP256, "ca root");
-        let tsa_root = root(KeyType::EcdsaP256, "tsa root");
         Self {
-            ca: below(&ca_root, KeyType::EcdsaP256, "ca", |issuer| CaProfile::CodeSigningIntermediate { issuer }),
-            tsa: below(&tsa_root, KeyType::EcdsaP256, "tsa", |issuer| CaProfile::TimeStampingLeaf { issuer }),
-            ca_root,
-            tsa_root,
+            ca: Authority::ca("ca"),
+            tsa: Authority::tsa("tsa"),
             ct: Key::new(KeyType::EcdsaP256),
             rekor: Log::new("rekor.example"),
+            rekor_v1: Log::v1("rekor-v1.example"),
         }
     }
 
     /// What a verifier of this instance trusts.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust {
+            logs: vec![self.rekor.trusted(), self.rekor_v1.trusted()],
+            cas: vec![self.ca.trusted(window())],
+            ct_logs: vec![trusted_ct(&self.ct, window())],
+            tsas: vec![self.tsa.trusted(window())],
+        }
+    }
+
     pub(crate) fn root(&self) -> TrustedRoot {
-        self.root_with(vec![self.rekor.trusted()], window(), window(), window())
+        self.trust().root()
     }
 
     pub(crate) fn root_with(
         &self,
-        tlogs: Vec<TransparencyLog>,
+        logs: Vec<TransparencyLog>,
         ca: ValidFor,
         ct: ValidFor,
         tsa: ValidFor,
     ) -> TrustedRoot {
-        let authority = |below: &Holder, root: &Holder, window| {
-            let chain = vec![below.certificate.clone(), root.certificate.clone()];
-            CertificateAuthority::new(Subject::default(), "https://authority.example".into(), chain, window).unwrap()
-        };
-        let ct_id = self.ct.public().spki_sha256();
-        let ct = TransparencyLog::new("https://ct.example".into(), ct_id, self.ct.public(), self.ct.scheme(), ct);
-        let ca = authority(&self.ca, &self.ca_root, ca);
-        TrustedRoot::new(tlogs, vec![ca], vec![ct], vec![authority(&self.tsa, &self.tsa_root, tsa)])
+        let (cas, ct_logs) = (vec![self.ca.trusted(ca)], vec![trusted_ct(&self.ct, ct)]);
+        Trust { logs, cas, ct_logs, tsas: vec![self.tsa.trusted(tsa)] }.root()
     }
 
-    /// A certificate with a promise, or with none.
-    pub(crate) fn certificate(&self, principal: &Principal, key: &Key, promise: Option<&Promise<'_>>) -> Certificate {
-        let template = leaf_template(&self.ca, key, principal);
-        let Some(promise) = promise else { return sign(&template.ct_tbs().unwrap(), &self.ca.key) };
-        let precertificate = sign(&template.precertificate_tbs().unwrap(), &self.ca.key);
-        let entry = LogEntry::from_precertificate(&precertificate, &self.ca.certificate).unwrap();
-        let timestamp_ms = promise.time.as_millisecond().try_into().unwrap();
-        let sct = Sct {
-            log_id: promise.log.public().spki_sha256(),
-            timestamp_ms,
-            extensions: Vec::new(),
-            scheme: SctScheme::EcdsaSha256,
-            signature: promise.signer.sign(&sct_signed_bytes(&entry, timestamp_ms, &[])),
-        };
-        sign(&template.certificate_tbs(&[sct]).unwrap(), &self.ca.key)
+    /// A certificate with these promises, or with none.
+    pub(crate) fn certificate<'a>(
+        &self,
+        principal: &Principal,
+        key: &Key,
+        promises: impl IntoIterator<Item = &'a Promise<'a>>,
+    ) -> Certificate {
+        let issuing = &self.ca.issuing;
+        let template = leaf_template(issuing, key, principal);
+        let precertificate = sign(&template.precertificate_tbs().unwrap(), &issuing.key);
+        let entry = LogEntry::from_precertificate(&precertificate, &issuing.certificate).unwrap();
+        let scts: Vec<Sct> = promises.into_iter().map(|promise| promise.sct(&entry)).collect();
+        let tbs = if scts.is_empty() { template.ct_tbs() } else { template.certificate_tbs(&scts) };
+        sign(&tbs.unwrap(), &issuing.key)
     }
 
     /// A timestamp over a message, at a time of the caller's choice.
     pub(crate) fn timestamp(&self, message: &[u8], gen_time: Timestamp) -> Vec<u8> {
-        let imprint = digest(HashAlgorithm::Sha256, message);
-        let token = TokenTemplate {
-            imprint: &imprint,
-            nonce: None,
-            policy: POLICY,
-            serial: serial(),
-            gen_time,
-            signer: &self.tsa.certificate,
-            embedded: &[],
-            scheme: self.tsa.key.scheme(),
-        };
-        let token = token.prepare().unwrap();
-        let signature = self.tsa.key.sign(token.signed_bytes());
-        token.into_response(&signature)
+        self.tsa.timestamp(message, gen_time)
+    }
+
+    /// A certificate of alice for a key.
+    pub(crate) fn of_alice(&self, key: &Key) -> KeyMaterial {
+        KeyMaterial::Certificate(self.certificate(&alice(), key, &[Promise::of(&self.ct)]))
     }
 
     /// A signature of alice over the artifact, with everything but a log entry.
     pub(crate) fn unlogged(&self, key_type: KeyType) -> Signing {
         let key = Key::new(key_type);
-        let certificate = self.certificate(&alice(), &key, Some(&Promise::of(&self.ct)));
-        self.signed(key, certificate)
+        let material = self.of_alice(&key);
+        self.signed(&key, material)
     }
 
-    pub(crate) fn signed(&self, key: Key, certificate: Certificate) -> Signing {
-        let hash = scheme_for(&key.public()).hash().unwrap();
-        let signature = key.sign(ARTIFACT);
-        let timestamps = vec![self.timestamp(&signature, minutes(1))];
-        Signing { certificate, digest: digest(hash, ARTIFACT), signature, timestamps, entries: Vec::new(), key }
+    /// A signature over the artifact, with a timestamp.
+    pub(crate) fn signed(&self, key: &Key, material: KeyMaterial) -> Signing {
+        Signing::of_artifact(key.public(), material, key.sign(ARTIFACT)).timestamped(&self.tsa, minutes(1))
     }
 
     /// The same as the first entry of the log.
@@ -229,6 +324,26 @@ impl Instance {
         signing.entries = vec![self.rekor.entry(&[signing.leaf()], 0)];
         signing
     }
+
+    /// A signature of alice over the artifact in Rekor v1, which says when.
+    pub(crate) fn sign_v1(&self) -> Signing {
+        let mut signing = self.unlogged(KeyType::EcdsaP256);
+        signing.timestamps.clear();
+        signing.in_v1(&self.rekor_v1, EntryKind::HashedRekordV1)
+    }
+
+    /// A statement of alice about the artifact, neither logged nor timestamped.
+    pub(crate) fn attested(&self) -> Signing {
+        let key = Key::new(KeyType::EcdsaP256);
+        let material = self.of_alice(&key);
+        Signing::of_envelope(&key, material, IN_TOTO_PAYLOAD_TYPE, &statement(ARTIFACT))
+    }
+}
+
+/// A statement about a file.
+pub(crate) fn statement(file: &[u8]) -> Vec<u8> {
+    let digest = digest(HashAlgorithm::Sha256, file);
+    statement_of("artifact", &digest, PREDICATE, &json!({"said": true})).unwrap()
 }
 
 pub(crate) fn policy() -> Policy {
@@ -236,33 +351,19 @@ pub(crate) fn policy() -> Policy {
     Policy::keyless(IdentityMatcher::exact("alice@example.com").unwrap(), issuer)
 }
 
-/// RFC 6962 §2.1, word for word.
-fn tree_root(leaves: &[Hash]) -> Hash {
-    match leaves {
-        [] => touchmark_tlog::empty_root(),
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(split(leaves.len()));
-            node_hash(&tree_root(left), &tree_root(right))
-        }
-    }
+/// The policy with its demands changed.
+pub(crate) fn demanding(policy: &Policy, edit: impl FnOnce(&mut Demands)) -> Policy {
+    let mut demands = policy.demands().clone();
+    edit(&mut demands);
+    policy.clone().with_demands(demands).unwrap()
 }
 
-/// RFC 6962 §2.1.1.
-fn tree_path(leaves: &[Hash], index: usize) -> Vec<Hash> {
-    if leaves.len() < 2 {
-        return Vec::new();
-    }
-    let (left, right) = leaves.split_at(split(leaves.len()));
-    let (mut path, other) = match index.checked_sub(left.len()) {
-        None => (tree_path(left, index), right),
-        Some(index) => (tree_path(right, index), left),
-    };
-    path.push(tree_root(other));
-    path
+/// A signature by this key, at any time.
+pub(crate) fn key_policy(key: &PublicKey) -> Policy {
+    Policy::managed_key(KeyRule { key: key.clone(), valid_for: None })
 }
 
-/// The largest power of two that is less than `length`.
-fn split(length: usize) -> usize {
-    length.next_power_of_two() / 2
+/// The material of a key of which the verifier knows.
+pub(crate) fn managed() -> KeyMaterial {
+    KeyMaterial::PublicKey { hint: "a hint".into() }
 }

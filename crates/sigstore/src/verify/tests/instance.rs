@@ -6,7 +6,9 @@ use serde_json::Value;
 use touchmark_keys::{Digest, HashAlgorithm, KeyType, digest};
 use touchmark_tlog::leaf_hash;
 
+use super::signings;
 use super::twins::Original;
+use crate::bundle::{Content, KeyMaterial};
 use crate::policy::{IdentityMatcher, Matcher, Policy};
 use crate::rekor::{HashedRekord, Verifier, scheme_for};
 use crate::trust::{TransparencyLog, TrustedRoot, ValidFor};
@@ -71,6 +73,24 @@ fn no_tampered_twin_is_accepted_even_with_parts_of_the_same_instance() {
 }
 
 #[test]
+fn no_tampered_twin_is_accepted_whatever_was_signed_and_wherever_it_is_logged() {
+    let instance = Instance::new();
+    let strangers: Vec<Value> = signings(&instance).into_iter().map(|(_, signing)| signing.json()).collect();
+    for (name, signing) in signings(&instance).into_iter().skip(1) {
+        let original = Original {
+            name,
+            bundle: signing.json(),
+            strangers: strangers.clone(),
+            root: instance.root(),
+            policy: policy(),
+            artifact: Artifact::of_bytes(ARTIFACT),
+            now: now(),
+        };
+        original.check_twins();
+    }
+}
+
+#[test]
 fn another_artifact_is_refused_by_its_digest() {
     let instance = Instance::new();
     let artifact = Artifact::of_bytes(b"another artifact");
@@ -81,7 +101,9 @@ fn another_artifact_is_refused_by_its_digest() {
     let given = format!("{}", digest(HashAlgorithm::Sha256, b"another artifact"));
     assert_eq!(error.to_string(), format!("artifact: expected the artifact that was signed, {named}, found {given}"));
     // A bundle that names the digest of the other artifact, or none, does not fit its log entry.
-    let renamed = Signing { digest: digest(HashAlgorithm::Sha256, b"another artifact"), ..signing };
+    let named = Some(digest(HashAlgorithm::Sha256, b"another artifact"));
+    let content = Content::Message { digest: named, signature: signing.signature().to_vec() };
+    let renamed = Signing { content, ..signing };
     let error = verify(&artifact, &renamed.bundle(), &instance.root(), &policy(), now()).unwrap_err();
     assert_eq!(error.code(), "log_entry_mismatch");
 }
@@ -104,7 +126,7 @@ fn every_time_has_to_lie_in_the_validity_of_the_certificate() {
     let instance = Instance::new();
     let with_times = |times: &[i64]| {
         let mut signing = instance.sign();
-        let signature = signing.signature.clone();
+        let signature = signing.signature().to_vec();
         signing.timestamps = times.iter().map(|time| instance.timestamp(&signature, minutes(*time))).collect();
         refusal(&signing, &instance.root())
     };
@@ -120,7 +142,7 @@ fn every_time_has_to_lie_in_the_validity_of_the_certificate() {
 fn one_bad_timestamp_is_not_outweighed_by_a_good_one() {
     let (instance, stranger) = (Instance::new(), Instance::new());
     let mut signing = instance.sign();
-    let foreign = stranger.timestamp(&signing.signature, minutes(1));
+    let foreign = stranger.timestamp(signing.signature(), minutes(1));
     signing.timestamps.push(foreign);
     assert_eq!(refusal(&signing, &instance.root()), Err("timestamp_invalid"));
     let mut signing = instance.sign();
@@ -169,8 +191,8 @@ fn windows_of_the_trusted_root_hold_at_their_ends() {
 fn certificates_of_another_instance_are_refused() {
     let (instance, stranger) = (Instance::new(), Instance::new());
     let key = Key::new(KeyType::EcdsaP256);
-    let foreign = stranger.certificate(&alice(), &key, Some(&Promise::of(&instance.ct)));
-    let signing = instance.logged(instance.signed(key, foreign));
+    let foreign = stranger.certificate(&alice(), &key, &[Promise::of(&instance.ct)]);
+    let signing = instance.logged(instance.signed(&key, KeyMaterial::Certificate(foreign)));
     assert_eq!(refusal(&signing, &instance.root()), Err("chain_invalid"));
 }
 
@@ -179,8 +201,8 @@ fn a_certificate_is_public_or_refused() {
     let (instance, stranger) = (Instance::new(), Instance::new());
     let code = |promise: Option<&Promise<'_>>| {
         let key = Key::new(KeyType::EcdsaP256);
-        let certificate = instance.certificate(&alice(), &key, promise);
-        refusal(&instance.logged(instance.signed(key, certificate)), &instance.root())
+        let material = KeyMaterial::Certificate(instance.certificate(&alice(), &key, promise));
+        refusal(&instance.logged(instance.signed(&key, material)), &instance.root())
     };
     let good = || Promise::of(&instance.ct);
     assert_eq!(code(Some(&good())), Ok(()));
@@ -194,20 +216,21 @@ fn a_certificate_is_public_or_refused() {
 #[test]
 fn an_entry_for_something_else_is_refused() {
     let instance = Instance::new();
-    let mut signing = instance.unlogged(KeyType::EcdsaP256);
-    let (scheme, digest_of) = (scheme_for(&signing.key.public()), |text: &[u8]| digest(HashAlgorithm::Sha256, text));
-    let key = Verifier::PublicKey { spki_der: signing.key.public().spki_der().to_vec() };
-    let other_certificate = instance.certificate(&alice(), &signing.key, Some(&Promise::of(&instance.ct)));
+    let key = Key::new(KeyType::EcdsaP256);
+    let mut signing = instance.signed(&key, instance.of_alice(&key));
+    let (scheme, digest_of) = (scheme_for(&key.public()), |text: &[u8]| digest(HashAlgorithm::Sha256, text));
+    let bare = Verifier::PublicKey { spki_der: key.public().spki_der().to_vec() };
+    let other_certificate = instance.certificate(&alice(), &key, &[Promise::of(&instance.ct)]);
     let certificate = |certificate: &crate::x509::Certificate| Verifier::Certificate { der: certificate.der().into() };
-    let other_signature = signing.key.sign(ARTIFACT);
-    assert_ne!(other_signature, signing.signature);
+    let other_signature = key.sign(ARTIFACT);
+    assert_ne!(other_signature, signing.signature());
     let record = |digest, signature: &[u8], verifier| HashedRekord::new(digest, signature.into(), verifier, scheme);
-    let good = || certificate(&signing.certificate);
+    let good = || certificate(signing.certificate());
     let others = [
-        record(digest_of(ARTIFACT), &signing.signature, key),
-        record(digest_of(ARTIFACT), &signing.signature, certificate(&other_certificate)),
+        record(digest_of(ARTIFACT), signing.signature(), bare),
+        record(digest_of(ARTIFACT), signing.signature(), certificate(&other_certificate)),
         record(digest_of(ARTIFACT), &other_signature, good()),
-        record(digest_of(b"another artifact"), &signing.signature, good()),
+        record(digest_of(b"another artifact"), signing.signature(), good()),
     ];
     let leaves: Vec<Vec<u8>> = others.map(|record| record.unwrap().leaf_bytes()).into();
     for index in 0..leaves.len() {
@@ -223,8 +246,9 @@ fn an_entry_for_something_else_is_refused() {
 fn a_log_that_records_a_bad_signature_does_not_make_it_good() {
     let instance = Instance::new();
     let mut signing = instance.unlogged(KeyType::EcdsaP256);
-    signing.signature = Key::new(KeyType::EcdsaP256).sign(ARTIFACT);
-    signing.timestamps = vec![instance.timestamp(&signing.signature, minutes(1))];
+    let signature = Key::new(KeyType::EcdsaP256).sign(ARTIFACT);
+    signing.timestamps = vec![instance.timestamp(&signature, minutes(1))];
+    signing.content = Content::Message { digest: Some(signing.digest()), signature };
     assert_eq!(refusal(&instance.logged(signing), &instance.root()), Err("signature_invalid"));
 }
 

@@ -179,3 +179,13 @@ fn every_accepted_case_has_its_twins() {
     let accepted: Vec<String> = cases().into_iter().filter(|case| !case.must_fail()).map(|case| case.name).collect();
     assert_eq!(accepted, ACCEPTED);
 }
+
+/// Twins of any document.
+pub(super) fn of_document(original: &Value, strangers: &[Value], name: &str) -> Vec<Change<Value>> {
+    document::twins(original, strangers, Sample::of(name))
+}
+
+/// Where two documents differ in more than in the spelling of a value.
+pub(super) fn differing_places(original: &Value, twin: &Value) -> Vec<String> {
+    harmless::differing_places(original, twin)
+}

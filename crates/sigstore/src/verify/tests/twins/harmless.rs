@@ -53,6 +53,14 @@ pub(super) fn reasons(
     differences.into_iter().map(|difference| reason(&difference, twin, root).ok_or(difference)).collect()
 }
 
+/// Where two documents differ in more than in the spelling of a value.
+pub(super) fn differing_places(original: &Value, twin: &Value) -> Vec<String> {
+    let mut differences = Vec::new();
+    compare(Some(original), Some(twin), String::new(), &mut differences);
+    differences.retain(|difference| plain(difference.before.as_ref()) != plain(difference.after.as_ref()));
+    differences.into_iter().map(|difference| difference.place).collect()
+}
+
 /// A place at which two documents differ, as deep in them as can be.
 pub(super) struct Difference {
     place: String,
