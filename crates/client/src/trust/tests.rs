@@ -66,6 +66,24 @@ fn two_mirrors_never_share_a_directory() {
     assert!(dir("https://[::1]:5/../../x").parent() == Some(Path::new("d")));
 }
 
+/// GHSA-fcv2-xgw5-pqxf: a name of a target that a repository chose led out of the cache.
+#[test]
+fn ghsa_fcv2_xgw5_pqxf_no_name_of_a_target_leads_out_of_the_cache() {
+    // The names are the program's own, and each is one file name.
+    for name in [TRUSTED_ROOT_TARGET, SIGNING_CONFIG_TARGET] {
+        assert_eq!(Path::new(name).file_name(), Some(name.as_ref()));
+    }
+    // And the cache takes no other.
+    use sigstore_tuf::MetadataStore as _;
+    let dir = tempfile::tempdir().unwrap();
+    let store = FileStore::new(dir.path().join("cache"));
+    for name in ["../outside", "a/../../outside", "/outside"] {
+        assert!(store.store(name, b"x").is_err(), "{name}");
+        assert!(store.load(name).is_err(), "{name}");
+    }
+    assert!(!dir.path().join("outside").exists());
+}
+
 #[test]
 fn the_embedded_public_good_instance_is_whole() {
     let root = public_good_root();

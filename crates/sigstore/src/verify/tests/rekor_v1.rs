@@ -270,7 +270,7 @@ fn each_part_of_a_body_is_that_of_the_bundle() {
         );
     };
     for other in others(&envelope) {
-        dsse(&payload, &[other.clone()]);
+        dsse(&payload, std::slice::from_ref(&other));
         // Which of two signatures is meant cannot be known.
         dsse(&payload, &[good.clone(), other]);
     }
