@@ -160,7 +160,17 @@ fn chains_of_other_shapes_take_the_whole_path() {
     const NAMES: &str = "2.5.29.30";
     let com = "3011a00f300d810b6578616d706c652e636f6d";
     let second = tree_of_same_names(&tree);
-    let cases: [(&str, Vec<Certificate>, bool); 9] = [
+    // The root by a newer key, signed with the old one.
+    let (old, new) = (&tree.root, Key::new(KeyType::EcdsaP384));
+    let newer = workshop::template(&new, "root", CaProfile::Root, days(365), &old.key);
+    let newer = Holder { certificate: workshop::sign(&newer.tbs().unwrap(), &old.key), key: new };
+    let below_newer =
+        below(&newer, KeyType::EcdsaP256, "below", |issuer| CaProfile::CodeSigningIntermediate { issuer });
+    let rolled_over = [below_newer.certificate.clone(), newer.certificate, root.clone()];
+    let under_newer = leaf_under(&below_newer);
+    assert_eq!(check(&under_newer, &rolled_over, ExtendedKeyUsage::CodeSigning, &[noon()]).unwrap().anchor(), &root);
+    assert!(!is_direct(&under_newer, &rolled_over, ExtendedKeyUsage::CodeSigning));
+    let cases: [(&str, Vec<Certificate>, bool); 10] = [
         ("constraints of names", vec![edited(&intermediate, NAMES, CRITICAL, com), root.clone()], false),
         ("the same in the anchor", vec![intermediate.clone(), edited(&root, NAMES, CRITICAL, com)], false),
         ("unknown critical extension", vec![edited(&intermediate, "1.2.3.4", CRITICAL, "0500"), root.clone()], false),
@@ -168,6 +178,7 @@ fn chains_of_other_shapes_take_the_whole_path() {
         ("two of one name, later", vec![intermediate.clone(), second.clone(), root.clone()], true),
         ("another key by that name", vec![second, root.clone()], false),
         ("a certificate twice", vec![intermediate.clone(), intermediate.clone(), root.clone()], true),
+        ("an anchor that webpki cannot read", vec![intermediate.clone(), with_unique_id(&root, &tree.root.key)], false),
         ("the root first", vec![root.clone(), intermediate.clone()], true),
         (
             "a stranger's root",
@@ -182,6 +193,18 @@ fn chains_of_other_shapes_take_the_whole_path() {
     }
     let plain = [edited(&intermediate, "1.2.3.4", PLAIN, "0500"), root];
     assert!(is_direct(&leaf, &plain, ExtendedKeyUsage::CodeSigning));
+}
+
+/// The certificate with an issuerUniqueID, which RFC 5280 knows and webpki does not.
+fn with_unique_id(certificate: &Certificate, signer: &Key) -> Certificate {
+    let mut fields = asn1::single(certificate.tbs_der(), asn1::SEQUENCE).unwrap().reader();
+    let mut parts = Vec::new();
+    while !fields.is_empty() {
+        parts.push(fields.any().unwrap().raw);
+    }
+    let unique_id = asn1::element(asn1::context(1), &[&[0, 1]]);
+    parts.insert(parts.len() - 1, &unique_id);
+    workshop::sign(&asn1::sequence(&parts), signer)
 }
 
 /// Another intermediate by the same name under the same root.
