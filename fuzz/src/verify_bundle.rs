@@ -42,8 +42,16 @@ struct Facts {
 
 impl Facts {
     fn of(verified: &Verified) -> Self {
+        // The chain keeps the times at which it was judged; they are compared as times.
+        let signer = match verified.certified() {
+            Some(certified) => {
+                let (chain, sct, identity) = (certified.chain(), certified.sct(), certified.identity());
+                format!("{:?} {} {sct:?} {identity:?}", chain.certificates(), chain.authority())
+            }
+            None => format!("{:?}", verified.signer()),
+        };
         Self {
-            signer: format!("{:?}", verified.signer()),
+            signer,
             signature: format!("{:?} {:?}", verified.signature(), verified.statement()),
             times: verified.times().iter().map(|time| format!("{time:?}")).collect(),
             entries: verified.entries().iter().map(|entry| format!("{entry:?}")).collect(),

@@ -143,6 +143,8 @@ fn drive(fuzz: &Path, target: &str, bytes_max: usize, seconds: u32) -> Result<Re
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={bytes_max}"))
+        // Long inputs from the beginning: the seeds are whole documents.
+        .arg("-len_control=0")
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
         .arg(format!("-timeout={INPUT_SECONDS}"))
         .arg("-print_final_stats=1");
