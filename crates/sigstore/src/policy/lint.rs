@@ -68,7 +68,7 @@ impl Policy {
                 Found(
                     Severity::Note,
                     "window_without_time",
-                    "the key has a validity window, but no time is demanded: a signature whose time is not known is accepted"
+                    "the key has a validity window, but no time is demanded: a signature whose time is not known is accepted while the window lasts"
                         .to_owned(),
                 )
                 .of("key"),
@@ -84,7 +84,9 @@ impl Policy {
     pub fn lint_against(&self, root: &TrustedRoot) -> Vec<Finding> {
         let demands = self.demands();
         let logs = distinct(root.tlogs().iter().map(|log| log.log_id().as_slice()));
-        let operators = distinct(root.tlogs().iter().map(operator_of));
+        // Logs of whom the root does not say who runs them may all be run by the same.
+        let named = root.tlogs().iter().map(|log| log.operator().as_bytes()).filter(|operator| !operator.is_empty());
+        let operators = distinct(named).max(logs.min(1));
         let ct_logs = distinct(root.ctlogs().iter().map(|log| log.log_id().as_slice()));
         let authorities = root.timestamp_authorities().len();
         let thresholds = [
@@ -101,10 +103,6 @@ impl Policy {
         };
         thresholds.into_iter().filter_map(unmet).collect()
     }
-}
-
-fn operator_of(log: &TransparencyLog) -> &[u8] {
-    if log.operator().is_empty() { log.base_url().as_bytes() } else { log.operator().as_bytes() }
 }
 
 fn distinct<'a>(names: impl Iterator<Item = &'a [u8]>) -> usize {

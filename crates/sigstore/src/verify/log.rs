@@ -5,6 +5,8 @@
 //! an entry of v1 is read strictly, and each of its parts compared. So an entry for something else cannot pass (CVE-2026-22703).
 //! The checkpoint must be signed by the key of the very log that the entry names, under the log's name.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use touchmark_keys::Scheme;
 use touchmark_tlog::checkpoint::{Checkpoint, CheckpointError};
@@ -24,6 +26,7 @@ use crate::trust::{TransparencyLog, TrustedRoot, ValidFor};
 pub struct LoggedEntry {
     kind: EntryKind,
     log_id: [u8; 32],
+    key_sha256: [u8; 32],
     log: String,
     operator: String,
     index: LeafIndex,
@@ -81,7 +84,8 @@ impl LoggedEntry {
         &self.log
     }
 
-    /// The index of the entry in the log; for Rekor v1 counted over all its shards.
+    /// The index of the entry in the log; for Rekor v1 counted over all its shards, or in the tree of its proof where no promise
+    /// says more.
     #[must_use]
     pub fn index(&self) -> LeafIndex {
         self.index
@@ -93,9 +97,6 @@ impl LoggedEntry {
         self.inclusion.as_ref()
     }
 
-    fn operator(&self) -> &str {
-        if self.operator.is_empty() { &self.log } else { &self.operator }
-    }
 }
 
 /// Why the entry is not proved to be in a log of the trusted root.
@@ -286,14 +287,16 @@ pub(super) fn logged_all(
     Ok(logged)
 }
 
-/// Counts distinct logs and operators, never entries (GHSA-9vcr-p3rj-q5q6).
+/// Counts distinct logs and operators, never entries (GHSA-9vcr-p3rj-q5q6). A log is its key, under whatever ids a root names it; logs
+/// of whom the root does not say who runs them may all be run by the same.
 fn threshold(entries: &[LoggedEntry], demands: &Demands, failure: LogFailure) -> Result<Counted, LogFailure> {
-    let logs = distinct(entries, |entry| entry.log_id.as_slice());
+    let logs = distinct(entries.iter().map(|entry| entry.key_sha256.as_slice()));
     if logs < demands.log_entries {
         let too_few = LogFailure::TooFew { of: "logs", expected: demands.log_entries, found: logs };
         return Err(if logs == 0 { failure } else { too_few });
     }
-    let operators = distinct(entries, |entry| entry.operator().as_bytes());
+    let named = entries.iter().map(|entry| entry.operator.as_bytes()).filter(|operator| !operator.is_empty());
+    let operators = distinct(named).max(logs.min(1));
     if operators < demands.log_operators {
         let expected = demands.log_operators;
         return Err(LogFailure::TooFew { of: "operators of logs", expected, found: operators });
@@ -304,10 +307,9 @@ fn threshold(entries: &[LoggedEntry], demands: &Demands, failure: LogFailure) ->
 /// The thresholds of the policy are met.
 struct Counted;
 
-fn distinct<'a>(entries: &'a [LoggedEntry], by: impl Fn(&'a LoggedEntry) -> &'a [u8]) -> usize {
-    let first =
-        |(index, entry): &(usize, &'a LoggedEntry)| entries.iter().take(*index).all(|earlier| by(earlier) != by(entry));
-    entries.iter().enumerate().filter(first).count()
+fn distinct<'a>(names: impl Iterator<Item = &'a [u8]>) -> usize {
+    let names: BTreeSet<&[u8]> = names.collect();
+    names.len()
 }
 
 /// Proves that `record` is the entry, and that it is in the log of Rekor v2 of the root that the entry names.
@@ -332,12 +334,18 @@ pub fn logged(
 
 impl LoggedEntry {
     fn new(entry: &LogEntry, log: &TransparencyLog, inclusion: Option<VerifiedInclusion>) -> Self {
+        // The index of Rekor v1 is signed in its promise alone; without one only the place in the tree is proved.
+        let index = match entry.inclusion() {
+            Some(inclusion) if !entry.kind().is_v2() && entry.promise().is_none() => inclusion.index(),
+            _ => entry.index(),
+        };
         Self {
             kind: entry.kind(),
             log_id: *entry.log_id(),
+            key_sha256: log.public_key().spki_sha256(),
             log: log.hostname().unwrap_or_else(|| log.base_url().to_owned()),
             operator: log.operator().to_owned(),
-            index: entry.index(),
+            index,
             inclusion,
         }
     }

@@ -75,17 +75,23 @@ pub fn verify(
     Ok(Verified { times, signer, entries: logged.into_entries(), signature, statement })
 }
 
-/// The checks that [`verify`] makes of a bundle under a policy, in their order.
+/// The checks that [`verify`] makes of a bundle under a policy, in their order. One that has nothing to check, because the policy
+/// demands nothing and the bundle holds nothing, is not made, and nobody shall be told that it was passed.
 #[must_use]
 pub fn checks(bundle: &Bundle, policy: &Policy) -> Vec<Check> {
-    let (keyless, envelope) = (policy.key().is_none(), matches!(bundle.content(), Content::Envelope(_)));
-    let made = |check: &Check| match check {
-        Check::Time | Check::Log | Check::Signature => true,
-        Check::Chain | Check::Identity => keyless,
-        Check::Sct => keyless && policy.demands().scts > 0,
-        Check::Key => !keyless,
-        Check::Artifact => !envelope,
-        Check::Statement => envelope || policy.demands().predicate_type.is_some(),
+    let (keyless, demands) = (policy.key().is_none(), policy.demands());
+    let timed = || !bundle.timestamps().is_empty() || bundle.entries().iter().any(|entry| entry.promise().is_some());
+    let made = |check: &Check| match (check, bundle.content()) {
+        (Check::Signature, _) => true,
+        (Check::Time, _) => demands.times.max(demands.timestamps) > 0 || timed(),
+        (Check::Log, _) => demands.log_entries.max(demands.log_operators) > 0 || !bundle.entries().is_empty(),
+        (Check::Chain | Check::Identity, _) => keyless,
+        (Check::Sct, _) => keyless && demands.scts > 0,
+        (Check::Key, _) => !keyless,
+        (Check::Artifact, Content::Message { digest, .. }) => digest.is_some(),
+        (Check::Artifact, Content::Envelope(_)) => false,
+        (Check::Statement, Content::Message { .. }) => demands.predicate_type.is_some(),
+        (Check::Statement, Content::Envelope(_)) => true,
     };
     Check::ALL.into_iter().filter(made).collect()
 }

@@ -176,16 +176,20 @@ pub(super) fn signer(
             let key = leaf.public_key().map_err(IdentityFailure::Certificate)?;
             Ok(VerifiedSigner::Certificate(Box::new(CertifiedSigner { key, chain, sct, identity })))
         }
-        Expected::Key(rule) => Ok(VerifiedSigner::Key(key(rule, times)?)),
+        Expected::Key(rule) => Ok(VerifiedSigner::Key(key(rule, times, now)?)),
     }
 }
 
-/// A managed key needs no time, but where there are times they must lie in its window (GHSA-wqqc-jjcq-vfxm).
-fn key(rule: &KeyRule, times: &[VerifiedTime]) -> Result<VerifiedKey, KeyFailure> {
-    if let Some(window) = rule.valid_for
-        && let Some(outside) = times.iter().find(|time| !window.contains(time.time()))
-    {
-        return Err(KeyFailure::OutsideWindow { time: outside.time(), window });
+/// A managed key needs no time, but where there are times they must lie in its window (GHSA-wqqc-jjcq-vfxm). Where there are none,
+/// the present must: who signs too late could leave the times out.
+fn key(rule: &KeyRule, times: &[VerifiedTime], now: Timestamp) -> Result<VerifiedKey, KeyFailure> {
+    let Some(window) = rule.valid_for else { return Ok(VerifiedKey { key: rule.key.clone() }) };
+    let outside = match times {
+        [] => Some(now).filter(|now| !window.contains(*now)),
+        times => times.iter().map(VerifiedTime::time).find(|time| !window.contains(*time)),
+    };
+    match outside {
+        Some(time) => Err(KeyFailure::OutsideWindow { time, window }),
+        None => Ok(VerifiedKey { key: rule.key.clone() }),
     }
-    Ok(VerifiedKey { key: rule.key.clone() })
 }
