@@ -41,8 +41,8 @@ pub struct Demands {
 /// Why demands make no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DemandsError {
-    #[error("witnesses cosign checkpoints, and entries without proof have none: demand witnesses or accept such entries")]
-    NeedsProof,
+    #[error("{demand} needs checkpoints, and entries without proof have none: demand it or accept such entries")]
+    NeedsProof { demand: &'static str },
     #[error("{demand} is {found}, the limit is {THRESHOLD_MAX}")]
     TooLarge { demand: &'static str, found: usize },
     /// A threshold is 0, and the switch is off.
@@ -115,7 +115,7 @@ impl Demands {
             return Err(DemandsError::NeedsLog { demand: "log-operators" });
         }
         if self.legacy_entries_without_proof && self.witnesses.is_some() {
-            return Err(DemandsError::NeedsProof);
+            return Err(DemandsError::NeedsProof { demand: "witnesses" });
         }
         if self.log_entries == 0 && self.witnesses.is_some() {
             return Err(DemandsError::NeedsLog { demand: "witnesses" });

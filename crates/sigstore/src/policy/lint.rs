@@ -12,7 +12,7 @@ use super::demands::Demands;
 use super::extension::FulcioExtension;
 use super::identity::{IdentityMatcher, IdentityRule, SanType};
 use super::matcher::{Kind, Matcher};
-use crate::trust::{TransparencyLog, TrustedRoot};
+use crate::trust::TrustedRoot;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -96,7 +96,6 @@ impl LoggedEntry {
     pub fn inclusion(&self) -> Option<&VerifiedInclusion> {
         self.inclusion.as_ref()
     }
-
 }
 
 /// Why the entry is not proved to be in a log of the trusted root.

@@ -293,7 +293,8 @@ impl PolicyFile {
         let (DemandsError::TooLarge { demand, .. }
         | DemandsError::Weakened { demand, .. }
         | DemandsError::NeedsCertificate { demand }
-        | DemandsError::NeedsLog { demand }) = error;
+        | DemandsError::NeedsLog { demand }
+        | DemandsError::NeedsProof { demand }) = error;
         self.figures.place(demand).error(Problem::Demands(error))
     }
 }
