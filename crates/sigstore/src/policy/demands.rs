@@ -41,8 +41,6 @@ pub struct Demands {
 /// Why demands make no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DemandsError {
-    #[error("{demand} needs checkpoints, and entries without proof have none: demand it or accept such entries")]
-    NeedsProof { demand: &'static str },
     #[error("{demand} is {found}, the limit is {THRESHOLD_MAX}")]
     TooLarge { demand: &'static str, found: usize },
     /// A threshold is 0, and the switch is off.
@@ -113,9 +111,6 @@ impl Demands {
         }
         if self.log_entries == 0 && self.log_operators > 0 {
             return Err(DemandsError::NeedsLog { demand: "log-operators" });
-        }
-        if self.legacy_entries_without_proof && self.witnesses.is_some() {
-            return Err(DemandsError::NeedsProof { demand: "witnesses" });
         }
         if self.log_entries == 0 && self.witnesses.is_some() {
             return Err(DemandsError::NeedsLog { demand: "witnesses" });

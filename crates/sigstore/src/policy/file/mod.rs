@@ -293,8 +293,7 @@ impl PolicyFile {
         let (DemandsError::TooLarge { demand, .. }
         | DemandsError::Weakened { demand, .. }
         | DemandsError::NeedsCertificate { demand }
-        | DemandsError::NeedsLog { demand }
-        | DemandsError::NeedsProof { demand }) = error;
+        | DemandsError::NeedsLog { demand }) = error;
         self.figures.place(demand).error(Problem::Demands(error))
     }
 }

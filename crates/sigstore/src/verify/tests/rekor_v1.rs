@@ -52,6 +52,18 @@ fn an_entry_has_one_index_in_the_log_and_another_in_the_shard() {
     }
 }
 
+/// Only the promise signs the index of the entry: without one the proof's is what is known.
+#[test]
+fn without_a_promise_the_index_is_that_of_the_proof() {
+    let instance = Instance::new();
+    let mut signing = instance.sign_v1().timestamped(&instance.tsa, minutes(1));
+    signing.entries[0].inclusion_promise.0 = None;
+    signing.entries[0].log_index = 1;
+    let proved = proof(&mut signing).log_index;
+    let verified = judge(&signing, &instance.root(), &policy()).unwrap();
+    assert_eq!(i64::try_from(verified.entries()[0].index().0), Ok(proved));
+}
+
 #[test]
 fn a_promise_covers_body_time_log_and_index() {
     let instance = Instance::new();

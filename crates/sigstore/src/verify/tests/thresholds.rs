@@ -4,12 +4,13 @@
 use jiff::SignedDuration;
 use touchmark_keys::KeyType;
 use touchmark_tlog::leaf_hash;
-use touchmark_tlog::note::{NoteAlgorithm, NoteKey, NoteSignature};
+use touchmark_tlog::note::{NoteAlgorithm, NoteKey, NoteSignature, SignedNote};
 
 use super::{code, code_of, judge};
 use crate::bundle::KeyMaterial;
 use crate::policy::{Demands, Policy, WitnessPolicy};
 use crate::rekor::EntryKind;
+use crate::trust::TransparencyLog;
 use crate::verify::private::{
     Authority, Instance, Log, Promise, Signing, demanding, minutes, policy, trusted_ct, window,
 };
@@ -46,6 +47,36 @@ fn entries_count_by_their_log() {
     assert_eq!(code_of(&bundle, &root, &policy()), Err("bundle_log_entry"));
 }
 
+/// A root that names one key under two ids names one log.
+#[test]
+fn a_log_counts_once_whatever_ids_it_has() {
+    let instance = Instance::new();
+    let log = instance.rekor.trusted();
+    let again = TransparencyLog::new(
+        log.base_url().into(),
+        log.public_key().spki_sha256(),
+        log.public_key().clone(),
+        log.scheme(),
+        window(),
+    );
+    let mut trust = instance.trust();
+    trust.logs.push(again);
+    let root = trust.root();
+    let mut signing = instance.unlogged(KeyType::EcdsaP256).in_v2(&instance.rekor);
+    let mut twin = signing.entries[0].clone();
+    twin.log_id.as_mut().unwrap().key_id = log.public_key().spki_sha256().to_vec();
+    // The hint of the signature line follows the id; the signature is the same.
+    let checkpoint = twin.inclusion_proof.0.as_mut().unwrap().checkpoint.as_mut().unwrap();
+    let key = NoteKey::new(&instance.rekor.name, NoteAlgorithm::RekorV1, log.public_key().clone()).unwrap();
+    let note = SignedNote::parse(checkpoint.envelope.as_bytes()).unwrap();
+    let line = key.wrap(note.signatures()[0].signature().to_vec(), None).unwrap();
+    let note = SignedNote::new(note.text().to_owned(), vec![line]).unwrap();
+    checkpoint.envelope = String::from_utf8(note.to_bytes()).unwrap();
+    signing.entries.push(twin);
+    assert_eq!(code(&signing, &root, &policy()), Ok(()));
+    assert_eq!(code(&signing, &root, &needing(|demands| demands.log_entries = 2)), Err("log_threshold"));
+}
+
 #[test]
 fn logs_count_by_their_operator() {
     let instance = Instance::new();
@@ -65,8 +96,11 @@ fn logs_count_by_their_operator() {
     assert_eq!(of(["a", "a", "c"], 2), Ok(()));
     assert_eq!(of(["a", "a", "c"], 3), Err("log_threshold"));
     assert_eq!(of(["a", "a", "a"], 2), Err("log_threshold"));
-    // Where the root names nobody, each host is somebody else's.
-    assert_eq!(of(["", "", ""], 3), Ok(()));
+    // Whom the root does not name may be anybody of the others: of those nobody counts but the named, and one at least.
+    assert_eq!(of(["", "", ""], 1), Ok(()));
+    assert_eq!(of(["", "", ""], 2), Err("log_threshold"));
+    assert_eq!(of(["a", "", ""], 2), Err("log_threshold"));
+    assert_eq!(of(["a", "b", ""], 2), Ok(()));
 }
 
 #[test]
