@@ -7,14 +7,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use sigstore_sign::crypto::sha256;
 use sigstore_sign::oidc::IdentityToken;
 use sigstore_sign::trust_root::{SigningConfig, TrustedRoot, TufBootstrap, TufConfig};
-use sigstore_sign::{SigningContext, SigningServices};
+use sigstore_sign::{Attestation, SigningContext, SigningServices};
 use sigstore_verify::types::Bundle;
 use sigstore_verify::{IdentityMatcher, VerificationPolicy, Verifier};
 
 const USAGE: &str = "\
 touchmark-interop sign   MIRROR ROOT CACHE TOKEN FILE BUNDLE
+touchmark-interop attest MIRROR ROOT CACHE TOKEN TYPE PREDICATE BUNDLE FILE
 touchmark-interop verify MIRROR ROOT CACHE EMAIL ISSUER FILE BUNDLE";
 
 #[tokio::main]
@@ -37,6 +39,18 @@ async fn run() -> Result<()> {
             let token = IdentityToken::from_jwt(token).context("token")?;
             let artifact = std::fs::read(file).context("artifact")?;
             let signed = SigningContext::new(services).signer(token).sign(artifact.as_slice()).await.context("sign")?;
+            std::fs::write(bundle, signed.to_json_pretty()?).context("write bundle")
+        }
+        ["attest", mirror, root, cache, token, predicate_type, predicate, bundle, file] => {
+            let config = SigningConfig::from_tuf(tuf(mirror, root, cache)?).await.context("signing config")?;
+            let services = SigningServices::from_signing_config(&config).context("services")?;
+            let token = IdentityToken::from_jwt(token).context("token")?;
+            let predicate = std::fs::read(predicate).context("predicate")?;
+            let predicate = serde_json::from_slice(&predicate).context("predicate")?;
+            let digest = sha256(&std::fs::read(file).context("artifact")?);
+            let attestation = Attestation::new(*predicate_type, predicate).add_subject("artifact", digest);
+            let signer = SigningContext::new(services).signer(token);
+            let signed = signer.sign_attestation(attestation).await.context("attest")?;
             std::fs::write(bundle, signed.to_json_pretty()?).context("write bundle")
         }
         ["verify", mirror, root, cache, email, issuer, file, bundle] => {

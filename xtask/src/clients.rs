@@ -111,7 +111,7 @@ impl Clients {
         command
     }
 
-    fn cosign(&self) -> Command {
+    pub(crate) fn cosign(&self) -> Command {
         let mut command = Command::new(&self.cosign);
         command.env("TUF_ROOT", self.home.join("cosign-tuf")).env("HOME", &self.home).env_remove("SIGSTORE_ID_TOKEN");
         command
@@ -240,12 +240,10 @@ impl Clients {
                 command
             }
         };
-        let output = process::output(&mut command)?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Ok(Verdict { accepted: output.status.success(), said })
+        Verdict::of(&mut command)
     }
 
-    fn python_sigstore(&self, client: Client, instance: &Instance) -> Command {
+    pub(crate) fn python_sigstore(&self, client: Client, instance: &Instance) -> Command {
         let mut command = self.python_program("sigstore");
         if client == Client::PythonTrustConfig {
             command.arg("--trust-config").arg(instance.client_file("client_trust_config.json"));
@@ -255,7 +253,7 @@ impl Clients {
         command
     }
 
-    fn rust(&self, verb: &str, instance: &Instance) -> Command {
+    pub(crate) fn rust(&self, verb: &str, instance: &Instance) -> Command {
         let mut command = Command::new(&self.rust);
         command.args([verb, &instance.mirror()]).arg(instance.client_file("root.json")).arg(self.home.join("rust-tuf"));
         command
@@ -266,6 +264,15 @@ impl Clients {
 pub(crate) struct Verdict {
     pub(crate) accepted: bool,
     pub(crate) said: String,
+}
+
+impl Verdict {
+    /// Runs a verifier; a refusal is an answer, not an error.
+    pub(crate) fn of(command: &mut Command) -> Result<Self> {
+        let output = process::output(command)?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Ok(Self { accepted: output.status.success(), said })
+    }
 }
 
 /// sigstore-js has no command that signs a file: its library does.

@@ -2,7 +2,7 @@
 //! `cargo xtask interop`: real clients against a running instance.
 //!
 //! A real `touchmark up` on loopback; every client of the matrix signs a file, every client verifies each bundle, through TUF; every verifier must
-//! refuse a tampered artifact and a foreign identity. Then the instance restarts on another port, and everything signed before must still verify.
+//! refuse a tampered artifact and a foreign identity. The same of attestations (`attestations`). Then the instance restarts on another port, and everything signed before must still verify.
 //! Independent checkers of timestamps (openssl, rfc3161-client) read what our authority issues.
 
 use std::net::TcpListener;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::attestations;
 use crate::clients::{Client, Clients, Instance, Signer};
 use crate::process::{exists, quiet, run};
 
@@ -22,9 +23,34 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn run_all() -> Result<()> {
+    in_fresh_home(matrix)
+}
+
+/// The steps of the matrix that are about attestations, alone.
+pub(crate) fn run_attestations() -> Result<()> {
+    in_fresh_home(|home| {
+        let clients = Clients::install(home)?;
+        let data_dir = home.join("data");
+        let mut server = Server::start(&clients, &data_dir, home)?;
+        let issuer = issuer_of(&server.instance)?;
+        let signer = Signer { email: EMAIL, issuer: &issuer };
+        for client in Client::ALL {
+            clients.initialize(client, &server.instance)?;
+        }
+        let attested = attestations::attest_all(&clients, &server.instance, &token(&clients, &data_dir)?, home)?;
+        let mut passed = attested.len();
+        passed += attestations::verify_all(&clients, &server.instance, &signer, &attested)?;
+        passed += attestations::refuse_all(&clients, &server.instance, &signer, &attested, home)?;
+        server.stop()?;
+        println!("{passed} passed, 0 failed");
+        Ok(())
+    })
+}
+
+fn in_fresh_home(steps: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let home = std::env::temp_dir().join(format!("touchmark-interop-{}", std::process::id()));
     std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
-    let result = matrix(&home);
+    let result = steps(&home);
     if result.is_ok() {
         std::fs::remove_dir_all(&home).with_context(|| format!("cannot remove {}", home.display()))?;
     } else {
@@ -56,6 +82,10 @@ fn matrix(home: &Path) -> Result<()> {
     }
     passed += verify_all(&clients, &server.instance, &signer, &signed)?;
     passed += refuse_all(&clients, &server.instance, &signer, &signed, home)?;
+    let attested = attestations::attest_all(&clients, &server.instance, &token(&clients, &data_dir)?, home)?;
+    passed += attested.len();
+    passed += attestations::verify_all(&clients, &server.instance, &signer, &attested)?;
+    passed += attestations::refuse_all(&clients, &server.instance, &signer, &attested, home)?;
     passed += timestamps(&clients, &server.instance, home)?;
 
     server.stop()?;
@@ -67,6 +97,7 @@ fn matrix(home: &Path) -> Result<()> {
             .with_context(|| format!("{} cannot establish trust again", client.name()))?;
     }
     passed += verify_all(&clients, &server.instance, &signer, &signed)?;
+    passed += attestations::verify_all(&clients, &server.instance, &signer, &attested)?;
     server.stop()?;
     println!("{passed} passed, 0 failed");
     Ok(())

@@ -5,6 +5,7 @@
 //! what it needs; `bench` measures. Each step prints its command line, so that a developer can run it alone.
 #![expect(clippy::print_stdout, reason = "a developer's tool talks on the terminal")]
 
+mod attestations;
 mod bench;
 mod ci;
 mod clients;
@@ -22,6 +23,7 @@ cargo xtask <command>
   ci                 fmt, clippy, tests, tidy, deny, unused dependencies
   tidy               the project's own rules alone: directions, headers, banned names, sizes
   interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
+  interop attestations  the steps of it that are about attestations, alone
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
   bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
@@ -35,7 +37,11 @@ fn main() -> Result<()> {
     match command.as_str() {
         "ci" => ci::run(),
         "tidy" => tidy::run(),
-        "interop" => interop::run_all(),
+        "interop" => match rest.as_slice() {
+            [] => interop::run_all(),
+            [part] if part == "attestations" => interop::run_attestations(),
+            _ => bail!("interop takes no argument, or `attestations`"),
+        },
         "bench" => bench::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "" | "help" | "--help" | "-h" => {
