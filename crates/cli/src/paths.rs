@@ -41,6 +41,15 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What a regular file begins with; nothing of a pipe is read away.
+pub(crate) fn head(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    if path.metadata()?.is_file() {
+        File::open(path)?.take(bytes).read_to_end(&mut head)?;
+    }
+    Ok(head)
+}
+
 /// The bundle beside a file (client specification 4.1.1).
 pub(crate) fn default_bundle(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();

@@ -93,6 +93,9 @@ fn warn(found: &TrustedRootOf, printer: Printer) {
             printer
                 .warning(format_args!("what {mirror} said has expired; using it as of {at}, when it was last asked"));
         }
+        (Origin::Embedded, None) => printer.warning(format_args!(
+            "using the trusted root that this program carries; run without --offline to hear of newer keys"
+        )),
         (_, Some(mirror)) => printer.warning(format_args!("{mirror} could not be reached; using what it said last")),
         (_, None) => {}
     }

@@ -302,3 +302,11 @@ fn issuer_of(data_dir: &Path) -> String {
         serde_json::from_slice(&std::fs::read(data_dir.join("client/signing_config.json")).unwrap()).unwrap();
     config["oidcUrls"][0]["url"].as_str().unwrap().to_owned()
 }
+
+/// In a log of digests a signature over the encoding of an envelope is an attestation.
+#[test]
+fn the_encoding_of_an_envelope_is_not_signed_as_a_file() {
+    let shell = Shell::new();
+    shell.write("uploaded", "DSSEv1 28 application/vnd.in-toto+json 2 {}");
+    shell.run(["sign-blob", "uploaded", "--identity-token", "x.y.z"]).exits(5).says("attest-blob");
+}

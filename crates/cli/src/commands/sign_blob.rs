@@ -73,11 +73,29 @@ fn jobs(args: &Args, printer: Printer) -> Result<Vec<Job>, Failure> {
         if jobs.iter().any(|job: &Job| paths::is_same(&job.file, file)) {
             return Err(usage(&format!("{} is named twice", file.display())));
         }
-        let digest = artifact_digest(file, HashAlgorithm::Sha256, printer)?;
+        let digest = signable_digest(file, printer)?;
         jobs.push(Job { file: file.clone(), digest, bundle });
     }
     Ok(jobs)
 }
+
+/// The digest of a file that a signature may be over. The encoding of an envelope is none: in a log of digests its signature is an
+/// attestation, which whoever handed in the file could claim of us.
+fn signable_digest(file: &Path, printer: Printer) -> Result<Digest, Failure> {
+    // A file that cannot be read is told below.
+    let head = paths::head(file, ENVELOPE_START.len() as u64).unwrap_or_default();
+    if head == ENVELOPE_START {
+        return Err(Failure::new(
+            ExitStatus::Refused,
+            format!("{} is the encoding of a DSSE envelope", file.display()),
+        )
+        .hint("its signature would pass for an attestation of yours: `touchmark attest-blob` makes attestations"));
+    }
+    artifact_digest(file, HashAlgorithm::Sha256, printer)
+}
+
+/// How the bytes begin that an envelope's signature is over (DSSE protocol, "PAE").
+const ENVELOPE_START: &[u8] = b"DSSEv1 ";
 
 fn finish(job: &Job, signed: &Signed, printer: Printer) -> Result<(), Failure> {
     job.bundle.write(&signed.bundle.bundle().to_json())?;

@@ -23,9 +23,9 @@ pub(super) struct Args {
     /// The digest of the artifact, in hexadecimal, instead of a file
     #[arg(long, value_name = "HEX")]
     digest: Option<String>,
-    /// The algorithm of --digest: sha256, sha384 or sha512
-    #[arg(long = "digestAlg", alias = "digest-alg", value_name = "NAME", default_value = "sha256")]
-    digest_algorithm: String,
+    /// The algorithm of --digest: sha256, sha384 or sha512 [default: sha256]
+    #[arg(long = "digestAlg", alias = "digest-alg", value_name = "NAME", requires = "digest")]
+    digest_algorithm: Option<String>,
     /// Whether the statement must be about the artifact; `false` accepts one about anything
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     check_claims: bool,
@@ -44,7 +44,7 @@ fn about(args: &Args, printer: Printer) -> Result<About, Failure> {
     match (&args.digest, args.check_claims) {
         (None, true) => Ok(About::Files),
         (Some(hex), true) => {
-            let digest = digest(&args.digest_algorithm, hex)?;
+            let digest = digest(args.digest_algorithm.as_deref(), hex)?;
             Ok(About::Only(inputs::of_digest(digest, args.verify.bundle())?))
         }
         (None, false) => {
@@ -58,15 +58,16 @@ fn about(args: &Args, printer: Printer) -> Result<About, Failure> {
 }
 
 /// The digest of cosign's two flags; an algorithm may stand before it, too.
-fn digest(algorithm: &str, hex: &str) -> Result<Digest, Failure> {
+fn digest(algorithm: Option<&str>, hex: &str) -> Result<Digest, Failure> {
     let unusable = |error: &dyn std::error::Error| {
         Failure::new(ExitStatus::Usage, "--digest cannot be used")
             .because(error)
             .hint("for example --digestAlg sha256 --digest $(sha256sum FILE | cut -d' ' -f1)")
     };
-    if hex.contains(':') {
+    if algorithm.is_none() && hex.contains(':') {
         return hex.parse().map_err(|error: touchmark_keys::DigestTextError| unusable(&error));
     }
+    let algorithm = algorithm.unwrap_or(HashAlgorithm::Sha256.prefix());
     let algorithm = HashAlgorithm::from_prefix(algorithm).ok_or_else(|| {
         Failure::new(ExitStatus::Usage, format!("{algorithm:?} is no digest algorithm"))
             .hint("there are sha256, sha384 and sha512")

@@ -62,7 +62,7 @@ pub(crate) fn inputs(files: &[PathBuf], bundle: Option<&Path>) -> Result<Vec<Inp
     for file in files {
         match glob_of(file)? {
             Some(pattern) => {
-                for found in expand(file, &pattern)? {
+                for found in expand(file, &pattern, bundle)? {
                     inputs.push(input(&found, ArtifactAt::File(found.clone()), bundle)?);
                 }
             }
@@ -118,8 +118,9 @@ fn glob_of(argument: &Path) -> Result<Option<Pattern>, Failure> {
     Ok(Some(pattern))
 }
 
-/// The files of a glob. Bundles of files that it names are not files to verify: `'dist/*'` is everything in `dist`, with its bundle each.
-fn expand(argument: &Path, pattern: &Pattern) -> Result<Vec<PathBuf>, Failure> {
+/// The files of a glob. The bundle that is read for another of them is no file to verify: `'dist/*'` is everything in `dist`, with its
+/// bundle each. What only looks like a bundle is verified like everything else.
+fn expand(argument: &Path, pattern: &Pattern, bundle: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
     // Hidden files are named aloud or not at all, as in a shell.
     let options =
         MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
@@ -131,7 +132,7 @@ fn expand(argument: &Path, pattern: &Pattern) -> Result<Vec<PathBuf>, Failure> {
     for path in paths {
         // A directory that cannot be read may hold files that were meant.
         let path = path.map_err(|error| unreadable(&error))?;
-        if path.is_file() {
+        if path.metadata().map_err(|error| unreadable(&error))?.is_file() {
             files.push(path);
         }
         if files.len() > GLOB_FILES_MAX {
@@ -142,10 +143,14 @@ fn expand(argument: &Path, pattern: &Pattern) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     files.sort();
-    let is_bundle = |file: &PathBuf| {
-        let text = file.to_string_lossy();
-        let of = |suffix: &str| text.strip_suffix(suffix).map(PathBuf::from);
-        BUNDLE_SUFFIXES.iter().filter_map(|suffix| of(suffix)).any(|artifact| files.binary_search(&artifact).is_ok())
+    let is_bundle = |file: &PathBuf| match bundle {
+        Some(bundle) => file == bundle,
+        None => {
+            let text = file.to_string_lossy();
+            let mut artifacts =
+                BUNDLE_SUFFIXES.iter().filter_map(|suffix| text.strip_suffix(suffix).map(PathBuf::from));
+            artifacts.any(|artifact| files.binary_search(&artifact).is_ok() && bundle_beside(&artifact) == *file)
+        }
     };
     let artifacts: Vec<PathBuf> = files.iter().filter(|file| !is_bundle(file)).cloned().collect();
     if artifacts.is_empty() {

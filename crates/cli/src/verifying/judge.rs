@@ -113,7 +113,10 @@ impl<'a> Judge<'a> {
             (_, ReadArtifact::Whole(bytes)) => Artifact::of_bytes(bytes),
             (_, ReadArtifact::Digests(digests)) => Artifact::of_digests(digests.clone()),
         };
-        subject.digests = artifact.digests().to_vec();
+        // What a statement says of itself is nobody's artifact.
+        if input.artifact != ArtifactAt::Anything {
+            subject.digests = artifact.digests().to_vec();
+        }
         let trusted_root = self.trusted_root()?;
         let now = Timestamp::now();
         let mut nearest: Option<Refusal> = None;

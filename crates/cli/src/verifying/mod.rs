@@ -77,8 +77,6 @@ enum Output {
 struct CosignArgs {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     new_bundle_format: Option<AlwaysOn>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    use_signed_timestamps: Option<AlwaysOn>,
     #[arg(long, hide = true, value_name = "FILE")]
     signature: Option<PathBuf>,
     #[arg(long, hide = true, value_name = "FILE", alias = "cert")]

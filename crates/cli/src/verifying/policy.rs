@@ -27,7 +27,7 @@ const DEMANDS: &str = "What it must prove";
 const WEAKENING: &str = "What it need not prove";
 
 /// The flags that a policy file covers.
-const COVERED: [&str; 20] = [
+const COVERED: [&str; 21] = [
     "key",
     "certificate_extension",
     "certificate_github_workflow_trigger",
@@ -39,6 +39,7 @@ const COVERED: [&str; 20] = [
     "min_log_operators",
     "min_scts",
     "min_timestamps",
+    "use_signed_timestamps",
     "min_times",
     "witness_policy",
     "insecure_ignore_tlog",
@@ -124,6 +125,9 @@ struct DemandArgs {
     /// RFC 3161 timestamps of so many different authorities
     #[arg(long, value_name = "N")]
     min_timestamps: Option<usize>,
+    /// As in cosign: there is an RFC 3161 timestamp
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    use_signed_timestamps: Option<bool>,
     /// Verified times of so many different sources [default: 1; with --key 0]
     #[arg(long, value_name = "N")]
     min_times: Option<usize>,
@@ -242,6 +246,9 @@ impl PolicyArgs {
             (&mut demands.times, given.min_times),
         ] {
             *figure = given.unwrap_or(*figure);
+        }
+        if given.use_signed_timestamps == Some(true) {
+            demands.timestamps = demands.timestamps.max(1);
         }
         if let Some(path) = &given.witness_policy {
             let text = read_text(path, TLOG_POLICY_BYTES_MAX as u64)?;

@@ -229,6 +229,23 @@ fn witnesses_may_be_demanded() {
     verify("missing.policy").exits(3);
 }
 
+/// GHSA-52v5-jr5w-gjxr: what is accepted is enforced. The bundle has a promise of Rekor v1 and no timestamp.
+#[test]
+fn signed_timestamps_are_demanded_where_cosign_demands_them() {
+    let shell = Shell::new();
+    shell.lay("a", GOOD);
+    let by = format!("--certificate-identity {IDENTITY} --certificate-oidc-issuer {ISSUER}");
+    check(
+        &shell,
+        &[
+            (&by, 0),
+            (&format!("{by} --use-signed-timestamps=false"), 0),
+            (&format!("{by} --use-signed-timestamps"), 15),
+            (&format!("{by} --use-signed-timestamps=true"), 15),
+        ],
+    );
+}
+
 #[test]
 fn attestations_are_of_the_type_that_is_asked_for() {
     let shell = Shell::new();
@@ -247,6 +264,7 @@ fn attestations_are_of_the_type_that_is_asked_for() {
         (&["--digest", &hex, "--digestAlg", "md5"], 2),
         (&["--digest", &hex, "--digestAlg", "sha512"], 2),
         (&["--digest", "xyz"], 2),
+        (&["a", "--digestAlg", "sha256"], 2),
         (&["a", "--digest", &hex], 2),
         (&["a", "--check-claims"], 0),
         (&["a", "--check-claims=true"], 0),

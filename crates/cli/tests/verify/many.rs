@@ -57,6 +57,9 @@ fn quoted_patterns_name_files() {
     shell.verify(&["dist/*.zip"]).exits(3).says("names no file");
     shell.write("dist/unsigned.whl", "unsigned");
     shell.verify(&["dist/*.whl"]).exits(10);
+    // What only looks like the bundle of a file, and is read for none, is a file like every other.
+    shell.write("dist/c.txt.sigstore", "whatever somebody put there");
+    shell.verify(&["dist/*.txt*"]).exits(10);
 }
 
 #[test]
