@@ -186,6 +186,28 @@ fn every_accepted_case_has_its_twins() {
     assert_eq!(accepted, ACCEPTED);
 }
 
+/// Two readers would read two bundles.
+#[test]
+fn a_member_that_stands_twice_is_refused_wherever_it_stands() {
+    // A name that stands nowhere; it becomes the other's in the text.
+    const NAME: &str = "@";
+    for name in ACCEPTED {
+        let original: Value = serde_json::from_slice(&case(name).bundle).unwrap();
+        for place in [vec![String::new()], document::places(&original)].concat() {
+            let Some(Value::Object(members)) = original.pointer(&place) else { continue };
+            for (member, value) in members {
+                for other in [value.clone(), Value::Null] {
+                    let mut twin = original.clone();
+                    twin.pointer_mut(&place).unwrap()[NAME] = other;
+                    let text = twin.to_string().replace(&format!("\"{NAME}\":"), &format!("\"{member}\":"));
+                    let refused = Bundle::parse(text.as_bytes()).map(|_| ()).map_err(|error| error.code());
+                    assert_eq!(refused, Err("bundle_malformed"), "{name}: {place}/{member}");
+                }
+            }
+        }
+    }
+}
+
 /// Twins of any document.
 pub(super) fn of_document(original: &Value, strangers: &[Value], name: &str) -> Vec<Change<Value>> {
     document::twins(original, strangers, Sample::of(name))
