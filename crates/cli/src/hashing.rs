@@ -36,8 +36,7 @@ pub(crate) fn artifact_digests(
     printer: Option<Printer>,
 ) -> Result<Vec<Digest>, Failure> {
     if path == Path::new("-") {
-        return artifact::digests(algorithms, io::stdin().lock(), None, |_| {})
-            .map_err(|error| unreadable(path, error));
+        return artifact::digests(algorithms, io::stdin(), None, |_| {}).map_err(|error| unreadable(path, error));
     }
     let (file, length) = open(path)?;
     let bar = printer
@@ -58,9 +57,8 @@ pub(crate) fn whole_artifact(
 ) -> Result<ReadArtifact, Failure> {
     let failed = |error| unreadable(path, error);
     let mut head = Vec::new();
-    let reader: Box<dyn Read> =
-        if path == Path::new("-") { Box::new(io::stdin().lock()) } else { Box::new(open(path)?.0) };
-    let mut reader = reader;
+    let mut reader: Box<dyn Read + Send> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(open(path)?.0) };
     reader.by_ref().take(bytes_max.saturating_add(1)).read_to_end(&mut head).map_err(failed)?;
     if head.len() as u64 <= bytes_max {
         return Ok(ReadArtifact::Whole(head));
