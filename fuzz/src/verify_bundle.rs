@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use touchmark_sigstore::bundle::Bundle;
 use touchmark_sigstore::policy::Policy;
 use touchmark_sigstore::trust::TrustedRoot;
-use touchmark_sigstore::verify::{Artifact, Verified, verify};
+use touchmark_sigstore::verify::{Artifact, LoggedEntry, Verified, verify};
 
 use crate::vectors;
 
@@ -37,7 +37,29 @@ struct Facts {
     signer: String,
     signature: String,
     times: Vec<String>,
-    entries: Vec<String>,
+    entries: Vec<Entry>,
+}
+
+/// Where it was logged, and under which index.
+struct Entry {
+    place: String,
+    index: u64,
+    index_in_tree: Option<u64>,
+}
+
+impl Entry {
+    fn of(entry: &LoggedEntry) -> Self {
+        Self {
+            place: format!("{:?} {:?} {} {:?}", entry.kind(), entry.log_id(), entry.origin(), entry.inclusion()),
+            index: entry.index().0,
+            index_in_tree: entry.inclusion().map(|inclusion| inclusion.included().index().0),
+        }
+    }
+
+    /// A v1 entry that lost its promise has its place in the tree for an index: the other one was in the promise alone.
+    fn within(&self, other: &Self) -> bool {
+        self.place == other.place && (self.index == other.index || Some(self.index) == other.index_in_tree)
+    }
 }
 
 impl Facts {
@@ -54,7 +76,7 @@ impl Facts {
             signer,
             signature: format!("{:?} {:?}", verified.signature(), verified.statement()),
             times: verified.times().iter().map(|time| format!("{time:?}")).collect(),
-            entries: verified.entries().iter().map(|entry| format!("{entry:?}")).collect(),
+            entries: verified.entries().iter().map(Entry::of).collect(),
         }
     }
 
@@ -63,7 +85,7 @@ impl Facts {
         self.signer == other.signer
             && self.signature == other.signature
             && self.times.iter().all(|time| other.times.contains(time))
-            && self.entries.iter().all(|entry| other.entries.contains(entry))
+            && self.entries.iter().all(|entry| other.entries.iter().any(|other| entry.within(other)))
     }
 }
 
