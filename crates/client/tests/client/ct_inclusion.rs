@@ -44,7 +44,7 @@ async fn certify(instance: &Instance) -> Certified {
 
 fn origin(instance: &Instance) -> String {
     let [log] = instance.trusted_root.ctlogs() else { panic!("an instance has one CT log") };
-    log.hostname().unwrap()
+    log.hostname().unwrap().to_owned()
 }
 
 /// Where the log of the instance really is.

@@ -54,7 +54,7 @@ impl Stack {
 
     /// The name of the Rekor log, without the rest of its base URL.
     pub(crate) fn rekor_log(&self) -> String {
-        self.trusted_root().tlogs()[0].hostname().unwrap()
+        self.trusted_root().tlogs()[0].hostname().unwrap().to_owned()
     }
 
     pub(crate) fn ct_log(&self) -> String {

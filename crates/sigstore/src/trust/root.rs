@@ -154,6 +154,8 @@ fn with_ids_of_one_key(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransparencyLog {
     base_url: String,
+    /// What the base URL says, read once.
+    host: Option<Host>,
     log_id: [u8; 32],
     public_key: PublicKey,
     scheme: Scheme,
@@ -189,7 +191,8 @@ impl CheckpointKeyId {
 impl TransparencyLog {
     #[must_use]
     pub fn new(base_url: String, log_id: [u8; 32], public_key: PublicKey, scheme: Scheme, valid_for: ValidFor) -> Self {
-        Self { base_url, log_id, public_key, scheme, valid_for, operator: String::new(), checkpoint_key_id: None }
+        let (operator, checkpoint_key_id, host) = (String::new(), None, Host::of(&base_url));
+        Self { base_url, host, log_id, public_key, scheme, valid_for, operator, checkpoint_key_id }
     }
 
     #[must_use]
@@ -214,7 +217,8 @@ impl TransparencyLog {
         let valid_for = ValidFor::from_wire(key.valid_for)?;
         let checkpoint_key_id = CheckpointKeyId::from_wire(log.checkpoint_key_id)?;
         let (base_url, operator) = (log.base_url, log.operator);
-        Ok(Self { base_url, log_id, public_key, scheme, valid_for, operator, checkpoint_key_id })
+        let host = Host::of(&base_url);
+        Ok(Self { base_url, host, log_id, public_key, scheme, valid_for, operator, checkpoint_key_id })
     }
 
     fn to_wire(&self) -> wire::TransparencyLogInstance {
@@ -239,16 +243,14 @@ impl TransparencyLog {
 
     /// The hostname of the base URL, without port: the origin that a checkpoint of a Rekor v2 log must have.
     #[must_use]
-    pub fn hostname(&self) -> Option<String> {
-        Url::parse(&self.base_url).ok()?.host_str().map(str::to_owned)
+    pub fn hostname(&self) -> Option<&str> {
+        self.host.as_ref().map(|host| host.name.as_str())
     }
 
     /// The host of the base URL, with its port if it names one: the name under which a Rekor v1 log signs checkpoints.
     #[must_use]
-    pub fn authority(&self) -> Option<String> {
-        let url = Url::parse(&self.base_url).ok()?;
-        let host = url.host_str()?;
-        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    pub fn authority(&self) -> Option<&str> {
+        self.host.as_ref().map(|host| host.authority.as_str())
     }
 
     #[must_use]
@@ -280,6 +282,23 @@ impl TransparencyLog {
     #[must_use]
     pub fn operator(&self) -> &str {
         &self.operator
+    }
+}
+
+/// The host of a base URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Host {
+    name: String,
+    /// With its port, if the URL names one.
+    authority: String,
+}
+
+impl Host {
+    fn of(base_url: &str) -> Option<Self> {
+        let url = Url::parse(base_url).ok()?;
+        let name = url.host_str()?.to_owned();
+        let authority = url.port().map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
+        Some(Self { name, authority })
     }
 }
 

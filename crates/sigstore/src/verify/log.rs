@@ -342,7 +342,7 @@ impl LoggedEntry {
             kind: entry.kind(),
             log_id: *entry.log_id(),
             key_sha256: log.public_key().spki_sha256(),
-            log: log.hostname().unwrap_or_else(|| log.base_url().to_owned()),
+            log: log.hostname().unwrap_or(log.base_url()).to_owned(),
             operator: log.operator().to_owned(),
             index,
             inclusion,
@@ -380,12 +380,12 @@ fn tree_of<'a>(
     let v2 = entry.kind().is_v2();
     let name = if v2 { log.hostname() } else { log.authority() };
     let name = name.ok_or_else(|| LogFailure::NoName { base_url: base_url() })?;
-    let key = NoteKey::of_log(&name, log.public_key(), log.log_id()).map_err(LogFailure::Key)?;
+    let key = NoteKey::of_log(name, log.public_key(), log.log_id()).map_err(LogFailure::Key)?;
     let note = SignedNote::parse(inclusion.checkpoint().as_bytes()).map_err(LogFailure::Note)?;
     key.verify(&note).map_err(LogFailure::Note)?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(LogFailure::Checkpoint)?;
-    if !names(&checkpoint.origin, &name, entry.kind()) {
-        return Err(LogFailure::Origin { expected: name, found: checkpoint.origin });
+    if !names(&checkpoint.origin, name, entry.kind()) {
+        return Err(LogFailure::Origin { expected: name.to_owned(), found: checkpoint.origin });
     }
     // Rekor v2 says the same twice, and only the signed one counts; v1 must not contradict itself.
     if !v2 && i64::try_from(checkpoint.size.0) != Ok(inclusion.tree_size()) {

@@ -100,7 +100,7 @@ pub(crate) fn outline(text: &[u8], bytes_max: usize) -> Result<(Vec<String>, &[u
     reader.skip_white_space();
     let names = reader.pass_object(0)?;
     reader.skip_white_space();
-    Ok((names.into_iter().map(Cow::into_owned).collect(), text.get(reader.offset..).unwrap_or_default()))
+    Ok((names.into_owned(), text.get(reader.offset..).unwrap_or_default()))
 }
 
 /// A member of which the text is kept.
@@ -134,6 +134,47 @@ fn plain(node: Node) -> Result<serde_json::Value, WireError> {
             serde_json::Value::Object(members.collect::<Result<_, WireError>>()?)
         }
     })
+}
+
+/// So many names are compared one by one, without memory of their own. Objects of public documents have fewer.
+const FEW_NAMES: usize = 8;
+
+/// The names that an object had so far.
+#[derive(Default)]
+struct Names<'a> {
+    few: [Cow<'a, str>; FEW_NAMES],
+    count: usize,
+    more: BTreeSet<Cow<'a, str>>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Added {
+    First,
+    Again,
+}
+
+impl<'a> Names<'a> {
+    fn add(&mut self, name: &Cow<'a, str>) -> Added {
+        let few = self.few.get(..self.count).unwrap_or_default();
+        if few.contains(name) {
+            return Added::Again;
+        }
+        match self.few.get_mut(self.count) {
+            Some(free) => {
+                *free = name.clone();
+                self.count += 1;
+                Added::First
+            }
+            None if self.more.insert(name.clone()) => Added::First,
+            None => Added::Again,
+        }
+    }
+
+    /// In no order.
+    fn into_owned(self) -> Vec<String> {
+        let few = self.few.into_iter().take(self.count);
+        few.chain(self.more).map(Cow::into_owned).collect()
+    }
 }
 
 const VALUE: &str = "looking for beginning of value";
@@ -241,7 +282,7 @@ impl<'a> Reader<'a> {
     fn object(&mut self, depth: usize, mut open: Option<Open<'_, '_, 'a>>) -> Result<Value, WireError> {
         self.expect(b'{', VALUE)?;
         let mut members = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         self.skip_white_space();
         if self.peek() == Some(b'}') {
             self.offset += 1;
@@ -317,9 +358,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the names of the members.
-    fn pass_object(&mut self, depth: usize) -> Result<BTreeSet<Cow<'a, str>>, WireError> {
+    fn pass_object(&mut self, depth: usize) -> Result<Names<'a>, WireError> {
         self.expect(b'{', VALUE)?;
-        let mut names = BTreeSet::new();
+        let mut names = Names::default();
         self.skip_white_space();
         if self.peek() == Some(b'}') {
             self.offset += 1;
@@ -341,14 +382,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The name of the next member and its colon; `names` are those that the object had before.
-    fn name(&mut self, names: &mut BTreeSet<Cow<'a, str>>) -> Result<(Position, Cow<'a, str>), WireError> {
+    fn name(&mut self, names: &mut Names<'a>) -> Result<(Position, Cow<'a, str>), WireError> {
         self.skip_white_space();
         let at = self.position();
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("looking for beginning of object key string"));
         }
         let name = self.string()?;
-        if !names.insert(name.clone()) {
+        if names.add(&name) == Added::Again {
             return Err(WireError::DuplicateMember { at, name: name.into_owned() });
         }
         self.skip_white_space();
