@@ -58,7 +58,7 @@ impl Stack {
     }
 
     pub(crate) fn ct_log(&self) -> String {
-        self.trusted_root().ctlogs()[0].hostname().unwrap()
+        self.trusted_root().ctlogs()[0].hostname().unwrap().to_owned()
     }
 }
 
