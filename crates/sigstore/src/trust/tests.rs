@@ -279,7 +279,7 @@ fn the_hostname_has_no_port_and_no_path() {
     ] {
         let log =
             TransparencyLog::new(base_url.into(), [0; 32], log.public_key().clone(), log.scheme(), log.valid_for());
-        assert_eq!(log.hostname().as_deref(), expect, "{base_url}");
+        assert_eq!(log.hostname(), expect, "{base_url}");
     }
 }
 

@@ -154,18 +154,18 @@ enum Added {
 }
 
 impl<'a> Names<'a> {
-    fn add(&mut self, name: &Cow<'a, str>) -> Added {
+    fn add(&mut self, name: Cow<'a, str>) -> Added {
         let few = self.few.get(..self.count).unwrap_or_default();
-        if few.contains(name) {
+        if few.contains(&name) {
             return Added::Again;
         }
         match self.few.get_mut(self.count) {
             Some(free) => {
-                *free = name.clone();
+                *free = name;
                 self.count += 1;
                 Added::First
             }
-            None if self.more.insert(name.clone()) => Added::First,
+            None if self.more.insert(name) => Added::First,
             None => Added::Again,
         }
     }
@@ -389,7 +389,7 @@ impl<'a> Reader<'a> {
             return Err(self.unexpected("looking for beginning of object key string"));
         }
         let name = self.string()?;
-        if names.add(&name) == Added::Again {
+        if names.add(name.clone()) == Added::Again {
             return Err(WireError::DuplicateMember { at, name: name.into_owned() });
         }
         self.skip_white_space();
