@@ -30,9 +30,12 @@ fn data_home() -> Result<PathBuf, Failure> {
         })
 }
 
+/// Room for most trusted roots and bundles: they are read in one call.
+pub(crate) const READ_AT_FIRST_BYTES: usize = 16 * 1024;
+
 /// A file of at most `bytes_max` bytes, whatever it claims to be: `/dev/zero` has no end.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(READ_AT_FIRST_BYTES);
     File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         let message = format!("the file has more than {bytes_max} bytes");

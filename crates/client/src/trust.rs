@@ -40,6 +40,8 @@ pub use public::PublicInstance;
 use mirror::HttpMirror;
 
 /// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
+/// Room for most trusted roots and bundles: they are read in one call.
+const READ_AT_FIRST_BYTES: usize = 16 * 1024;
 const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
 const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
 /// A repository's root file is some kilobytes; python-tuf's limit.
@@ -351,7 +353,7 @@ pub fn check_root_checksum(root: &[u8], checksum: &str) -> Result<(), TrustError
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     use io::Read as _;
     const BYTES_MAX: u64 = 16 * 1024 * 1024;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(READ_AT_FIRST_BYTES);
     std::fs::File::open(path)
         .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes))
         .map_err(|source| TrustError::File { path: path.to_owned(), doing: "read", source })?;

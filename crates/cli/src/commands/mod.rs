@@ -7,6 +7,7 @@ mod attest_blob;
 mod bundle;
 mod completion;
 mod conformance;
+mod deferred;
 mod demo;
 mod initialize;
 mod policy;
@@ -27,6 +28,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::deferred::Deferred;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::{env_vars, exit};
@@ -54,37 +56,37 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a whole Sigstore on this machine
-    Up(up::Args),
+    Up(Deferred<up::Args>),
     /// Run the services that a configuration file names
-    Serve(serve::Args),
+    Serve(Deferred<serve::Args>),
     /// See everything work: start, sign, verify, tamper, refuse
-    Demo(demo::Args),
+    Demo(Deferred<demo::Args>),
     /// Sign files, keyless
-    SignBlob(Box<sign_blob::Args>),
+    SignBlob(Deferred<sign_blob::Args>),
     /// State something about a file, keyless: provenance, a bill of materials and others
-    AttestBlob(Box<attest_blob::Args>),
+    AttestBlob(Deferred<attest_blob::Args>),
     /// Verify the signatures of files
-    VerifyBlob(Box<verify_blob::Args>),
+    VerifyBlob(Deferred<verify_blob::Args>),
     /// Verify what somebody states about files: provenance, bills of materials and others
-    VerifyBlobAttestation(Box<verify_blob_attestation::Args>),
+    VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
     /// Work on bundles
-    Bundle(Box<bundle::Args>),
+    Bundle(Deferred<bundle::Args>),
     /// Work on policy files
-    Policy(policy::Args),
+    Policy(Deferred<policy::Args>),
     /// Trust a Sigstore instance: pin its TUF root and fetch its trust root
-    Initialize(initialize::Args),
+    Initialize(Deferred<initialize::Args>),
     /// Print an identity token of the try-out issuer of `up`
-    Token(token::Args),
+    Token(Deferred<token::Args>),
     /// Print a shell completion script
-    Completion(completion::CompletionArgs),
+    Completion(Deferred<completion::CompletionArgs>),
     /// Write man pages to a directory
     #[command(hide = true)]
-    Man(completion::ManArgs),
+    Man(Deferred<completion::ManArgs>),
     /// The command line of the public conformance suite
     #[command(hide = true)]
-    Conformance(Box<conformance::Args>),
+    Conformance(Deferred<conformance::Args>),
     /// Print the version
-    Version(version::Args),
+    Version(Deferred<version::Args>),
 }
 
 /// Runs the command that was asked for.
@@ -93,21 +95,21 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
     start_log(cli.log.as_deref(), serves);
     let printer = *printer;
     match cli.command {
-        Command::Up(args) => up::run(args, printer),
-        Command::Serve(args) => serve::run(&args, printer),
-        Command::Demo(args) => demo::run(args, printer),
-        Command::SignBlob(args) => sign_blob::run(&args, printer),
-        Command::AttestBlob(args) => attest_blob::run(&args, printer),
-        Command::VerifyBlob(args) => verify_blob::run(&args, printer),
-        Command::VerifyBlobAttestation(args) => verify_blob_attestation::run(&args, printer),
-        Command::Bundle(args) => bundle::run(&args, printer),
-        Command::Policy(args) => policy::run(&args, printer),
-        Command::Initialize(args) => initialize::run(&args, printer),
-        Command::Token(args) => token::run(&args, printer),
-        Command::Completion(args) => completion::run(&args, printer),
-        Command::Man(args) => completion::run_man(&args, printer),
-        Command::Conformance(args) => conformance::run(&args, printer),
-        Command::Version(args) => version::run(args, printer),
+        Command::Up(Deferred(args)) => up::run(*args, printer),
+        Command::Serve(Deferred(args)) => serve::run(&args, printer),
+        Command::Demo(Deferred(args)) => demo::run(*args, printer),
+        Command::SignBlob(Deferred(args)) => sign_blob::run(&args, printer),
+        Command::AttestBlob(Deferred(args)) => attest_blob::run(&args, printer),
+        Command::VerifyBlob(Deferred(args)) => verify_blob::run(&args, printer),
+        Command::VerifyBlobAttestation(Deferred(args)) => verify_blob_attestation::run(&args, printer),
+        Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
+        Command::Policy(Deferred(args)) => policy::run(&args, printer),
+        Command::Initialize(Deferred(args)) => initialize::run(&args, printer),
+        Command::Token(Deferred(args)) => token::run(&args, printer),
+        Command::Completion(Deferred(args)) => completion::run(&args, printer),
+        Command::Man(Deferred(args)) => completion::run_man(&args, printer),
+        Command::Conformance(Deferred(args)) => conformance::run(&args, printer),
+        Command::Version(Deferred(args)) => version::run(*args, printer),
     }
 }
 

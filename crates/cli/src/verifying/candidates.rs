@@ -15,6 +15,7 @@ use touchmark_sigstore::wire::BUNDLE_BYTES_MAX;
 use super::inputs::{ArtifactAt, BundleAt, Input, bundle_beside};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
+use crate::paths::READ_AT_FIRST_BYTES;
 
 /// Where the bundle of an input is.
 pub(super) fn bundle_path(input: &Input) -> PathBuf {
@@ -109,7 +110,7 @@ fn read_beside(file: &Path, path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     use io::Read as _;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(READ_AT_FIRST_BYTES);
     // One byte more than the limit: the parser says that it is too large.
     let read =
         std::fs::File::open(path).and_then(|file| file.take(BUNDLE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));

@@ -15,8 +15,9 @@ const AHEAD_MAX: usize = 256;
 
 /// Calls `work` for each input, by all cores, and `each` for the results, in order, on the calling thread.
 pub(super) fn for_each<T: Sync, R: Send>(inputs: &[T], work: impl Fn(&T) -> R + Sync, mut each: impl FnMut(R)) {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let workers = cores.min(inputs.len());
+    // To ask for the number of cores takes longer than a small verification waits for its files.
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let workers = if inputs.len() <= 1 { 1 } else { cores().min(inputs.len()) };
     if workers <= 1 {
         return inputs.iter().map(work).for_each(each);
     }
