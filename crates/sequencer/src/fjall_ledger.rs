@@ -38,6 +38,7 @@ use crate::entry::{DedupKey, Sequenced};
 use crate::fs_objects::durable;
 use crate::ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
 
+pub(crate) mod audit;
 mod record;
 
 /// The schema that this code reads and writes.

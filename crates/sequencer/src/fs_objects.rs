@@ -23,6 +23,8 @@ pub(crate) mod durable;
 
 /// Longest object name. The longest tile path has 47 bytes, an issuer's name 71.
 const NAME_BYTES_MAX: usize = 255;
+/// Names that one call of [`FsObjects::names_below`] gives at most.
+const UNEXPECTED_MAX: usize = 1000;
 
 /// Objects in the file system.
 #[derive(Debug)]
@@ -57,6 +59,21 @@ impl FsObjects {
         open().map_err(|error| io_error(&dir.as_ref().to_string_lossy(), &error))?;
         let directory = Directory { tree, tmp, next: AtomicU64::new(0), naming: Mutex::new(()) };
         Ok(Self { directory: Arc::new(directory) })
+    }
+
+    /// The names below `prefix` that `expected` does not know, at most [`UNEXPECTED_MAX`].
+    pub(crate) async fn names_below(
+        &self,
+        prefix: &str,
+        expected: &(impl Fn(&str) -> bool + Clone + Send + 'static),
+    ) -> Result<Vec<String>, ObjectError> {
+        let (name, expected) = (prefix.to_owned(), expected.clone());
+        self.run(prefix, move |_, path| {
+            let mut unexpected = Vec::new();
+            collect(path, &name, &expected, &mut unexpected)?;
+            Ok(unexpected)
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(
@@ -139,6 +156,29 @@ fn existing(path: &Path, bytes: &[u8]) -> io::Result<Option<Created>> {
     }
     durable::sync(path)?;
     Ok(Some(Created::Durable))
+}
+
+/// Goes through a directory; no level of it has more than some thousand names, for tile paths are cut into groups of three digits.
+fn collect(
+    directory: &Path,
+    prefix: &str,
+    expected: &impl Fn(&str) -> bool,
+    unexpected: &mut Vec<String>,
+) -> io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &name, expected, unexpected)?;
+        } else if !expected(&name) && unexpected.len() < UNEXPECTED_MAX {
+            unexpected.push(name);
+        }
+    }
+    Ok(())
 }
 
 fn read_if_exists(path: &Path) -> io::Result<Option<Vec<u8>>> {

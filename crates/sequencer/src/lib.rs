@@ -30,6 +30,7 @@ mod error;
 mod extension;
 mod fjall_ledger;
 mod fs_objects;
+mod fsck;
 mod ledger;
 mod log;
 mod objects;
@@ -51,6 +52,10 @@ pub use entry::{Added, Blob, DedupKey, Logged, Pending, Render, Rendered, Sequen
 pub use error::{AddError, CheckpointSource, FatalCause, OpenError, ReadError, SignFailure};
 pub use fjall_ledger::FjallLedger;
 pub use fs_objects::FsObjects;
+pub use fsck::{
+    EntryFacts, EntryFormat, FINDINGS_MAX, Finding, FindingKind, Findings, FsckError, Hears, Served, ServedError,
+    ServedReport, StoredLog, StoredReport, Tiles, TilesError, check_served, check_stored,
+};
 pub use ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
 pub use log::Log;
 pub use objects::{CHECKPOINT_NAME, ObjectError, Objects};

@@ -5,5 +5,6 @@ mod audit;
 mod drivers;
 mod embedded;
 mod faults;
+mod fsck;
 mod never_fork;
 mod running;

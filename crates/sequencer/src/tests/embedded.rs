@@ -23,7 +23,7 @@ async fn try_open(dir: &Path, configure: impl FnOnce(&mut LogConfig)) -> Result<
     Ok(Log::open(config, Arc::new(ledger), Arc::new(objects), clock(1_000)).await.unwrap())
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
