@@ -137,7 +137,10 @@ fn batch(first: u64, end: u64) -> Batch {
         meta: Vec::new(),
     };
     let head = TreeHead { size: TreeSize(end), root: Hash(key(end)), time_ms: end };
-    Batch { rows: (first..end).map(row).collect(), state: LedgerState { head, published: TreeSize(0) } }
+    Batch {
+        rows: (first..end).map(row).collect(),
+        state: LedgerState { head, published: TreeSize(0), frozen_ms: None },
+    }
 }
 
 /// Fills a store and prints a line at each tenth, then the lookups.

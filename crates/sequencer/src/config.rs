@@ -33,6 +33,9 @@ pub struct LogConfig {
     /// A file outside the data directory, on another disk if possible, that holds the last signed checkpoint, at most about a second
     /// behind. It is compared when the log is opened. To anchor a log that already has entries, create the file empty.
     pub anchor: Option<PathBuf>,
+    /// The extension line by which the final checkpoint of a frozen log says so, from the time of the freeze in milliseconds; `None` where
+    /// checkpoints have no extension lines (C2SP static-ct-api).
+    pub final_line: Option<fn(u64) -> String>,
 }
 
 impl LogConfig {
@@ -46,6 +49,7 @@ impl LogConfig {
             batch_max: BATCH_MAX,
             resign_after_ms: RESIGN_AFTER_MS,
             anchor: None,
+            final_line: None,
         }
     }
 }

@@ -18,6 +18,9 @@ pub enum AddError {
     /// The caller may try again later, elsewhere.
     #[error("the log is shutting down")]
     ShuttingDown,
+    /// The caller must go to another log: this one has ended for good.
+    #[error("the log is frozen")]
+    Frozen,
     /// The caller must send a smaller entry.
     #[error("the entry takes {bytes} bytes, more than {max}")]
     EntryTooLarge { bytes: usize, max: usize },
@@ -28,6 +31,19 @@ pub enum AddError {
     #[error("the entry is durable, but the checkpoint could not be signed")]
     Unsigned,
     /// The operator must act: the log has stopped. See [`FatalCause`].
+    #[error("the log has stopped: {0}")]
+    Fatal(FatalCause),
+}
+
+/// Why a log was not frozen, or not wholly.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FreezeError {
+    #[error("the log is shutting down; nothing was frozen")]
+    ShuttingDown,
+    /// The log takes no more entries and will not after a restart. Opening it again tries to sign again.
+    #[error("the log is frozen for good, but its final checkpoint could not be signed; the next start signs it")]
+    Unsigned,
+    /// Whether it is frozen is known when it is opened again.
     #[error("the log has stopped: {0}")]
     Fatal(FatalCause),
 }
@@ -98,6 +114,11 @@ pub enum OpenError {
         "the ledger holds {ledger} entries, but the {from} shows that a tree of {signed} was signed: it was rolled back"
     )]
     RolledBack { from: CheckpointSource, ledger: TreeSize, signed: TreeSize },
+    /// The data directory was put back to the time before the log was frozen.
+    #[error(
+        "the {from} is the final checkpoint of a frozen log of {size} entries, but the ledger is not frozen: it was rolled back; restore the newer ledger"
+    )]
+    FrozenBefore { from: CheckpointSource, size: TreeSize },
     /// The ledger holds another history than the one that was signed.
     #[error("the ledger's tree of {ledger} entries does not extend the tree of {signed} of the {from}")]
     Forked { from: CheckpointSource, ledger: TreeSize, signed: TreeSize },

@@ -21,6 +21,7 @@ use touchmark_tlog::{Hash, TreeSize, empty_root};
 use crate::config::{CheckpointSigner, LogConfig};
 use crate::entry::SignedCheckpoint;
 use crate::error::{FatalCause, SignFailure};
+use crate::ledger::TreeHead;
 
 /// The newest tree that this log is known to have signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct LastSigned {
     size: TreeSize,
     root: Hash,
     time_ms: u64,
+    /// It said of itself that it is the last one.
+    is_final: bool,
 }
 
 /// A tree that may be signed: it was proven to extend the last signed one.
@@ -41,7 +44,7 @@ pub(crate) struct SignableTree {
 impl LastSigned {
     /// Nothing was ever signed: any tree extends the empty one.
     pub(crate) fn nothing() -> Self {
-        Self { size: TreeSize(0), root: empty_root(), time_ms: 0 }
+        Self { size: TreeSize(0), root: empty_root(), time_ms: 0, is_final: false }
     }
 
     /// What a checkpoint that was found says, if it has this log's origin and verifies under one of its keys. (One is enough: a key may
@@ -57,11 +60,35 @@ impl LastSigned {
             return Err(Unreadable::NotThisLogs);
         }
         let time_ms = verified.iter().filter_map(|signature| signature.timestamp_ms()).max().unwrap_or(0);
-        Ok(Self { size: checkpoint.size, root: checkpoint.root, time_ms })
+        // This log writes an extension line into its final checkpoint and into no other.
+        let is_final = config.final_line.is_some() && !checkpoint.extensions.is_empty();
+        Ok(Self { size: checkpoint.size, root: checkpoint.root, time_ms, is_final })
+    }
+
+    /// A note that is the final checkpoint of the log that was frozen with this head at this time. Where no extension line tells a final
+    /// checkpoint from an earlier one of the same tree, the time of its signature does.
+    pub(crate) fn of_final_note(
+        config: &LogConfig,
+        note: &[u8],
+        head: &TreeHead,
+        frozen_ms: u64,
+    ) -> Option<(SignedCheckpoint, Self)> {
+        let last = Self::from_note(config, note).ok()?;
+        let (size, root, extensions) = (head.size, head.root, final_lines(config, frozen_ms));
+        let is_told = !extensions.is_empty() || last.time_ms >= frozen_ms;
+        let text = Checkpoint { origin: config.origin.clone(), size, root, extensions }.to_text();
+        let is_final = is_told && SignedNote::parse(note).is_ok_and(|note| note.text() == text);
+        let note = std::str::from_utf8(note).ok().filter(|_| is_final)?;
+        Some((SignedCheckpoint { note: Arc::from(note), size, root }, last))
     }
 
     pub(crate) fn size(&self) -> TreeSize {
         self.size
+    }
+
+    /// Whether it is known to be the final checkpoint of a frozen log.
+    pub(crate) fn is_final(&self) -> bool {
+        self.is_final
     }
 
     /// Of several things that were signed, all proven to be extended by one tree, the newest.
@@ -105,9 +132,34 @@ pub(crate) async fn sign(
     tree: SignableTree,
     now_ms: u64,
 ) -> Result<(SignedCheckpoint, LastSigned), SignFailure> {
+    sign_with(config, tree, now_ms, Vec::new()).await
+}
+
+/// Signs the final checkpoint of a log that was durably frozen at this time.
+///
+/// Effect: as [`sign`]. The next start signs the same text again.
+pub(crate) async fn sign_final(
+    config: &LogConfig,
+    tree: SignableTree,
+    frozen_ms: u64,
+) -> Result<(SignedCheckpoint, LastSigned), SignFailure> {
+    sign_with(config, tree, frozen_ms, final_lines(config, frozen_ms)).await
+}
+
+fn final_lines(config: &LogConfig, frozen_ms: u64) -> Vec<String> {
+    config.final_line.iter().map(|line| line(frozen_ms)).collect()
+}
+
+async fn sign_with(
+    config: &LogConfig,
+    tree: SignableTree,
+    now_ms: u64,
+    extensions: Vec<String>,
+) -> Result<(SignedCheckpoint, LastSigned), SignFailure> {
     let SignableTree { size, root, not_before_ms } = tree;
     let time_ms = now_ms.max(not_before_ms);
-    let text = Checkpoint { origin: config.origin.clone(), size, root, extensions: Vec::new() }.to_text();
+    let is_final = !extensions.is_empty();
+    let text = Checkpoint { origin: config.origin.clone(), size, root, extensions }.to_text();
     let mut signatures = Vec::with_capacity(config.signers.len());
     for CheckpointSigner { note_key, signer } in &config.signers {
         let message = note_key.signed_message(&text, Some(time_ms)).map_err(|error| malformed(note_key, &error))?;
@@ -122,7 +174,7 @@ pub(crate) async fn sign(
         note_key.verify(&note).map_err(|error| malformed(note_key, &error))?;
     }
     let note: Arc<str> = Arc::from(note.to_string());
-    Ok((SignedCheckpoint { note, size, root }, LastSigned { size, root, time_ms }))
+    Ok((SignedCheckpoint { note, size, root }, LastSigned { size, root, time_ms, is_final }))
 }
 
 /// What was signed, or is to be, would not be read as a checkpoint of this log.

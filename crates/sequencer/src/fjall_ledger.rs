@@ -8,7 +8,7 @@
 //!   rows         index (u64 BE) → time, dedup key, leaf hash, entry, meta
 //!   dedup        dedup key      → index, time
 //!   leaves       leaf hash      → index
-//!   meta         "schema" → version; "state" → size, root, time, publishing cursor
+//!   meta         "schema" → version; "state" → size, root, time, publishing cursor, time of the freeze if there was one
 //! ```
 //!
 //! Durability: a commit is one atomic fjall batch with [`PersistMode::SyncData`]. Its journal record is written and fdatasync'ed before the
@@ -140,6 +140,9 @@ impl Ledger for FjallLedger {
         let mut state = self.lock_state()?;
         if state.head != *expected {
             return Ok(Commit::Conflict { actual: state.head });
+        }
+        if state.frozen_ms.is_some() {
+            return Err(LedgerError::Frozen);
         }
         let mut writes = self.store.database.batch().durability(Some(PersistMode::SyncData));
         for row in &batch.rows {

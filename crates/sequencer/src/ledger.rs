@@ -18,6 +18,7 @@ use crate::entry::{DedupKey, Sequenced};
 ///   together, or nothing. It changes nothing unless the state still is the one expected. As every commit changes the state, what
 ///   [`find_duplicates`](Ledger::find_duplicates) said under that state is still true when the commit succeeds: so no duplicate is
 ///   admitted, over crashes too.
+/// - A state that is frozen is the last one: every later commit is refused with [`LedgerError::Frozen`], for good.
 /// - After an error of `commit` its outcome is open; [`state`](Ledger::state) then tells what a later opening will find, or fails.
 /// - A store of an unknown schema version is refused when it is opened, and so is one that another process holds.
 ///
@@ -68,12 +69,14 @@ pub struct LedgerState {
     /// The publishing cursor: every tile and entry tile that the first `published` entries complete is durable in the objects. A
     /// multiple of 256, saved along with each commit, so it may lag; publishing again is harmless.
     pub published: TreeSize,
+    /// When the log was frozen, in milliseconds: from then on the ledger takes nothing more.
+    pub frozen_ms: Option<u64>,
 }
 
 impl LedgerState {
     /// The state of a ledger to which nothing was ever committed.
     pub fn empty() -> Self {
-        Self { head: TreeHead::empty(), published: TreeSize(0) }
+        Self { head: TreeHead::empty(), published: TreeSize(0), frozen_ms: None }
     }
 }
 
@@ -119,6 +122,9 @@ pub enum LedgerError {
     /// Another process has it open.
     #[error("another process has this ledger open")]
     Locked,
+    /// The log was ended; nothing can be written any more.
+    #[error("the log is frozen: its ledger takes nothing more")]
+    Frozen,
     #[error("schema version {found} is not {supported}")]
     Schema { found: u32, supported: u32 },
     #[error("a record cannot be read: {what}")]

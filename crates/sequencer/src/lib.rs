@@ -13,6 +13,7 @@
 //!   as soon as the previous commit is done and something is pending, so batches grow by themselves under load.
 //! - The checkpoint is signed after the commit, and only through a value that proves the new tree to extend the last one that was
 //!   signed (`extension`).
+//! - A log ends for good by being frozen: a last durable state, then a final checkpoint (`freeze`).
 //! - What is not yet published can always be rebuilt from the ledger; opening a log runs the normal path again from where it stopped.
 //!
 //! In scope: sequencing, deduplication, durability, checkpoints, tiles, proofs, recovery; the storage seams [`Ledger`] and [`Objects`]
@@ -29,6 +30,7 @@ mod entry;
 mod error;
 mod extension;
 mod fjall_ledger;
+mod freeze;
 mod fs_objects;
 mod fsck;
 mod ledger;
@@ -49,8 +51,9 @@ mod tests;
 pub use clock::{Clock, SystemClock};
 pub use config::{CheckpointSigner, EntryTiles, LogConfig};
 pub use entry::{Added, Blob, DedupKey, Logged, Pending, Render, Rendered, Sequenced, SignedCheckpoint, WaitFor};
-pub use error::{AddError, CheckpointSource, FatalCause, OpenError, ReadError, SignFailure};
+pub use error::{AddError, CheckpointSource, FatalCause, FreezeError, OpenError, ReadError, SignFailure};
 pub use fjall_ledger::FjallLedger;
+pub use freeze::Frozen;
 pub use fs_objects::FsObjects;
 pub use fsck::{
     EntryFacts, EntryFormat, FINDINGS_MAX, Finding, FindingKind, Findings, FsckError, Hears, Served, ServedError,

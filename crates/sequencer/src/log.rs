@@ -23,6 +23,7 @@ use crate::config::LogConfig;
 use crate::edge::Edge;
 use crate::entry::{Added, Blob, Pending, SignedCheckpoint, WaitFor};
 use crate::error::{AddError, FatalCause};
+use crate::freeze::Freezing;
 use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::pool::{Pool, Waiting};
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) backlog: Backlog,
     /// The latest signed tree. Written by the signing task alone.
     pub(crate) signed: watch::Sender<Arc<SignedTree>>,
+    /// How far the end of the log is. Written by the sequencing thread until the freeze is durable, then by the signing task.
+    pub(crate) freezing: watch::Sender<Freezing>,
     /// Set once, by whoever finds the cause.
     fatal: OnceLock<FatalCause>,
     /// Blobs that this process has made durable: a cache, lost at every start.
@@ -92,6 +95,7 @@ impl Shared {
             pool: Pool::new(config.pool_max),
             backlog,
             signed: watch::Sender::new(Arc::new(signed)),
+            freezing: watch::Sender::new(Freezing::Live),
             fatal: OnceLock::new(),
             known_blobs: Mutex::new(HashSet::new()),
             config,
@@ -109,6 +113,8 @@ impl Shared {
         });
         self.pool.fail_all(&AddError::Fatal(cause.clone()));
         self.backlog.lift_limit();
+        // Wakes who waits for a freeze.
+        self.freezing.send_modify(|_| {});
     }
 
     pub(crate) fn stopped(&self) -> Option<&FatalCause> {

@@ -21,10 +21,10 @@ use crate::anchor;
 use crate::clock::Clock;
 use crate::config::LogConfig;
 use crate::edge::{Edge, perfect_root};
-use crate::entry::Blob;
+use crate::entry::{Blob, SignedCheckpoint};
 use crate::error::{CheckpointSource, OpenError, ReadError};
-use crate::extension::{LastSigned, SignableTree, Unreadable, sign};
-use crate::ledger::{Ledger, LedgerState};
+use crate::extension::{LastSigned, SignableTree, Unreadable, sign, sign_final};
+use crate::ledger::{Ledger, LedgerState, TreeHead};
 use crate::log::{Log, Shared, SignedTree, Tasks};
 use crate::objects::{CHECKPOINT_NAME, Objects};
 use crate::publish::{Backlog, Publishing};
@@ -53,7 +53,15 @@ impl Log {
 
         let (last, tree) = prove_extension(&edge, &backlog, objects.as_ref(), signed_before).await?;
         let now_ms = clock.now_ms().max(edge.time_ms());
-        let (checkpoint, last) = sign(&config, tree, now_ms).await.inspect_err(|_| {
+        let signed = match state.frozen_ms {
+            None => sign(&config, tree, now_ms).await,
+            // A frozen log signs nothing but its final checkpoint, and that only if nobody has it yet.
+            Some(frozen_ms) => match published_final(&config, objects.as_ref(), &edge.head(), frozen_ms).await? {
+                Some(last_note) => Ok(last_note),
+                None => sign_final(&config, tree, frozen_ms).await,
+            },
+        };
+        let (checkpoint, last) = signed.inspect_err(|_| {
             tracing::error!(origin = config.origin, signed = %last.size(), "the log's first checkpoint could not be signed");
         })?;
         if let Some(path) = &config.anchor {
@@ -63,6 +71,9 @@ impl Log {
 
         let signed = SignedTree { checkpoint, edge: edge.clone() };
         let shared = Arc::new(Shared::new(config, ledger, objects, clock, backlog, signed));
+        if let Some(at_ms) = state.frozen_ms {
+            shared.is_frozen_since(at_ms);
+        }
         Ok(start(shared, edge, last))
     }
 }
@@ -106,9 +117,23 @@ async fn find_signed(
         if last.size() > state.head.size {
             return Err(OpenError::RolledBack { from, ledger: state.head.size, signed: last.size() });
         }
+        if last.is_final() && state.frozen_ms.is_none() {
+            return Err(OpenError::FrozenBefore { from, size: last.size() });
+        }
         signed.push((from, last));
     }
     Ok(signed)
+}
+
+/// The final checkpoint of a frozen log, if the published one is it.
+async fn published_final(
+    config: &LogConfig,
+    objects: &dyn Objects,
+    head: &TreeHead,
+    frozen_ms: u64,
+) -> Result<Option<(SignedCheckpoint, LastSigned)>, OpenError> {
+    let Some(note) = objects.read(CHECKPOINT_NAME).await? else { return Ok(None) };
+    Ok(LastSigned::of_final_note(config, &note, head, frozen_ms))
 }
 
 /// The right edge of the ledger's tree, and the objects that it completes after the publishing cursor.

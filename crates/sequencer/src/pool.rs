@@ -91,6 +91,11 @@ impl Pool {
         self.arrived.notify_one();
     }
 
+    /// Why no more are let in, if so.
+    pub(crate) fn closed_by(&self) -> Option<AddError> {
+        self.lock().closed.clone()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed.is_some()
     }

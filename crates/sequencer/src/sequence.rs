@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::edge::Edge;
 use crate::entry::{Added, DedupKey, Sequenced, WaitFor};
 use crate::error::{AddError, FatalCause};
+use crate::freeze::Freezing;
 use crate::ledger::{Batch, Commit, LedgerError, LedgerState, TreeHead};
 use crate::log::Shared;
 use crate::plan::{Nodes, Placement, Plan, plan};
@@ -73,9 +74,11 @@ impl From<LedgerError> for BatchError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::Io(_) => Self::Storage,
-            LedgerError::Broken | LedgerError::Locked | LedgerError::Schema { .. } | LedgerError::Damaged { .. } => {
-                Self::Fatal(FatalCause::Ledger(error))
-            }
+            LedgerError::Broken
+            | LedgerError::Locked
+            | LedgerError::Frozen
+            | LedgerError::Schema { .. }
+            | LedgerError::Damaged { .. } => Self::Fatal(FatalCause::Ledger(error)),
         }
     }
 }
@@ -94,6 +97,7 @@ impl Sequencer {
                 let Some(waiting) = self.shared.pool.take(self.shared.config.batch_max).await else { break };
                 self.batch(waiting).await;
             }
+            self.freeze().await;
         });
     }
 
@@ -156,7 +160,7 @@ impl Sequencer {
         }
         let expected = self.edge.head();
         let published = self.shared.backlog.published();
-        let state = LedgerState { head: plan.head(), published };
+        let state = LedgerState { head: plan.head(), published, frozen_ms: None };
         let batch = Batch { rows: std::mem::take(&mut plan.rows), state };
         match self.shared.ledger.commit(&expected, &batch).await {
             Ok(Commit::Committed) => Ok(Some(self.adopt(plan))),
@@ -208,6 +212,39 @@ impl Sequencer {
             Ok(Outcome::NotCommitted)
         } else {
             Err(BatchError::Fatal(FatalCause::Conflict { expected, actual }))
+        }
+    }
+
+    /// The last thing that the thread does, if the pool was closed by a freeze.
+    async fn freeze(&mut self) {
+        let live = matches!(*self.shared.freezing.borrow(), Freezing::Live);
+        if !live || self.shared.pool.closed_by() != Some(AddError::Frozen) || self.shared.stopped().is_some() {
+            return;
+        }
+        match self.commit_freeze().await {
+            Ok(at_ms) => {
+                self.shared.freezing.send_replace(Freezing::Committed { at_ms });
+            }
+            // The pool is closed and the outcome perhaps open: the next start knows.
+            Err(BatchError::Storage) => self.shared.stop(FatalCause::Ledger(LedgerError::Broken)),
+            Err(BatchError::Fatal(cause)) => self.shared.stop(cause),
+        }
+    }
+
+    /// Effect: a state that says frozen. A crash before it leaves a log that goes on; a crash after it leaves one that is frozen and whose
+    /// final checkpoint the next start signs.
+    async fn commit_freeze(&mut self) -> Result<u64, BatchError> {
+        self.settle_doubt().await?;
+        let head = self.edge.head();
+        let at_ms = self.shared.clock.now_ms().max(head.time_ms);
+        let state = LedgerState { head, published: self.shared.backlog.published(), frozen_ms: Some(at_ms) };
+        match self.shared.ledger.commit(&head, &Batch { rows: Vec::new(), state }).await {
+            Ok(Commit::Committed) => Ok(at_ms),
+            Ok(Commit::Conflict { actual }) => Err(BatchError::Fatal(FatalCause::Conflict { expected: head, actual })),
+            Err(error) => match self.shared.ledger.state().await {
+                Ok(LedgerState { frozen_ms: Some(found_ms), .. }) if found_ms == at_ms => Ok(at_ms),
+                _ => Err(error.into()),
+            },
         }
     }
 

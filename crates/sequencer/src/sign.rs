@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::edge::Edge;
 use crate::entry::{Added, Logged, SignedCheckpoint};
 use crate::error::{AddError, FatalCause, SignFailure};
-use crate::extension::{LastSigned, SignableTree, sign};
+use crate::extension::{LastSigned, SignableTree, sign, sign_final};
+use crate::freeze::{Freezing, Frozen};
 use crate::log::{Shared, SignedTree};
 use crate::plan::Nodes;
 use crate::sequence::{Answer, Caller, StopIfPanicked, ToSign};
@@ -30,6 +31,8 @@ const UNSIGNED_MAX: u64 = 1 << 18;
 /// The first pause after a failure; it doubles with each further one.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often the final checkpoint of a frozen log is tried; with the pauses about three seconds.
+const FREEZE_TRIES_MAX: u32 = 5;
 
 /// The state of the signing task, all of it owned by the task.
 pub(crate) struct Signing {
@@ -80,6 +83,28 @@ impl Signing {
                 break;
             }
         }
+        self.finish_freeze().await;
+    }
+
+    /// The last signature of a log whose freeze is durable.
+    async fn finish_freeze(&mut self) {
+        let Freezing::Committed { at_ms } = *self.shared.freezing.borrow() else { return };
+        for _ in 0..FREEZE_TRIES_MAX {
+            let tree = match self.signable() {
+                Ok(tree) => tree,
+                Err(cause) => return self.shared.stop(cause),
+            };
+            if let Ok((checkpoint, last)) = sign_final(&self.shared.config, tree, at_ms).await {
+                self.last = last;
+                let signed = SignedTree { checkpoint: checkpoint.clone(), edge: self.edge.clone() };
+                self.shared.signed.send_replace(Arc::new(signed));
+                self.shared.freezing.send_replace(Freezing::Done(Frozen { at_ms, checkpoint }));
+                return;
+            }
+            self.failures += 1;
+            tokio::time::sleep(self.pause()).await;
+        }
+        self.shared.freezing.send_replace(Freezing::Unsigned);
     }
 
     /// Takes a batch, and all that came after it while a signature was made.

@@ -6,5 +6,6 @@ mod drivers;
 mod embedded;
 mod faults;
 mod fsck;
+mod frozen;
 mod never_fork;
 mod running;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The records of the embedded ledger, schema 1: fixed fields big-endian, then the entry with its length, then the meta bytes to the end.
 //!
+//! The state of a frozen log has the time of the freeze at its end. A version that knows no freeze refuses such a state, which is what it
+//! should do.
+//!
 //! Pure. Invariant: decoding accepts exactly what encoding writes.
 
 use touchmark_tlog::{Hash, LeafIndex, TreeSize};
@@ -43,11 +46,12 @@ pub(super) fn decode_place(bytes: &[u8]) -> Option<Sequenced> {
 }
 
 pub(super) fn encode_state(state: &LedgerState) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(56);
+    let mut bytes = Vec::with_capacity(64);
     bytes.extend_from_slice(&state.head.size.0.to_be_bytes());
     bytes.extend_from_slice(&state.head.root.0);
     bytes.extend_from_slice(&state.head.time_ms.to_be_bytes());
     bytes.extend_from_slice(&state.published.0.to_be_bytes());
+    bytes.extend(state.frozen_ms.into_iter().flat_map(u64::to_be_bytes));
     bytes
 }
 
@@ -57,7 +61,8 @@ pub(super) fn decode_state(bytes: &[u8]) -> Option<LedgerState> {
     let root = Hash(take(&mut bytes)?);
     let time_ms = u64::from_be_bytes(take(&mut bytes)?);
     let published = TreeSize(u64::from_be_bytes(take(&mut bytes)?));
-    bytes.is_empty().then_some(LedgerState { head: TreeHead { size, root, time_ms }, published })
+    let frozen_ms = if bytes.is_empty() { None } else { Some(u64::from_be_bytes(take(&mut bytes)?)) };
+    bytes.is_empty().then_some(LedgerState { head: TreeHead { size, root, time_ms }, published, frozen_ms })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

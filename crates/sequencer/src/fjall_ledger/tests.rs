@@ -19,7 +19,7 @@ fn row(index: u64) -> Row {
 fn batch(rows: std::ops::Range<u64>) -> Batch {
     let root = Hash([u8::try_from(rows.end % 251).unwrap(); 32]);
     let head = TreeHead { size: TreeSize(rows.end), root, time_ms: 100 + rows.end };
-    Batch { rows: rows.map(row).collect(), state: LedgerState { head, published: TreeSize(0) } }
+    Batch { rows: rows.map(row).collect(), state: LedgerState { head, published: TreeSize(0), frozen_ms: None } }
 }
 
 #[tokio::test]
@@ -53,6 +53,23 @@ async fn a_commit_that_expects_another_head_changes_nothing() {
     assert_eq!(conflict, Ok(Commit::Conflict { actual: first.state.head }));
     assert_eq!(ledger.state().await, Ok(first.state));
     assert_eq!(ledger.rows(LeafIndex(0), 100).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_frozen_ledger_takes_nothing_more_and_says_so_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = FjallLedger::open(dir.path()).unwrap();
+    let first = batch(0..4);
+    ledger.commit(&TreeHead::empty(), &first).await.unwrap();
+    let state = LedgerState { frozen_ms: Some(1234), ..first.state };
+    assert_eq!(ledger.commit(&first.state.head, &Batch { rows: Vec::new(), state }).await, Ok(Commit::Committed));
+    drop(ledger);
+    let ledger = FjallLedger::open(dir.path()).unwrap();
+    assert_eq!(ledger.state().await, Ok(state));
+    assert_eq!(ledger.commit(&first.state.head, &batch(4..5)).await, Err(LedgerError::Frozen));
+    let thawed = Batch { rows: Vec::new(), state: first.state };
+    assert_eq!(ledger.commit(&first.state.head, &thawed).await, Err(LedgerError::Frozen));
+    assert_eq!(ledger.state().await, Ok(state));
 }
 
 #[tokio::test]

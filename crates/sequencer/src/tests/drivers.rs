@@ -18,6 +18,9 @@ use crate::{CheckpointSigner, Clock, DedupKey, EntryTiles, Log, LogConfig, OpenE
 
 pub(super) const ORIGIN: &str = "rekor2026-1.00000000.touchmark.localhost";
 
+/// How the final checkpoint of a frozen test log begins to say so.
+pub(super) const FINAL_LINE: &str = "ended at ";
+
 /// Where in an operation it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
@@ -178,6 +181,9 @@ impl Ledger for Memory {
         if disk.state.head != *expected {
             return Ok(Commit::Conflict { actual: disk.state.head });
         }
+        if disk.state.frozen_ms.is_some() {
+            return Err(LedgerError::Frozen);
+        }
         for row in &batch.rows {
             let place = Sequenced { index: row.index, time_ms: row.time_ms };
             assert_eq!(row.index.0, disk.rows.len() as u64, "rows are consecutive");
@@ -285,7 +291,10 @@ pub(super) fn note_key() -> NoteKey {
 pub(super) fn config(faults: &Arc<Faults>) -> LogConfig {
     let signer = FlakySigner { signer: key(), faults: Arc::clone(faults) };
     let signer = CheckpointSigner { note_key: note_key(), signer: Arc::new(signer) };
-    LogConfig::new(ORIGIN, vec![signer], EntryTiles::Entries)
+    LogConfig {
+        final_line: Some(|at_ms| format!("{FINAL_LINE}{at_ms}")),
+        ..LogConfig::new(ORIGIN, vec![signer], EntryTiles::Entries)
+    }
 }
 
 /// A clock that moves when it is told to.

@@ -107,6 +107,7 @@ impl From<AddError> for CtError {
         tracing::warn!(%error, "an entry was not added to the certificate transparency log");
         match error {
             AddError::PoolFull | AddError::Storage | AddError::Unsigned | AddError::ShuttingDown => Self::Unavailable,
+            AddError::Frozen => Self::Frozen,
             AddError::EntryTooLarge { .. } => Self::Refused { status: 400 },
             AddError::Fatal(_) => Self::Internal,
         }
@@ -117,6 +118,7 @@ impl From<CtError> for Refusal {
     fn from(error: CtError) -> Self {
         match error {
             CtError::Unavailable | CtError::Deadline => Self::busy(),
+            CtError::Frozen => Self::frozen(),
             CtError::Refused { .. } => Self::bad_request("the entry is too large"),
             CtError::Unreadable | CtError::SctInvalid | CtError::Internal => {
                 Self::internal(&error as &dyn fmt::Display)

@@ -118,6 +118,11 @@ impl Refusal {
         Self { status: 500, text: "internal error".to_owned() }
     }
 
+    /// As the signature log says it.
+    fn frozen() -> Self {
+        Self { status: 405, text: "This log has been frozen, please switch to the latest log.".to_owned() }
+    }
+
     fn busy() -> Self {
         Self { status: 503, text: "the log is busy, try again".to_owned() }
     }

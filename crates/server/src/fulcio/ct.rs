@@ -44,6 +44,8 @@ pub(crate) enum CtError {
     Unavailable,
     #[error("the log did not answer in time")]
     Deadline,
+    #[error("the log is frozen")]
+    Frozen,
     #[error("the log refused the submission with status {status}")]
     Refused { status: u16 },
     #[error("the log's reply could not be read")]

@@ -18,6 +18,9 @@ use crate::http::{ApiError, bytes_response, grpc, read_body};
 
 pub(super) async fn create_entry(State(rekor): State<Rekor>, request: Request) -> Result<Response, ApiError> {
     let body = read_body(request, REQUEST_BYTES_MAX).await?;
+    if rekor.log.is_frozen() {
+        return Err(frozen());
+    }
     let entry = parse_request(&body).map_err(refused)?;
     let logged = rekor.append(entry.record().leaf_bytes()).await?;
     let included = verify_reply(&logged)?;
@@ -83,6 +86,11 @@ fn duplicate(index: LeafIndex) -> ApiError {
     ApiError::new(409, grpc::ALREADY_EXISTS, message).with_header("x-log-index", index.to_string())
 }
 
+/// The words of the public log, by which its clients know that they have to go elsewhere.
+fn frozen() -> ApiError {
+    ApiError::new(405, grpc::UNIMPLEMENTED, "This log has been frozen, please switch to the latest log.")
+}
+
 fn not_added(error: &AddError) -> ApiError {
     tracing::warn!(%error, "entry not added");
     match error {
@@ -90,6 +98,7 @@ fn not_added(error: &AddError) -> ApiError {
             ApiError::new(503, grpc::UNAVAILABLE, "reached max pushback; retry").with_header("retry-after", "1")
         }
         AddError::ShuttingDown => ApiError::new(503, grpc::UNAVAILABLE, "the log is shutting down; retry"),
+        AddError::Frozen => frozen(),
         AddError::EntryTooLarge { .. } => ApiError::invalid("invalid hashedrekord request"),
         AddError::Storage | AddError::Unsigned | AddError::Fatal(_) => {
             ApiError::new(500, grpc::UNKNOWN, "failed to integrate entry")
@@ -108,6 +117,13 @@ mod tests {
         assert_eq!(error.message, "an equivalent entry already exists in the transparency log with index 7");
         let response = error.into_response();
         assert_eq!((response.status().as_u16(), &response.headers()["X-Log-Index"]), (409, &"7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_frozen_log_sends_to_the_latest() {
+        let error = not_added(&AddError::Frozen);
+        assert_eq!((error.status, error.grpc_code), (405, 12));
+        assert_eq!(error.message, "This log has been frozen, please switch to the latest log.");
     }
 
     #[test]
