@@ -8,13 +8,14 @@ use anyhow::Result;
 use crate::process::{exists, run as run_command, workspace};
 
 /// Builds what is to be measured in release mode and runs the program that measures: the services, or with a first argument
-/// `verify` or `verify-process` the verifier. The rest of the arguments is the program's; each describes its own with `--help`.
+/// `log` the log engine, with `verify` or `verify-process` the verifier. The rest of the arguments is the program's; each describes its own with `--help`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let (program, packages, rest): (&str, &[&str], &[String]) = match arguments {
         [first, rest @ ..] if first == "verify" => ("verify-compare", &["touchmark-bench"], rest),
         [first, rest @ ..] if first == "verify-process" => {
             ("verify-process", &["touchmark-cli", "touchmark-bench"], rest)
         }
+        [first, rest @ ..] if first == "log" => ("log-engine", &["touchmark-cli", "touchmark-bench"], rest),
         rest => ("touchmark-bench", &["touchmark-cli", "touchmark-bench"], rest),
     };
     let mut build = Command::new(env!("CARGO"));

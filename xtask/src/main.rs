@@ -26,6 +26,7 @@ cargo xtask <command>
   interop attestations  the steps of it that are about attestations, alone
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
+  bench log          the log of signatures under load beside its ceiling, or with --growth its growth
   bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
   bench verify-process  one process that verifies one bundle: wall time, memory, speed over a large file
 ";

@@ -98,15 +98,7 @@ impl LogCopy {
         let index = LeafIndex(number(reply, "/logIndex")?);
         let leaf = decode(text(reply, "/canonicalizedBody")?)?;
         self.holds_leaf(index, &leaf)?;
-        let checkpoint = signed_by(&self.key, text(reply, "/inclusionProof/checkpoint/envelope")?.as_bytes())?;
-        self.holds(&checkpoint)?;
-        let hashes =
-            reply.pointer("/inclusionProof/hashes").and_then(Value::as_array).ok_or_else(|| finding("no hashes"))?;
-        let proof =
-            hashes.iter().map(|hash| hash_of(hash.as_str().unwrap_or_default())).collect::<Result<Vec<_>, _>>()?;
-        verify_inclusion(&leaf_hash(&leaf), index, checkpoint.size, &proof, &checkpoint.root)
-            .map_err(|error| finding(format!("the proof returned for index {index} does not verify: {error}")))?;
-        Ok(())
+        self.holds(&proves_itself(&self.key, reply)?)
     }
 
     /// An issued certificate (PEM chain, leaf first): the leaf that its SCT promises stands at the index that its SCT names.
@@ -154,6 +146,19 @@ impl LogCopy {
     fn nodes_of(&self, ids: &[NodeId]) -> Result<Vec<Hash>, Finding> {
         ids.iter().map(|id| self.nodes.get(id).copied().ok_or_else(|| finding(format!("no node {id:?}")))).collect()
     }
+}
+
+/// The JSON of a 201 reply proves what it says: its leaf stands under its checkpoint, which the log's key signed. Returns that checkpoint.
+pub fn proves_itself(key: &NoteKey, reply: &Value) -> Result<Checkpoint, Finding> {
+    let index = LeafIndex(number(reply, "/logIndex")?);
+    let leaf = decode(text(reply, "/canonicalizedBody")?)?;
+    let checkpoint = signed_by(key, text(reply, "/inclusionProof/checkpoint/envelope")?.as_bytes())?;
+    let hashes =
+        reply.pointer("/inclusionProof/hashes").and_then(Value::as_array).ok_or_else(|| finding("no hashes"))?;
+    let proof = hashes.iter().map(|hash| hash_of(hash.as_str().unwrap_or_default())).collect::<Result<Vec<_>, _>>()?;
+    verify_inclusion(&leaf_hash(&leaf), index, checkpoint.size, &proof, &checkpoint.root)
+        .map_err(|error| finding(format!("the proof returned for index {index} does not verify: {error}")))?;
+    Ok(checkpoint)
 }
 
 /// Parses a checkpoint whose signature by the log's key verifies.

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A log that grows: the engine in this process on its embedded drivers, without HTTP and without signatures of entries.
+//!
+//! Speed of the first and of the last hundred thousand entries, resident memory on the way, size on disk, restart, and the proof of a random
+//! entry.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use touchmark_bench::statistics::{median, quantile};
+use touchmark_keys::{HashAlgorithm, KeyType, digest};
+use touchmark_sequencer::{
+    Added, CheckpointSigner, EntryTiles, FjallLedger, FsObjects, Log, LogConfig, Pending, Rendered, SystemClock,
+    WaitFor,
+};
+use touchmark_signers::{EphemeralSigner, Signer};
+use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
+use touchmark_tlog::proof::verify_inclusion;
+use touchmark_tlog::{LeafIndex, leaf_hash};
+
+use crate::disk;
+
+const ORIGIN: &str = "growth2026-1.00000000.touchmark.localhost";
+/// About a hashedrekord leaf with a managed key.
+const ENTRY_BYTES: usize = 500;
+const CALLERS: u64 = 1024;
+/// What is compared: as many entries at the start and at the end.
+const WINDOW: u64 = 100_000;
+const PROOFS: u64 = 2_000;
+const ENTRIES_MAX: u64 = 200_000_000;
+
+pub(crate) async fn measure(dir: &Path, entries: u64) -> Result<()> {
+    ensure!((2 * WINDOW..=ENTRIES_MAX).contains(&entries), "between {} and {ENTRIES_MAX} entries", 2 * WINDOW);
+    let signer = Arc::new(EphemeralSigner::generate(KeyType::Ed25519).context("no key")?);
+    let log = open(dir, &signer).await?;
+    println!("| entries | per second | resident memory |\n| --- | --- | --- |");
+    let (mut rates, mut resident) = (Vec::new(), Vec::new());
+    for first in (0..entries).step_by(usize::try_from(WINDOW)?) {
+        let rate = append(&log, first, WINDOW.min(entries - first)).await?;
+        rates.push(rate);
+        resident.push(resident_mib()?);
+        let windows = rates.len();
+        if windows.is_power_of_two() || windows % 10 == 0 || first + WINDOW >= entries {
+            println!("| {} | {rate:.0} | {:.0} MiB |", (first + WINDOW).min(entries), resident.last().unwrap_or(&0.0));
+        }
+    }
+    let (first, last) = (rates.first().copied().unwrap_or(f64::NAN), rates.last().copied().unwrap_or(f64::NAN));
+    println!("\nThe last {WINDOW} entries went in at {:.2} of the rate of the first.", last / first);
+    println!("Resident memory at most {:.0} MiB.", quantile(&resident, 1.0));
+    log.shutdown().await;
+    drop(log);
+    let used = disk::used_bytes(dir)?;
+    println!("On disk {:.0} bytes an entry ({ENTRY_BYTES} of them the entry).", used as f64 / entries as f64);
+    let begun = Instant::now();
+    let log = open(dir, &signer).await?;
+    let opened = begun.elapsed();
+    add(&log, entries).await?;
+    println!("Restart: open after {opened:.2?}, the next entry proven after {:.2?}.", begun.elapsed());
+    proofs(&log, entries).await?;
+    log.shutdown().await;
+    Ok(())
+}
+
+async fn proofs(log: &Log, entries: u64) -> Result<()> {
+    let checkpoint = log.checkpoint();
+    let mut times = Vec::new();
+    for number in 0..PROOFS {
+        // Any order that looks like none.
+        let index = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % entries;
+        let begun = Instant::now();
+        let proof = log.inclusion_proof(LeafIndex(index), checkpoint.size).await.context("a proof")?;
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        let leaf = log.rows(LeafIndex(index), 1).await.context("a row")?;
+        let leaf = leaf.first().context("no row")?.leaf_hash;
+        verify_inclusion(&leaf, LeafIndex(index), checkpoint.size, &proof, &checkpoint.root)?;
+    }
+    println!("Proof of a random entry: {:.3} ms (p50), {:.3} ms (p99).", median(&times), quantile(&times, 0.99));
+    Ok(())
+}
+
+async fn append(log: &Log, first: u64, count: u64) -> Result<f64> {
+    let begun = Instant::now();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                for id in (first + caller..first + count).step_by(usize::try_from(CALLERS)?) {
+                    add(&log, id).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.context("a caller panicked")??;
+    }
+    Ok(count as f64 / begun.elapsed().as_secs_f64())
+}
+
+async fn add(log: &Log, id: u64) -> Result<()> {
+    let seed = digest(HashAlgorithm::Sha256, &id.to_be_bytes());
+    // Bytes that do not compress, as signatures do not.
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES + seed.as_bytes().len());
+    let mut block = seed;
+    while bytes.len() < ENTRY_BYTES {
+        bytes.extend_from_slice(block.as_bytes());
+        block = digest(HashAlgorithm::Sha256, block.as_bytes());
+    }
+    bytes.truncate(ENTRY_BYTES);
+    let dedup_key = leaf_hash(&bytes).0;
+    let render = move |_, _| Rendered { leaf_input: bytes.clone(), bundle_bytes: bytes.clone() };
+    let pending = Pending { dedup_key, render: Box::new(render), blobs: Vec::new(), meta: Vec::new() };
+    match log.add(pending, WaitFor::Checkpointed).await {
+        Ok(Added::Checkpointed(_)) => Ok(()),
+        other => anyhow::bail!("entry {id} was not added: {other:?}"),
+    }
+}
+
+async fn open(dir: &Path, signer: &Arc<EphemeralSigner>) -> Result<Log> {
+    let note_key = NoteKey::new(ORIGIN, NoteAlgorithm::Ed25519, signer.public_key().clone())?;
+    let signers = vec![CheckpointSigner { note_key, signer: Arc::<EphemeralSigner>::clone(signer) }];
+    let config = LogConfig::new(ORIGIN, signers, EntryTiles::Entries);
+    let ledger = Arc::new(FjallLedger::open(dir.join("ledger"))?);
+    let objects = Arc::new(FsObjects::open(dir.join("objects"))?);
+    Ok(Log::open(config, ledger, objects, Arc::new(SystemClock)).await?)
+}
+
+fn resident_mib() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>().context("VmRSS")? / 1024.0)
+}
