@@ -7,7 +7,7 @@
 //! DIR/store/…    fjall; keyspaces:
 //!   rows         index (u64 BE) → time, dedup key, leaf hash, entry, meta
 //!   dedup        dedup key      → index, time
-//!   leaves       leaf hash      → index
+//!   leaves       leaf hash      → index, where the leaf hash is not the dedup key
 //!   meta         "schema" → version; "state" → size, root, time, publishing cursor, time of the freeze if there was one
 //! ```
 //!
@@ -149,7 +149,10 @@ impl Ledger for FjallLedger {
             let index = row.index.0.to_be_bytes();
             writes.insert(&self.store.rows, index, record::encode_row(row));
             writes.insert(&self.store.dedup, row.dedup_key, record::encode_place(row.index, row.time_ms));
-            writes.insert(&self.store.leaves, row.leaf_hash.0, index);
+            // A third of what a log of signatures would write, if its dedup keys, which are the leaf hashes, stood here again.
+            if row.leaf_hash.0 != row.dedup_key {
+                writes.insert(&self.store.leaves, row.leaf_hash.0, index);
+            }
         }
         writes.insert(&self.store.meta, STATE_KEY, record::encode_state(&batch.state));
         writes.commit().map_err(|error| {
@@ -177,7 +180,7 @@ impl Ledger for FjallLedger {
     async fn find_leaf(&self, leaf_hash: &Hash) -> Result<Option<LeafIndex>, LedgerError> {
         let key = leaf_hash.0;
         self.read(move |store| {
-            let Some(bytes) = store.leaves.get(key).map_err(failed)? else { return Ok(None) };
+            let Some(bytes) = store.leaves.get(key).map_err(failed)? else { return store.leaf_by_dedup_key(key) };
             let index = bytes.as_ref().try_into().map(u64::from_be_bytes);
             index.map(|index| Some(LeafIndex(index))).map_err(|_| LedgerError::Damaged { what: "leaf" })
         })
@@ -194,6 +197,18 @@ impl Store {
         let (rows, dedup, leaves, meta) =
             (keyspace("rows")?, keyspace("dedup")?, keyspace("leaves")?, keyspace("meta")?);
         Ok(Self { database, rows, dedup, leaves, meta })
+    }
+}
+
+impl Store {
+    /// The entry whose dedup key this is, if its leaf hash is the same.
+    fn leaf_by_dedup_key(&self, key: [u8; 32]) -> Result<Option<LeafIndex>, LedgerError> {
+        let Some(bytes) = self.dedup.get(key).map_err(failed)? else { return Ok(None) };
+        let place = record::decode_place(&bytes).ok_or(LedgerError::Damaged { what: "dedup" })?;
+        let index = place.index.0.to_be_bytes();
+        let row = self.rows.get(index).map_err(failed)?;
+        let row = row.and_then(|row| record::decode_row(&index, &row)).ok_or(LedgerError::Damaged { what: "row" })?;
+        Ok((row.leaf_hash.0 == key).then_some(place.index))
     }
 }
 

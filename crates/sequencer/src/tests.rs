@@ -5,7 +5,7 @@ mod audit;
 mod drivers;
 mod embedded;
 mod faults;
-mod fsck;
 mod frozen;
+mod fsck;
 mod never_fork;
 mod running;

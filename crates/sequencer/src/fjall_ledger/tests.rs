@@ -44,6 +44,21 @@ async fn a_commit_is_there_after_opening_again() {
 }
 
 #[tokio::test]
+async fn a_leaf_is_found_where_its_hash_is_the_dedup_key_and_a_dedup_key_is_no_leaf() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = FjallLedger::open(dir.path()).unwrap();
+    let mut batch = batch(0..3);
+    batch.rows[1].dedup_key = batch.rows[1].leaf_hash.0;
+    ledger.commit(&TreeHead::empty(), &batch).await.unwrap();
+    for row in &batch.rows {
+        assert_eq!(ledger.find_leaf(&row.leaf_hash).await, Ok(Some(row.index)));
+    }
+    // Row 0 has the same in both by nature.
+    assert_eq!(ledger.store.leaves.iter().count(), 1, "nothing is written twice");
+    assert_eq!(ledger.find_leaf(&Hash(batch.rows[2].dedup_key)).await, Ok(None));
+}
+
+#[tokio::test]
 async fn a_commit_that_expects_another_head_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = FjallLedger::open(dir.path()).unwrap();
