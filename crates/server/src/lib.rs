@@ -23,4 +23,7 @@ mod tuf;
 
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
-pub use instance::{Running, Start, StartError, UpOptions, serve, serve_with, try_out_token, up, up_with};
+pub use instance::{
+    Held, Inventory, LogFiles, LogKind, LogState, Running, Start, StartError, UpOptions, serve, serve_with,
+    try_out_token, up, up_with,
+};

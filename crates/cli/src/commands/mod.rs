@@ -10,6 +10,7 @@ mod conformance;
 mod deferred;
 mod demo;
 mod initialize;
+mod log;
 mod policy;
 mod serve;
 mod sign_blob;
@@ -69,6 +70,8 @@ enum Command {
     VerifyBlob(Deferred<verify_blob::Args>),
     /// Verify what somebody states about files: provenance, bills of materials and others
     VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
+    /// Look after transparency logs: list, check
+    Log(Deferred<log::Args>),
     /// Work on bundles
     Bundle(Deferred<bundle::Args>),
     /// Work on policy files
@@ -102,6 +105,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::AttestBlob(Deferred(args)) => attest_blob::run(&args, printer),
         Command::VerifyBlob(Deferred(args)) => verify_blob::run(&args, printer),
         Command::VerifyBlobAttestation(Deferred(args)) => verify_blob_attestation::run(&args, printer),
+        Command::Log(Deferred(args)) => log::run(&args, printer),
         Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
         Command::Policy(Deferred(args)) => policy::run(&args, printer),
         Command::Initialize(Deferred(args)) => initialize::run(&args, printer),

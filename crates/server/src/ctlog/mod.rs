@@ -9,6 +9,7 @@
 //! gets the same index and time; an issuer's certificate is durable before any entry refers to it.
 
 mod append;
+mod format;
 mod read;
 mod submission;
 mod tiles;
@@ -28,6 +29,7 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use crate::fulcio::{CtError, CtSubmit};
 use crate::http::{BodyError, bytes_response};
+pub(crate) use format::CtEntries;
 use submission::{Kind, Submission};
 
 /// One log. Cheap to clone.

@@ -12,6 +12,7 @@ mod authority;
 mod compose;
 mod create;
 mod error;
+mod inventory;
 mod layout;
 mod manifest;
 mod open;
@@ -22,6 +23,8 @@ mod trust;
 mod up;
 
 pub use error::StartError;
+pub use inventory::{Held, Inventory, LogFiles, LogState};
+pub use open::LogKind;
 pub use running::{Running, Start};
 pub use serve::{serve, serve_with};
 pub use token::try_out_token;

@@ -48,13 +48,17 @@ pub(super) fn public_key(path: &Path) -> Result<PublicKey, StartError> {
 
 /// What a log is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LogKind {
+pub enum LogKind {
+    /// Signatures.
     Rekor,
+    /// Certificates.
     Ct,
 }
 
 impl LogKind {
-    pub(super) fn name(self) -> &'static str {
+    /// The name of the role that serves it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             LogKind::Rekor => "rekor",
             LogKind::Ct => "ctlog",

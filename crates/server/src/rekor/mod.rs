@@ -9,12 +9,15 @@
 //! verified itself.
 
 mod append;
+mod format;
 mod read;
 
 use axum::Router;
 use axum::routing::{get, post};
 use touchmark_sequencer::Log;
 use touchmark_tlog::note::NoteKey;
+
+pub(crate) use format::RekorEntries;
 
 /// One log.
 #[derive(Clone)]

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark log …`: looking after transparency logs.
+//!
+//! One file for each subcommand; [`places`] says which logs are meant.
+
+mod fsck;
+mod list;
+mod places;
+mod tiles;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the logs of a data directory, also while a server runs on it
+    List(list::Args),
+    /// Check whole logs: derive the tree again from the entries, and compare everything with it
+    Fsck(fsck::Args),
+}
+
+pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+    match &args.command {
+        Command::List(args) => list::run(args, printer),
+        Command::Fsck(args) => fsck::run(args, printer),
+    }
+}
