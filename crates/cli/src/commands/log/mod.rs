@@ -24,7 +24,7 @@ enum Command {
     /// Show the logs of a data directory, also while a server runs on it
     List(list::Args),
     /// Check whole logs: derive the tree again from the entries, and compare everything with it
-    Fsck(fsck::Args),
+    Fsck(Box<fsck::Args>),
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
