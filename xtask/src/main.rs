@@ -9,6 +9,7 @@ mod attestations;
 mod bench;
 mod ci;
 mod clients;
+mod faults;
 mod fuzz;
 mod interop;
 mod process;
@@ -25,6 +26,7 @@ cargo xtask <command>
   interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
   interop attestations  the steps of it that are about attestations, alone
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
+  faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
   bench log          the log of signatures under load beside its ceiling, or with --growth its growth
   bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
@@ -44,6 +46,7 @@ fn main() -> Result<()> {
             _ => bail!("interop takes no argument, or `attestations`"),
         },
         "bench" => bench::run(&rest),
+        "faults" => faults::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -77,14 +77,19 @@ impl FjallLedger {
     /// Effects: a new store is made under another name, completely, and then renamed. A crash before the rename leaves a directory that the next
     /// start removes.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, LedgerError> {
-        let dir = dir.as_ref();
+        Self::open_sized(dir.as_ref(), MEMTABLE_BYTES)
+    }
+
+    /// As [`FjallLedger::open`], with another size of what is kept in memory before it is written as a table. It holds for a new ledger; an older one
+    /// keeps its own.
+    pub(crate) fn open_sized(dir: &Path, memtable_bytes: u64) -> Result<Self, LedgerError> {
         let path = dir.join("store");
         durable::create_dirs(dir).map_err(|error| io_failed(&error))?;
         let lock = lock(&dir.join("lock"))?;
         if !path.try_exists().map_err(|error| io_failed(&error))? {
-            create(&dir.join("store.new"), &path)?;
+            create(&dir.join("store.new"), &path, memtable_bytes)?;
         }
-        let store = Store::open(&path)?;
+        let store = Store::open(&path, MayCreate::No)?;
         let schema = store.meta.get(SCHEMA_KEY).map_err(failed)?;
         let schema = schema.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));
         match schema {
@@ -188,12 +193,30 @@ impl Ledger for FjallLedger {
     }
 }
 
+/// Whether keyspaces that are not there are made. fjall would make them without a word, and an empty one in the place of one that was lost would
+/// admit duplicates.
+#[derive(Clone, Copy)]
+enum MayCreate {
+    No,
+    Keyspaces { memtable_bytes: u64 },
+}
+
 impl Store {
-    fn open(path: &Path) -> Result<Self, LedgerError> {
+    fn open(path: &Path, may_create: MayCreate) -> Result<Self, LedgerError> {
         let builder = Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
         let database = builder.open().map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let keyspace = |name| database.keyspace(name, options).map_err(failed);
+        let keyspace = |name| {
+            let options = || match may_create {
+                MayCreate::No => KeyspaceCreateOptions::default(),
+                MayCreate::Keyspaces { memtable_bytes } => {
+                    KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
+                }
+            };
+            match may_create {
+                MayCreate::No if !database.keyspace_exists(name) => Err(LedgerError::Damaged { what: "keyspace" }),
+                _ => database.keyspace(name, options).map_err(failed),
+            }
+        };
         let (rows, dedup, leaves, meta) =
             (keyspace("rows")?, keyspace("dedup")?, keyspace("leaves")?, keyspace("meta")?);
         Ok(Self { database, rows, dedup, leaves, meta })
@@ -212,17 +235,19 @@ impl Store {
     }
 }
 
-fn create(temporary: &Path, path: &Path) -> Result<(), LedgerError> {
+fn create(temporary: &Path, path: &Path, memtable_bytes: u64) -> Result<(), LedgerError> {
     match std::fs::remove_dir_all(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_failed(&error)),
         _ => {}
     }
-    let store = Store::open(temporary)?;
+    let store = Store::open(temporary, MayCreate::Keyspaces { memtable_bytes })?;
     let mut writes = store.database.batch().durability(Some(PersistMode::SyncAll));
     writes.insert(&store.meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
     writes.insert(&store.meta, STATE_KEY, record::encode_state(&LedgerState::empty()));
     writes.commit().map_err(failed)?;
     drop(store);
+    // fjall does not sync the directory in which it makes those of the keyspaces.
+    durable::sync_tree(temporary).map_err(|error| io_failed(&error))?;
     durable::rename(temporary, path).map_err(|error| io_failed(&error))
 }
 

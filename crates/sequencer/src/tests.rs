@@ -2,6 +2,8 @@
 //! Claims of the whole engine, over drivers that live in memory and fail on command, and over the embedded ones.
 
 mod audit;
+#[cfg(target_os = "linux")]
+mod disk;
 mod drivers;
 mod embedded;
 mod faults;

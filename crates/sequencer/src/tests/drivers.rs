@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use touchmark_keys::{Digest, KeyType, PublicKey, Scheme};
-use touchmark_signers::{EphemeralSigner, Signer, SignerError};
+use touchmark_signers::{FileSigner, Signer, SignerError};
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 use touchmark_tlog::{Hash, LeafIndex, leaf_hash};
 
@@ -251,7 +252,7 @@ impl Objects for Memory {
 
 /// A signer that fails on command, and remembers everything that it signed.
 struct FlakySigner {
-    signer: Arc<EphemeralSigner>,
+    signer: Arc<FileSigner>,
     faults: Arc<Faults>,
 }
 
@@ -279,17 +280,45 @@ impl Signer for FlakySigner {
     }
 }
 
-fn key() -> Arc<EphemeralSigner> {
-    static KEY: OnceLock<Arc<EphemeralSigner>> = OnceLock::new();
-    Arc::clone(KEY.get_or_init(|| Arc::new(EphemeralSigner::generate(KeyType::Ed25519).unwrap())))
+/// The key of all logs of a test process. It can be handed on to a process that the test starts.
+pub(super) struct TestKey {
+    signer: Arc<FileSigner>,
+    pem: Vec<u8>,
+}
+
+impl TestKey {
+    /// Names a file with the key, in the environment of a process that gets it handed on.
+    pub(super) const VARIABLE: &str = "TOUCHMARK_TEST_KEY";
+
+    pub(super) fn get() -> &'static Self {
+        static KEY: OnceLock<TestKey> = OnceLock::new();
+        KEY.get_or_init(|| match std::env::var_os(Self::VARIABLE) {
+            Some(path) => Self::of(FileSigner::open(path.as_ref(), None).unwrap(), path.as_ref()),
+            None => {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("key.pem");
+                Self::of(FileSigner::create(&path, KeyType::Ed25519, None).unwrap(), &path)
+            }
+        })
+    }
+
+    fn of(signer: FileSigner, path: &Path) -> Self {
+        Self { signer: Arc::new(signer), pem: std::fs::read(path).unwrap() }
+    }
+
+    /// A copy of the key's file.
+    pub(super) fn write_to(&self, path: &Path) {
+        std::fs::write(path, &self.pem).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
 }
 
 pub(super) fn note_key() -> NoteKey {
-    NoteKey::new(ORIGIN, NoteAlgorithm::Ed25519, key().public_key().clone()).unwrap()
+    NoteKey::new(ORIGIN, NoteAlgorithm::Ed25519, TestKey::get().signer.public_key().clone()).unwrap()
 }
 
 pub(super) fn config(faults: &Arc<Faults>) -> LogConfig {
-    let signer = FlakySigner { signer: key(), faults: Arc::clone(faults) };
+    let signer = FlakySigner { signer: Arc::clone(&TestKey::get().signer), faults: Arc::clone(faults) };
     let signer = CheckpointSigner { note_key: note_key(), signer: Arc::new(signer) };
     LogConfig {
         final_line: Some(|at_ms| format!("{FINAL_LINE}{at_ms}")),
@@ -329,10 +358,31 @@ pub(super) fn dedup_key(id: u64) -> DedupKey {
 }
 
 pub(super) fn rendered(id: u64, index: LeafIndex, time_ms: u64) -> Rendered {
-    Rendered {
-        leaf_input: format!("leaf {id} at {index}, {time_ms} ms").into_bytes(),
-        bundle_bytes: format!("entry {id} at {index}, {time_ms} ms").into_bytes(),
-    }
+    let mut bundle_bytes = format!("entry {id} at {index}, {time_ms} ms").into_bytes();
+    bundle_bytes.extend(padding(id));
+    Rendered { leaf_input: format!("leaf {id} at {index}, {time_ms} ms").into_bytes(), bundle_bytes }
+}
+
+/// In the number of a test entry: it is some hundred bytes long.
+pub(super) const LONG: u64 = 1 << 40;
+/// In the number of a test entry: it is up to nearly as long as entries may be.
+pub(super) const LONGER: u64 = 2 << 40;
+
+/// Bytes that follow from an entry's number and look like an entry's.
+fn padding(id: u64) -> Vec<u8> {
+    let mut state = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let length = match id & (0xff << 40) {
+        LONG => 200 + next() % 1_500,
+        LONGER => 1_000 + next() % 63_000,
+        _ => 0,
+    };
+    (0..length).map(|_| b' ' + u8::try_from(next() % 90).unwrap()).collect()
 }
 
 /// The test entry with this number.
