@@ -15,9 +15,8 @@
 //! batch becomes visible and `commit` returns; a record that was cut off is dropped whole when the store is opened again (each has a length and a
 //! checksum). Memtables are flushed and tables compacted by fjall's own threads; a commit waits for them only when they fall far behind.
 //!
-//! A journal record that is whole but fails its checksum (bit rot, or a power loss in the middle of a write that the disk reordered) makes
-//! fjall refuse to open the store. That is left to an operator: whether the record was acknowledged cannot be told from it, and to drop it
-//! silently could fork the log.
+//! What a power cut leaves of the last record is cut off when the store is opened; other damage of a journal, and a keyspace that is gone, are refused
+//! (`journal`).
 //!
 //! In scope: the schema, the lock. Out of scope: what the rows mean.
 //!
@@ -39,6 +38,7 @@ use crate::fs_objects::durable;
 use crate::ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
 
 pub(crate) mod audit;
+mod journal;
 mod record;
 
 /// The schema that this code reads and writes.
@@ -89,6 +89,7 @@ impl FjallLedger {
         if !path.try_exists().map_err(|error| io_failed(&error))? {
             create(&dir.join("store.new"), &path, memtable_bytes)?;
         }
+        journal::settle(&path)?;
         let store = Store::open(&path, MayCreate::No)?;
         let schema = store.meta.get(SCHEMA_KEY).map_err(failed)?;
         let schema = schema.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));

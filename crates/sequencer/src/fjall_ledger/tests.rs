@@ -145,7 +145,7 @@ async fn a_journal_record_that_fails_its_checksum_is_never_dropped_silently() {
     let position = bytes.windows(8).rposition(|bytes| bytes == 28_u64.to_be_bytes()).unwrap();
     bytes[position] ^= 1;
     std::fs::write(&journal, bytes).unwrap();
-    assert_eq!(FjallLedger::open(dir.path()).err(), Some(LedgerError::Damaged { what: "store" }));
+    assert_eq!(FjallLedger::open(dir.path()).err(), Some(LedgerError::Damaged { what: "journal" }));
 }
 
 fn journal_of(store: &Path) -> std::path::PathBuf {
