@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark log …` on the logs of a real server process.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 #![expect(clippy::print_stderr, reason = "what a command said is shown when a test fails")]
 
 use std::path::{Path, PathBuf};

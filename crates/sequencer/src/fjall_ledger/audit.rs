@@ -11,6 +11,8 @@ use crate::ledger::{LedgerError, Row};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Indexed {
     Right,
+    /// It has no record of its own: the dedup key is the same and leads to it.
+    ByDedupKey,
     Missing,
     Wrong,
 }
@@ -40,7 +42,7 @@ impl FjallLedger {
         .await
     }
 
-    /// Counts every record. As every row's keys lead to it, equal numbers mean that no key is left over.
+    /// Counts every record. Where every row's keys lead to it, equal numbers mean that no key is left over.
     pub(crate) async fn counts(&self) -> Result<Counts, LedgerError> {
         self.read(|store| {
             let mut counts = Counts { rows: 0, dedup: 0, leaves: 0 };
@@ -87,9 +89,10 @@ fn row_indexed(store: &Store, row: &Row) -> Result<RowIndexed, LedgerError> {
     };
     let dedup = store.dedup.get(row.dedup_key).map_err(failed)?;
     let leaf = store.leaves.get(row.leaf_hash.0).map_err(failed)?;
+    let by_dedup_key = leaf.is_none() && row.leaf_hash.0 == row.dedup_key;
     Ok(RowIndexed {
         dedup: answer(dedup, &record::encode_place(row.index, row.time_ms)),
-        leaf: answer(leaf, &row.index.0.to_be_bytes()),
+        leaf: if by_dedup_key { Indexed::ByDedupKey } else { answer(leaf, &row.index.0.to_be_bytes()) },
     })
 }
 
