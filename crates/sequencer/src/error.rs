@@ -63,6 +63,20 @@ pub enum FatalCause {
     /// The ledger refuses further work until it is opened again.
     #[error("the ledger: {0}")]
     Ledger(LedgerError),
+    /// A witness has cosigned a larger tree of this log than this log holds.
+    #[error(
+        "the witness {witness} has cosigned a tree of {witnessed} entries of this log, but the log holds {signed}: its data were \
+         rolled back, or something else signs with its key. Nothing more is signed. Restore the newest data and start again; if they are lost, \
+         end this log and open a new shard. If the witness is wrong, take it out of the policy (docs/log.md, Witnesses)"
+    )]
+    WitnessAhead { witness: String, witnessed: TreeSize, signed: TreeSize },
+    /// A witness has cosigned another tree of this log than this log holds.
+    #[error(
+        "the witness {witness} has cosigned another tree of {witnessed} entries of this log than the log holds: its data were rolled \
+         back and written to since, or something else signs with its key. Nothing more is signed. Restore the data that the witness has seen; if \
+         they are lost, end this log and open a new shard. If the witness is wrong, take it out of the policy (docs/log.md, Witnesses)"
+    )]
+    WitnessForked { witness: String, witnessed: TreeSize },
     /// A task of the engine ended before its time.
     #[error("a task of the engine ended")]
     TaskEnded,

@@ -60,6 +60,6 @@ pub use fsck::{
     ServedReport, StoredLog, StoredReport, Tiles, TilesError, check_served, check_stored,
 };
 pub use ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
-pub use log::Log;
+pub use log::{Log, Signings};
 pub use objects::{CHECKPOINT_NAME, ObjectError, Objects};
 pub use read::ROWS_MAX;

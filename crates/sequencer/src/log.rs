@@ -176,6 +176,16 @@ impl Log {
         self.shared.stopped().cloned()
     }
 
+    /// Stops the log for good, because somebody outside the engine knows that signing on would be wrong. The first cause is kept.
+    pub fn stop(&self, cause: FatalCause) {
+        self.shared.stop(cause);
+    }
+
+    /// The checkpoints that are signed from now on.
+    pub fn signings(&self) -> Signings {
+        Signings(self.shared.signed.subscribe())
+    }
+
     /// Ends the log: lets no more entries in, sequences those in the pool, signs, publishes, and returns when all is done. What could not be
     /// published because the objects failed is published at the next start.
     pub async fn shutdown(&self) {
@@ -191,6 +201,17 @@ impl Log {
 
     pub(crate) fn signed(&self) -> Arc<SignedTree> {
         Arc::clone(&self.shared.signed.borrow())
+    }
+}
+
+/// Hears of newly signed checkpoints; of several since the last look, the newest.
+pub struct Signings(watch::Receiver<Arc<SignedTree>>);
+
+impl Signings {
+    /// Waits for a checkpoint that was not seen here before; `None` when the log is gone.
+    pub async fn next(&mut self) -> Option<SignedCheckpoint> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().checkpoint.clone())
     }
 }
 

@@ -20,6 +20,7 @@ mod oidc;
 mod rekor;
 mod tsa;
 mod tuf;
+mod witness;
 
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
@@ -27,3 +28,4 @@ pub use instance::{
     Held, Inventory, LogFiles, LogKind, LogState, Running, Start, StartError, UpOptions, serve, serve_with,
     try_out_token, up, up_with,
 };
+pub use witness::WitnessMode;

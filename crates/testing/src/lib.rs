@@ -2,8 +2,9 @@
 //! Real server processes, load on their services, and an independent audit of their logs. For tests and measurements.
 //!
 //! In scope: starting, killing and stopping the `touchmark` binary; requests as public clients make them; a reader of a whole log that trusts nothing but
-//! the log's public key. Out of scope: the services and the client themselves. Nothing here is linked into the product.
+//! the log's public key; a small witness, honest or not. Out of scope: the services and the client themselves. Nothing here is linked into the product.
 
 pub mod audit;
 pub mod load;
 pub mod process;
+pub mod witness;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A `touchmark up` of a real process: started on a free port, awaited, stopped politely or killed.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -59,6 +60,16 @@ fn system(what: &'static str) -> impl Fn(std::io::Error) -> ProcessError {
 impl ServerProcess {
     /// Starts `binary up` on `port` with this data directory and waits until it is ready. What it prints is appended to `<data_dir>.log`.
     pub async fn start(binary: &Path, data_dir: &Path, port: u16) -> Result<Self, ProcessError> {
+        Self::start_with(binary, data_dir, port, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn start_with(
+        binary: &Path,
+        data_dir: &Path,
+        port: u16,
+        arguments: &[&OsStr],
+    ) -> Result<Self, ProcessError> {
         let log_path = log_path(data_dir);
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(system("open the log"))?;
@@ -66,6 +77,7 @@ impl ServerProcess {
         let process = Command::new(binary)
             .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(data_dir)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(system("open the log"))?)
             .stderr(log)

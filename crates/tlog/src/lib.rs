@@ -5,7 +5,8 @@
 //!   verified ([`proof`]), and the right edge of a growing tree ([`Frontier`]);
 //! - C2SP tlog-tiles: tiles, their paths, partial tiles and entry bundles ([`tile`]);
 //! - C2SP signed-note with every kind of key that Sigstore and CT logs use ([`note`]);
-//! - C2SP tlog-checkpoint and the RFC 6962 §3.5 tree head ([`checkpoint`]).
+//! - C2SP tlog-checkpoint and the RFC 6962 §3.5 tree head ([`checkpoint`]);
+//! - C2SP tlog-witness: how a log asks for cosignatures ([`witness`]); C2SP tlog-proof: receipts ([`receipt`]).
 //!
 //! Out of scope: storing and growing a log (crate `sequencer`), private keys (crate `signers`), which key and origin belong to
 //! a log of the trust root (crate `sigstore`), entries and their meaning.
@@ -37,9 +38,11 @@ mod frontier;
 mod hash;
 pub mod note;
 pub mod proof;
+pub mod receipt;
 #[cfg(test)]
 mod reference;
 pub mod tile;
+pub mod witness;
 
 pub use frontier::{Frontier, FrontierError};
 pub use hash::{HASH_BYTES, Hash, HashLengthError, LeafIndex, TreeSize, empty_root, leaf_hash, node_hash};

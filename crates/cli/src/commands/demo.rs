@@ -85,8 +85,13 @@ async fn show(directory: &Path, files: Files, printer: Printer) -> Result<(), Fa
         "   Keys, certificate authority, two transparency logs, timestamp authority, trust root, issuer: all new, in",
     );
     printer.note("   a temporary directory, reachable from this machine alone.");
-    let options =
-        UpOptions { data_dir: data_dir.clone(), listen: any_port, oidc_listen: Some(any_port), passphrase: None };
+    let options = UpOptions {
+        data_dir: data_dir.clone(),
+        listen: any_port,
+        oidc_listen: Some(any_port),
+        witnesses: None,
+        passphrase: None,
+    };
     let running = touchmark_server::up(options).await.map_err(|error| server_failure(&error))?;
     let issuer = running.oidc_issuer().unwrap_or_default();
     printer.note(format_args!("   services {}   issuer {issuer}", running.url()));

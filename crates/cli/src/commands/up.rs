@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use touchmark_server::{Running, Start, StartError, UpOptions};
+use touchmark_server::{Running, Start, StartError, UpOptions, WitnessMode};
 use zeroize::Zeroizing;
 
 use crate::exit::ExitStatus;
@@ -24,8 +24,29 @@ pub(super) struct Args {
     /// Loopback address of the try-out issuer [default: the next port at the first start, then the same again]
     #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     oidc_listen: Option<SocketAddr>,
+    /// Witnesses that are asked to cosign the logs' checkpoints, each with its URL (C2SP tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    witness_policy: Option<PathBuf>,
+    /// While too few witnesses answer: fail-open goes on without them, fail-closed confirms no entry
+    #[arg(long, value_name = "MODE", default_value = "fail-open", requires = "witness_policy")]
+    witness_mode: WitnessModeArg,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum WitnessModeArg {
+    FailOpen,
+    FailClosed,
+}
+
+impl From<WitnessModeArg> for WitnessMode {
+    fn from(mode: WitnessModeArg) -> Self {
+        match mode {
+            WitnessModeArg::FailOpen => WitnessMode::FailOpen,
+            WitnessModeArg::FailClosed => WitnessMode::FailClosed,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,6 +86,7 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
         data_dir: data_dir.clone(),
         listen: args.listen,
         oidc_listen: args.oidc_listen,
+        witnesses: args.witness_policy.map(|policy| (policy, args.witness_mode.into())),
         passphrase: args.passphrase.read()?,
     };
     super::block_on_all_cores(async {

@@ -36,6 +36,7 @@ impl Instance {
             data_dir: directory.path().join("data"),
             listen: any_port,
             oidc_listen: Some(any_port),
+            witnesses: None,
             passphrase: None,
         };
         let running = touchmark_server::up(options).await.unwrap();

@@ -103,6 +103,16 @@ pub(super) enum Transport {
     LoopbackHttp,
 }
 
+/// What happens while too few witnesses answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum WitnessMode {
+    /// The log goes on as if it had none.
+    FailOpen,
+    /// No checkpoint is shown and no entry confirmed before the quorum has cosigned.
+    FailClosed,
+}
+
 /// A CT log.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +128,10 @@ pub(super) struct CtLog {
     pub(super) accepted_roots: PathBuf,
     /// File on another disk that remembers the last checkpoint, so that a restored old copy of `data` is noticed.
     pub(super) anchor: Option<PathBuf>,
+    /// C2SP tlog-policy: the witnesses that are asked for cosignatures, each with its URL, and their quorum.
+    pub(super) witness_policy: Option<PathBuf>,
+    /// What happens while the quorum does not answer; required together with `witness_policy`.
+    pub(super) witness_mode: Option<WitnessMode>,
 }
 
 /// A Rekor v2 log. The first one in the file is the active shard, which answers at bare `/api/v2/log/entries`.
@@ -133,6 +147,10 @@ pub(super) struct Rekor {
     pub(super) data: PathBuf,
     /// File on another disk that remembers the last checkpoint, so that a restored old copy of `data` is noticed.
     pub(super) anchor: Option<PathBuf>,
+    /// C2SP tlog-policy: the witnesses that are asked for cosignatures, each with its URL, and their quorum.
+    pub(super) witness_policy: Option<PathBuf>,
+    /// What happens while the quorum does not answer; required together with `witness_policy`.
+    pub(super) witness_mode: Option<WitnessMode>,
 }
 
 /// The timestamp authority.

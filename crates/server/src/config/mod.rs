@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::fulcio::{AuthorizationRule, IssuerConfig, IssuerKind, IssuerTransport};
+use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 
 /// What `touchmark serve` starts.
 #[derive(Debug)]
@@ -69,6 +70,13 @@ pub(crate) struct LogPlace {
     pub(crate) key: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) anchor: Option<PathBuf>,
+    pub(crate) witnesses: Option<WitnessPlace>,
+}
+
+impl LogPlace {
+    fn witnessed(self, witnesses: Option<WitnessPlace>) -> Self {
+        LogPlace { witnesses, ..self }
+    }
 }
 
 #[derive(Debug)]
@@ -203,7 +211,11 @@ impl Reading<'_> {
     fn ctlog(&self, role: file::CtLog) -> Result<CtLogRole, ConfigError> {
         Ok(CtLogRole {
             listen: self.listen("ctlog", role.listen)?,
-            log: self.log("ctlog.name", role.name, role.key, role.data, role.anchor)?,
+            log: self.log("ctlog.name", role.name, role.key, role.data, role.anchor)?.witnessed(self.witnesses(
+                "ctlog",
+                role.witness_policy,
+                role.witness_mode,
+            )?),
             accepted_roots: self.path(role.accepted_roots),
         })
     }
@@ -211,7 +223,11 @@ impl Reading<'_> {
     fn rekor(&self, role: file::Rekor) -> Result<RekorRole, ConfigError> {
         Ok(RekorRole {
             listen: self.listen("rekor", role.listen)?,
-            log: self.log("rekor.name", role.name, role.key, role.data, role.anchor)?,
+            log: self.log("rekor.name", role.name, role.key, role.data, role.anchor)?.witnessed(self.witnesses(
+                "rekor",
+                role.witness_policy,
+                role.witness_mode,
+            )?),
         })
     }
 
@@ -226,7 +242,38 @@ impl Reading<'_> {
         if !is_host_name(&name) {
             return Err(invalid(key_of_name, "must be a host name in lower case: clients compare it with one"));
         }
-        Ok(LogPlace { name, key: self.path(key), data: self.path(data), anchor: anchor.map(|path| self.path(path)) })
+        Ok(LogPlace {
+            name,
+            key: self.path(key),
+            data: self.path(data),
+            anchor: anchor.map(|path| self.path(path)),
+            witnesses: None,
+        })
+    }
+
+    fn witnesses(
+        &self,
+        section: &str,
+        policy: Option<PathBuf>,
+        mode: Option<file::WitnessMode>,
+    ) -> Result<Option<WitnessPlace>, ConfigError> {
+        let mode = mode.map(|mode| match mode {
+            file::WitnessMode::FailOpen => WitnessMode::FailOpen,
+            file::WitnessMode::FailClosed => WitnessMode::FailClosed,
+        });
+        match (policy, mode) {
+            (None, None) => Ok(None),
+            (Some(policy), Some(mode)) => {
+                Ok(Some(WitnessPlace { policy: self.path(policy), mode, others: OtherLogs::Refused }))
+            }
+            (Some(_), None) => Err(invalid(
+                format!("{section}.witness_mode"),
+                "is missing: say `fail-open` (the log goes on without its witnesses) or `fail-closed` (it waits for them)",
+            )),
+            (None, Some(_)) => {
+                Err(invalid(format!("{section}.witness_policy"), "is missing, and `witness_mode` is there"))
+            }
+        }
     }
 
     fn tsa(&self, role: file::Tsa) -> Result<TsaRole, ConfigError> {

@@ -45,11 +45,16 @@ fn the_commented_keys_of_the_example_are_keys() {
     assert!(config.oidc.is_some());
     assert!(config.passphrase_file.is_some());
     assert!(config.ctlogs[0].log.anchor.is_some());
+    assert!(config.ctlogs[0].log.witnesses.is_some());
 }
 
 #[test]
 fn refusals_name_the_key_and_what_is_wrong() {
     check_refused("", "no role is configured");
+    let alone = |key: &str| example().replace("accepted_roots =", &format!("{key}\naccepted_roots ="));
+    check_refused(&alone("witness_policy = \"x\""), "`ctlog.witness_mode`: is missing: say `fail-open`");
+    check_refused(&alone("witness_mode = \"fail-open\""), "`ctlog.witness_policy`: is missing");
+    check_refused(&alone("witness_mode = \"open\""), "unknown variant `open`, expected `fail-open` or `fail-closed`");
     check_refused("nonsense", "line 1");
     check_refused("listen = \"127.0.0.1:1\"\nlisten_on = 1\n", "unknown field `listen_on`");
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");

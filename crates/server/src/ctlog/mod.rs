@@ -29,6 +29,7 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use crate::fulcio::{CtError, CtSubmit};
 use crate::http::{BodyError, bytes_response};
+use crate::witness::{NotCosigned, Witnesses};
 pub(crate) use format::CtEntries;
 use submission::{Kind, Submission};
 
@@ -38,6 +39,7 @@ pub(crate) struct CtLog(Arc<Inner>);
 
 struct Inner {
     log: Log,
+    witnesses: Option<Witnesses>,
     signer: Arc<dyn Signer>,
     /// The log's name in its checkpoints, with the key; also its identity in SCTs.
     note_key: NoteKey,
@@ -55,13 +57,18 @@ pub(crate) enum CtStartError {
 
 impl CtLog {
     /// `signer` holds the key that also signs the log's checkpoints; chains must lead to one of `roots`.
-    pub(crate) fn new(log: Log, signer: Arc<dyn Signer>, roots: Vec<Certificate>) -> Result<Self, CtStartError> {
+    pub(crate) fn new(
+        log: Log,
+        witnesses: Option<Witnesses>,
+        signer: Arc<dyn Signer>,
+        roots: Vec<Certificate>,
+    ) -> Result<Self, CtStartError> {
         if roots.is_empty() {
             return Err(CtStartError::NoRoot);
         }
         let note_key = NoteKey::new(log.origin(), NoteAlgorithm::Rfc6962, signer.public_key().clone());
         let note_key = note_key.map_err(|_| CtStartError::NoteKey)?;
-        Ok(Self(Arc::new(Inner { log, signer, note_key, roots })))
+        Ok(Self(Arc::new(Inner { log, witnesses, signer, note_key, roots })))
     }
 }
 
@@ -136,6 +143,12 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge | BodyError::Unfinished => Self::bad_request(error.to_string()),
             BodyError::OverBudget => Self::busy(),
         }
+    }
+}
+
+impl From<NotCosigned> for Refusal {
+    fn from(error: NotCosigned) -> Self {
+        Self { status: 503, text: error.to_string() }
     }
 }
 

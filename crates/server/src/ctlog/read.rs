@@ -23,6 +23,7 @@ use touchmark_tlog::{Hash, LeafIndex, TreeSize};
 
 use super::append::issuer_name;
 use super::{CtLog, Refusal, json};
+use crate::witness::{self, Wish};
 
 /// Entries of one reply; a client asks again for the rest (RFC 6962 §4.6).
 const ENTRIES_MAX: u64 = 256;
@@ -32,7 +33,7 @@ pub(super) async fn get_roots(State(log): State<CtLog>) -> Response {
 }
 
 pub(super) async fn get_sth(State(log): State<CtLog>) -> Result<Response, Refusal> {
-    let checkpoint = log.0.log.checkpoint();
+    let checkpoint = witness::checkpoint(&log.0.log, log.0.witnesses.as_ref(), Wish::Newest)?.value();
     let (timestamp, tree_head_signature) = log.tree_head_signature(&checkpoint)?;
     let head = SignedTreeHead {
         tree_size: checkpoint.size.0,

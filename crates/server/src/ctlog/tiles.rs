@@ -5,21 +5,25 @@
 //! Invariant: a full tile and an issuer never change under their name; everything else may not be cached.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use touchmark_tlog::tile::{TILE_WIDTH, TilePath, parse_tile_path};
 
 use super::append::issuer_name;
 use super::{CtLog, Refusal};
 use crate::http::bytes_response;
+use crate::witness::{self, Wish};
 
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=604800, immutable");
 const NOT_AT_ALL: HeaderValue = HeaderValue::from_static("no-store");
 
-pub(super) async fn checkpoint(State(log): State<CtLog>) -> Response {
-    let note = log.0.log.checkpoint().note.to_string().into_bytes();
-    cached(bytes_response(200, "text/plain; charset=utf-8", note), NOT_AT_ALL)
+pub(super) async fn checkpoint(State(log): State<CtLog>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let shown = witness::checkpoint(&log.0.log, log.0.witnesses.as_ref(), Wish::of(&headers))?;
+    let mut response = bytes_response(200, "text/plain; charset=utf-8", Vec::new());
+    shown.mark(&mut response);
+    *response.body_mut() = shown.value().note.as_bytes().to_vec().into();
+    Ok(cached(response, NOT_AT_ALL))
 }
 
 pub(super) async fn tile(State(log): State<CtLog>, Path(path): Path<String>) -> Result<Response, Refusal> {

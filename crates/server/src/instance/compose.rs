@@ -14,14 +14,16 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use touchmark_outbound::Reach;
+use touchmark_sequencer::Log;
 use touchmark_signers::Signer;
+use touchmark_tlog::note::NoteKey;
 use url::Url;
 
 use super::error::StartError;
 use super::open::{self, LogKind, OpenLog};
 use super::running::{Running, Start};
 use super::{Passphrase, trust};
-use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, OidcRole, RekorRole, TsaRole, TufRole};
+use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
 use crate::ctlog::{self, CtLog};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
@@ -33,6 +35,7 @@ use crate::oidc::{self, OidcIssuer};
 use crate::rekor::{self, Rekor};
 use crate::tsa::{self, Tsa};
 use crate::tuf;
+use crate::witness::{self, OtherLogs, Started, WitnessStartError, Witnesses};
 
 /// Listeners that are bound, by the address that roles name.
 pub(super) type Listeners = BTreeMap<SocketAddr, TcpListener>;
@@ -123,7 +126,7 @@ struct Starting {
     services: BTreeMap<SocketAddr, Services>,
     ct_logs: BTreeMap<String, CtLog>,
     tasks: JoinSet<()>,
-    logs: Vec<touchmark_sequencer::Log>,
+    logs: Vec<Log>,
     locks: Vec<DirectoryLock>,
 }
 
@@ -160,10 +163,11 @@ impl Starting {
     }
 
     async fn ctlog(&mut self, role: &CtLogRole) -> Result<(), StartError> {
-        let OpenLog { log, signer, lock, .. } = self.open_log(&role.log, LogKind::Ct).await?;
+        let OpenLog { log, note_key, signer, lock } = self.open_log(&role.log, LogKind::Ct).await?;
+        let witnesses = self.witnesses(&role.log, LogKind::Ct, &log, &note_key).await?;
         let roots = open::chain(&role.accepted_roots)?;
         let name = &role.log.name;
-        let ct_log = CtLog::new(log, signer, roots).map_err(StartError::role(format!("ctlog {name}")))?;
+        let ct_log = CtLog::new(log, witnesses, signer, roots).map_err(StartError::role(format!("ctlog {name}")))?;
         self.mount_log(role.listen, name, ctlog::router(ct_log.clone()));
         self.ct_logs.insert(name.clone(), ct_log);
         self.locks.push(lock);
@@ -172,7 +176,8 @@ impl Starting {
 
     async fn rekor(&mut self, role: &RekorRole, shard: Shard) -> Result<(), StartError> {
         let OpenLog { log, note_key, lock, .. } = self.open_log(&role.log, LogKind::Rekor).await?;
-        let rekor = Rekor::new(log, &note_key);
+        let witnesses = self.witnesses(&role.log, LogKind::Rekor, &log, &note_key).await?;
+        let rekor = Rekor::new(log, witnesses, &note_key);
         if shard == Shard::Active {
             self.mount(role.listen, rekor::active_shard(rekor.clone()));
         }
@@ -242,7 +247,7 @@ impl Starting {
         open::key(path, &self.passphrase).await
     }
 
-    async fn open_log(&mut self, place: &crate::config::LogPlace, kind: LogKind) -> Result<OpenLog, StartError> {
+    async fn open_log(&mut self, place: &LogPlace, kind: LogKind) -> Result<OpenLog, StartError> {
         let open = open::log(place, kind, &self.passphrase, Arc::clone(&self.deps.clock)).await?;
         self.logs.push(open.log.clone());
         let log = open.log.clone();
@@ -251,6 +256,31 @@ impl Starting {
             Some(_) => RoleState::Stopped,
         });
         Ok(open)
+    }
+
+    /// Asks the witnesses of a log, from before it takes its first entry until the process stops.
+    async fn witnesses(
+        &mut self,
+        place: &LogPlace,
+        kind: LogKind,
+        log: &Log,
+        note_key: &NoteKey,
+    ) -> Result<Option<Witnesses>, StartError> {
+        let Some(witness_place) = &place.witnesses else { return Ok(None) };
+        let plan = match witness::Plan::read(witness_place, note_key) {
+            // One policy for all logs of an instance may be about some of them.
+            Err(WitnessStartError::OtherLogs { .. }) if witness_place.others == OtherLogs::Unwitnessed => {
+                return Ok(None);
+            }
+            plan => plan.map_err(StartError::role(format!("{} {}", kind.name(), place.name)))?,
+        };
+        // The operator's own addresses, which no request has a say in.
+        let outbound = self.deps.ways_out.reaching(Reach::Private).clone();
+        let started = witness::start(plan, log.clone(), note_key, &place.data, outbound, self.stop.clone()).await;
+        let Started { witnesses, lane } =
+            started.map_err(StartError::role(format!("{} {}", kind.name(), place.name)))?;
+        self.tasks.spawn(lane.run());
+        Ok(Some(witnesses))
     }
 
     fn mount(&mut self, address: SocketAddr, router: Router) {

@@ -29,6 +29,7 @@ use crate::durable::{self, DirectoryLock};
 use crate::fulcio::{IssuerConfig, IssuerTransport};
 use crate::http::listener;
 use crate::tuf::{OfflineKeys, Repository};
+use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 
 /// What `touchmark up` is told.
 pub struct UpOptions {
@@ -38,6 +39,9 @@ pub struct UpOptions {
     pub listen: SocketAddr,
     /// Address of the try-out issuer. Left out: the one it had, at the first start the port after that of `listen`.
     pub oidc_listen: Option<SocketAddr>,
+    /// Witnesses that are asked to cosign the checkpoints of the logs: the policy file (C2SP tlog-policy), and what happens while they do not
+    /// answer. If the policy has `log` lines, these logs alone are witnessed.
+    pub witnesses: Option<(PathBuf, WitnessMode)>,
     /// At the first start: encrypts every key. Later: decrypts them.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
@@ -81,7 +85,7 @@ pub async fn up_with(options: UpOptions, deps: Deps) -> Result<Running, StartErr
         Some(manifest) => go_on(&layout, manifest, &bound, &options.passphrase, &deps).await?,
     };
     // 5. Serve.
-    let config = config(&layout, &manifest, &bound);
+    let config = config(&layout, &manifest, &bound, options.witnesses.as_ref());
     let listeners = BTreeMap::from([bound.services, bound.oidc]);
     let mut running = compose(&config, listeners, &options.passphrase, deps).await?;
     running.start = start;
@@ -200,13 +204,19 @@ async fn publish_changes(
 }
 
 /// The whole stack as a configuration.
-fn config(layout: &Layout, manifest: &Manifest, bound: &Bound) -> Config {
+fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option<&(PathBuf, WitnessMode)>) -> Config {
+    let witnesses = witnesses.map(|(policy, mode)| WitnessPlace {
+        policy: policy.clone(),
+        mode: *mode,
+        others: OtherLogs::Unwitnessed,
+    });
     let listen = bound.services.0;
     let log = |name: &str, key| LogPlace {
         name: name.to_owned(),
         key: layout.key(key),
         data: layout.log(name),
         anchor: None,
+        witnesses: witnesses.clone(),
     };
     let issuer = IssuerConfig {
         transport: IssuerTransport::LoopbackHttpAllowed,
@@ -269,6 +279,7 @@ mod tests {
                 data_dir: data_dir.clone(),
                 listen: listen.parse().unwrap(),
                 oidc_listen: oidc_listen.map(|address| address.parse().unwrap()),
+                witnesses: None,
                 passphrase: None,
             };
             let refused = up(options).await;

@@ -15,16 +15,23 @@ use touchmark_tlog::{LeafIndex, leaf_hash};
 
 use super::Rekor;
 use crate::http::{ApiError, bytes_response, grpc, read_body};
+use crate::witness::{self, Wish};
 
 pub(super) async fn create_entry(State(rekor): State<Rekor>, request: Request) -> Result<Response, ApiError> {
+    let wish = Wish::of(request.headers());
     let body = read_body(request, REQUEST_BYTES_MAX).await?;
     if rekor.log.is_frozen() {
         return Err(frozen());
     }
     let entry = parse_request(&body).map_err(refused)?;
     let logged = rekor.append(entry.record().leaf_bytes()).await?;
+    let shown = witness::evidence(&rekor.log, rekor.witnesses.as_ref(), wish, logged).await?;
+    let mut response = bytes_response(201, "application/json", Vec::new());
+    shown.mark(&mut response);
+    let logged = shown.value();
     let included = verify_reply(&logged)?;
-    Ok(bytes_response(201, "application/json", rekor.reply(logged, &included).to_json()))
+    *response.body_mut() = rekor.reply(logged, &included).to_json().into();
+    Ok(response)
 }
 
 impl Rekor {

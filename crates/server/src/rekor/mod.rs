@@ -17,19 +17,22 @@ use axum::routing::{get, post};
 use touchmark_sequencer::Log;
 use touchmark_tlog::note::NoteKey;
 
+use crate::witness::Witnesses;
+
 pub(crate) use format::RekorEntries;
 
 /// One log.
 #[derive(Clone)]
 pub(crate) struct Rekor {
     log: Log,
+    witnesses: Option<Witnesses>,
     log_id: [u8; 32],
 }
 
 impl Rekor {
     /// A log whose id is the untruncated key id of the key that signs its checkpoints.
-    pub(crate) fn new(log: Log, note_key: &NoteKey) -> Self {
-        Rekor { log, log_id: note_key.id() }
+    pub(crate) fn new(log: Log, witnesses: Option<Witnesses>, note_key: &NoteKey) -> Self {
+        Rekor { log, witnesses, log_id: note_key.id() }
     }
 }
 

@@ -5,13 +5,14 @@
 //! Invariant: nothing past the latest signed checkpoint is shown.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, VARY};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use touchmark_tlog::tile::{TilePath, parse_tile_path};
 
 use super::Rekor;
 use crate::http::{ApiError, bytes_response};
+use crate::witness::{self, Wish};
 
 /// A full tile never changes.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -19,9 +20,13 @@ const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000,
 const MINUTES: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const NEVER: HeaderValue = HeaderValue::from_static("no-cache");
 
-pub(super) async fn checkpoint(State(rekor): State<Rekor>) -> Response {
-    let note = rekor.log.checkpoint().note.as_bytes().to_vec();
-    cached(bytes_response(200, "text/plain; charset=utf-8", note), NEVER)
+pub(super) async fn checkpoint(State(rekor): State<Rekor>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let shown = witness::checkpoint(&rekor.log, rekor.witnesses.as_ref(), Wish::of(&headers))?;
+    let mut response = bytes_response(200, "text/plain; charset=utf-8", Vec::new());
+    shown.mark(&mut response);
+    *response.body_mut() = shown.value().note.as_bytes().to_vec().into();
+    response.headers_mut().insert(VARY, HeaderValue::from_static("prefer"));
+    Ok(cached(response, NEVER))
 }
 
 pub(super) async fn tile(State(rekor): State<Rekor>, Path(path): Path<String>) -> Result<Response, ApiError> {

@@ -12,3 +12,4 @@ mod serve;
 mod stack;
 mod tsa;
 mod tuf;
+mod witness;

@@ -13,7 +13,7 @@ use crate::stack::{Stack, json, text};
 
 const ENTRIES: &str = "/api/v2/log/entries";
 
-async fn record(message: &[u8], key_type: KeyType, scheme: Scheme) -> HashedRekord {
+pub(crate) async fn record(message: &[u8], key_type: KeyType, scheme: Scheme) -> HashedRekord {
     let signer = EphemeralSigner::generate(key_type).unwrap();
     let digest = digest(scheme.hash().unwrap_or(HashAlgorithm::Sha256), message);
     let signature = signer.sign_digest(&digest).await.unwrap();

@@ -71,6 +71,7 @@ pub(crate) fn options(data_dir: &Path) -> UpOptions {
         data_dir: data_dir.to_owned(),
         listen: "127.0.0.1:0".parse().unwrap(),
         oidc_listen: None,
+        witnesses: None,
         passphrase: None,
     }
 }

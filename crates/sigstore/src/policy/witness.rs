@@ -27,6 +27,8 @@ pub(super) struct Witness {
     /// Its name in the policy.
     pub(super) name: String,
     pub(super) key: NoteKey,
+    /// Where a log asks it, if the policy says so.
+    pub(super) url: Option<String>,
 }
 
 /// Who must have cosigned.
@@ -108,7 +110,7 @@ impl WitnessPolicy {
             return Err(WitnessPolicyError::Threshold { threshold, witnesses: keys.len() });
         }
         let witnesses: Vec<Witness> =
-            keys.into_iter().map(|key| Witness { name: key.name().to_owned(), key }).collect();
+            keys.into_iter().map(|key| Witness { name: key.name().to_owned(), key, url: None }).collect();
         let members = (0..witnesses.len()).map(Quorum::Witness).collect();
         Self { logs: Vec::new(), witnesses, quorum: Quorum::Group { threshold, members } }.checked()
     }
@@ -118,7 +120,7 @@ impl WitnessPolicy {
             return Err(WitnessPolicyError::TooMany { found: self.witnesses.len() });
         }
         let (mut names, mut keys) = (HashSet::new(), HashSet::new());
-        for Witness { name, key } in &self.witnesses {
+        for Witness { name, key, .. } in &self.witnesses {
             if key.algorithm() != NoteAlgorithm::CosignatureV1 {
                 return Err(WitnessPolicyError::NotAWitnessKey { name: name.clone() });
             }
@@ -130,6 +132,17 @@ impl WitnessPolicy {
             }
         }
         Ok(self)
+    }
+
+    /// Every witness: its name in the policy, its key, and the URL of its line, which a log needs and a verifier does not.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&str, &NoteKey, Option<&str>)> {
+        self.witnesses.iter().map(|witness| (witness.name.as_str(), &witness.key, witness.url.as_deref()))
+    }
+
+    /// The keys of the logs that the policy lists; none if it is for any log.
+    #[must_use]
+    pub fn logs(&self) -> &[NoteKey] {
+        &self.logs
     }
 
     /// Who must have cosigned, for people.

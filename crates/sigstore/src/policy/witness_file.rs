@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The policy file of transparency logs (C2SP tlog-policy): lines that begin with `log`, `witness`, `group` and `quorum`.
 //!
-//! In scope: reading it to the letter, as UTF-8. Out of scope: URLs, which no verification needs; the quorum (`witness`).
+//! In scope: reading it to the letter, as UTF-8. Out of scope: what a URL means, which no verification needs; the quorum (`witness`).
 //! Invariants: nothing is passed over but comments and empty lines; a name is defined before it is used, stands once, and is a member
 //! of one group at most; a policy that demands nothing is refused.
 
@@ -108,7 +108,8 @@ impl Reading {
             [comment, ..] if comment.starts_with('#') => Ok(()),
             ["log", vkey] | ["log", vkey, _] => self.log(vkey),
             ["log", ..] => Err(Problem::Form { form: "log <vkey> [<url>]" }),
-            ["witness", name, vkey] | ["witness", name, vkey, _] => self.witness(name, vkey),
+            ["witness", name, vkey] => self.witness(name, vkey, None),
+            ["witness", name, vkey, url] => self.witness(name, vkey, Some(url)),
             ["witness", ..] => Err(Problem::Form { form: "witness <name> <vkey> [<url>]" }),
             ["group", name, threshold, members @ ..] if !members.is_empty() => self.group(name, threshold, members),
             ["group", ..] => Err(Problem::Form { form: "group <name> all|any|<k> <name>..." }),
@@ -133,7 +134,7 @@ impl Reading {
         Ok(())
     }
 
-    fn witness(&mut self, name: &str, vkey: &str) -> Result<(), Problem> {
+    fn witness(&mut self, name: &str, vkey: &str, url: Option<&str>) -> Result<(), Problem> {
         let key = NoteKey::parse_vkey(vkey).map_err(Problem::Key)?;
         if key.algorithm() != NoteAlgorithm::CosignatureV1 {
             return Err(Problem::KeyType("witness"));
@@ -145,7 +146,7 @@ impl Reading {
             return Err(Problem::TooMany("witness"));
         }
         self.define(name, Quorum::Witness(self.witnesses.len()))?;
-        self.witnesses.push(Witness { name: name.to_owned(), key });
+        self.witnesses.push(Witness { name: name.to_owned(), key, url: url.map(str::to_owned) });
         Ok(())
     }
 

@@ -140,6 +140,13 @@ impl SignedNote {
         &self.signatures
     }
 
+    /// The same text with further signatures. Those that the note has already are not repeated.
+    pub fn with_signatures(&self, more: &[NoteSignature]) -> Result<SignedNote, NoteError> {
+        let mut signatures = self.signatures.clone();
+        signatures.extend(more.iter().filter(|line| !self.signatures.contains(line)).cloned());
+        SignedNote::new(self.text.clone(), signatures)
+    }
+
     /// The note as it is sent.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.to_string().into_bytes()
@@ -178,6 +185,15 @@ impl NoteSignature {
     /// What the key wrote: the signature, with a time before it in some algorithms.
     pub fn signature(&self) -> &[u8] {
         &self.signature
+    }
+
+    /// Reads signature lines alone, each with its newline, as a witness answers them: one at least, [`SIGNATURE_LINES_MAX`] at most.
+    pub fn parse_lines(bytes: &[u8]) -> Result<Vec<NoteSignature>, NoteError> {
+        if bytes.len() > NOTE_BYTES_MAX {
+            return Err(NoteError::TooLong { found: bytes.len() });
+        }
+        let text = str::from_utf8(bytes).map_err(|_| NoteError::NotUtf8)?;
+        parse_signature_lines(text.strip_suffix('\n').ok_or(NoteError::NoSignatures)?)
     }
 
     /// Reads one line, without its newline.

@@ -116,7 +116,7 @@ pub(crate) async fn ct_log(roots: Vec<Certificate>, clock: Arc<dyn Clock>) -> (C
     let ledger = FjallLedger::open(directory.path().join("ledger")).unwrap();
     let objects = FsObjects::open(directory.path().join("objects")).unwrap();
     let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock).await.unwrap();
-    (CtLog::new(log, signer, roots).unwrap(), directory)
+    (CtLog::new(log, None, signer, roots).unwrap(), directory)
 }
 
 /// A whole service with one e-mail issuer on loopback.

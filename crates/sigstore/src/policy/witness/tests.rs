@@ -138,6 +138,9 @@ fn groups_of_groups() {
     );
     let policy = WitnessPolicy::from_tlog_policy(&text).unwrap();
     assert_eq!(policy.describe(), "2 of (2 of (X1, X2, X3), 1 of (Y1, Y2))");
+    let urls: Vec<_> = policy.witnesses().map(|(name, _, url)| (name, url)).collect();
+    assert_eq!(urls[..2], [("X1", None), ("X2", Some("https://w.example"))]);
+    assert_eq!(policy.logs(), std::slice::from_ref(&log.note_key));
     let judge = |signers: &[&Signer]| {
         let signatures = signers.iter().map(|signer| signer.sign(TEXT, TIME_MS)).collect();
         policy.cosigned(&note(signatures))

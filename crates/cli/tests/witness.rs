@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A real `up` with two witnesses and a quorum of both: what is signed carries their cosignatures, and `verify-blob` demands them.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use touchmark_testing::process::{ServerProcess, free_port};
+use touchmark_testing::witness::TestWitness;
+
+const ALICE: &str = "alice@example.com";
+
+/// A working directory, and what every call of the binary there has in common.
+struct Shell {
+    home: TempDir,
+    token: String,
+}
+
+impl Shell {
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    #[track_caller]
+    fn run(&self, code: i32, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_touchmark"));
+        command.args(args).current_dir(self.home.path()).env_clear().env("HOME", self.home.path());
+        command.env("SIGSTORE_ID_TOKEN", &self.token);
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert_eq!(status.code(), Some(code), "{args:?}\n{said}");
+        said
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
+    let (one, two) = (TestWitness::start("w1.example").await, TestWitness::start("w2.example").await);
+    let stranger = TestWitness::start("w3.example").await;
+    let mut shell = Shell { home: tempfile::tempdir().unwrap(), token: String::new() };
+    let policy = |members: [&TestWitness; 2], names: &str| {
+        let lines: String = members.iter().map(|witness| witness.policy_line()).collect();
+        format!("{lines}group both all {names}\nquorum both\n")
+    };
+    std::fs::write(shell.path("witnesses.policy"), policy([&one, &two], "w1.example w2.example")).unwrap();
+    std::fs::write(shell.path("others.policy"), policy([&one, &stranger], "w1.example w3.example")).unwrap();
+    let (binary, policy) = (Path::new(env!("CARGO_BIN_EXE_touchmark")), shell.path("witnesses.policy"));
+    let arguments =
+        [OsStr::new("--witness-policy"), policy.as_os_str(), OsStr::new("--witness-mode"), OsStr::new("fail-closed")];
+    let server =
+        ServerProcess::start_with(binary, &shell.path("data"), free_port().unwrap(), &arguments).await.unwrap();
+    let mirror = server.url().join("tuf").unwrap();
+    shell.run(0, &["initialize", "--mirror", mirror.as_str(), "--root", "data/client/root.json"]);
+    shell.token = shell.run(0, &["token", "--data-dir", "data", "--email", ALICE]).trim().to_owned();
+    std::fs::write(shell.path("a.txt"), "the artifact").unwrap();
+    shell.run(0, &["sign-blob", "a.txt"]);
+    assert!(one.requests() > 0 && two.requests() > 0 && stranger.requests() == 0);
+
+    let verify = ["verify-blob", "a.txt", "--bundle", "a.txt.sigstore.json", "--certificate-identity", ALICE];
+    let issuer = std::fs::read_to_string(shell.path("data/instance.toml")).unwrap();
+    let issuer = issuer.lines().find_map(|line| line.strip_prefix("oidc_issuer = ")).unwrap().trim_matches('"');
+    let verify = [&verify[..], &["--certificate-oidc-issuer", issuer]].concat();
+    shell.run(0, &verify);
+    shell.run(0, &[&verify[..], &["--witness-policy", "witnesses.policy"]].concat());
+    let refused = shell.run(15, &[&verify[..], &["--witness-policy", "others.policy"]].concat());
+    assert!(refused.contains("2 of (w1.example, w3.example)"), "{refused}");
+    assert!(server.stop().await.unwrap().success());
+}
