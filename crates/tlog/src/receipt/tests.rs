@@ -2,10 +2,12 @@
 //! Receipts are read to the letter, and prove one leaf of one log.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 use touchmark_keys::KeyType;
-use touchmark_keys::secret::SecretKey;
+use touchmark_signers::{EphemeralSigner, Signer as _};
 
 use super::*;
 use crate::hash::{TreeSize, leaf_hash};
@@ -17,27 +19,31 @@ const LOG: &str = "log.example";
 
 struct World {
     key: NoteKey,
-    secret: SecretKey,
+    signer: EphemeralSigner,
     tree: Frontier,
     nodes: BTreeMap<crate::proof::NodeId, Hash>,
 }
 
 impl World {
     fn new(leaves: u8) -> Self {
-        let secret = SecretKey::generate(KeyType::Ed25519).unwrap();
-        let key = NoteKey::new(LOG, NoteAlgorithm::Ed25519, secret.public_key().clone()).unwrap();
+        let signer = EphemeralSigner::generate(KeyType::Ed25519).unwrap();
+        let key = NoteKey::new(LOG, NoteAlgorithm::Ed25519, signer.public_key().clone()).unwrap();
         let (mut tree, mut nodes) = (Frontier::new(), BTreeMap::new());
         for leaf in 0..leaves {
             tree.append(&leaf_hash(&[leaf]), |node, hash| {
                 nodes.insert(node, hash);
             });
         }
-        Self { key, secret, tree, nodes }
+        Self { key, signer, tree, nodes }
     }
 
     fn sign(&self, text: String) -> SignedNote {
         let message = self.key.signed_message(&text, None).unwrap();
-        let signature = self.secret.sign(self.key.public_key().default_scheme(), &message).unwrap();
+        let mut signing = pin!(self.signer.sign(&message));
+        let Poll::Ready(signature) = signing.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            unreachable!("a key in memory signs at once")
+        };
+        let signature = signature.unwrap();
         SignedNote::new(text, vec![self.key.wrap(signature, None).unwrap()]).unwrap()
     }
 
