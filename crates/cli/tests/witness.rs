@@ -67,5 +67,48 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
     shell.run(0, &[&verify[..], &["--witness-policy", "witnesses.policy"]].concat());
     let refused = shell.run(15, &[&verify[..], &["--witness-policy", "others.policy"]].concat());
     assert!(refused.contains("2 of (w1.example, w3.example)"), "{refused}");
+
+    // Receipts: of the bundle as it is, and of the log as it is now.
+    let policy = ["--witness-policy", "witnesses.policy"];
+    shell.run(0, &["log", "proof", "create", "--bundle", "a.txt.sigstore.json", "--receipt", "a.tlog-proof"]);
+    std::fs::write(shell.path("b.txt"), "another one").unwrap();
+    shell.run(0, &["sign-blob", "b.txt"]);
+    let root: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(shell.path("data/client/trusted_root.json")).unwrap()).unwrap();
+    let log = root["tlogs"][0]["baseUrl"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let url = server.url().join(&format!("log/{log}")).unwrap();
+    let of_log = ["log", "proof", "create", "--url", url.as_str()];
+    let newer = [&of_log[..], &["--bundle", "a.txt.sigstore.json", "--receipt", "newer.tlog-proof"]].concat();
+    shell.run(0, &newer);
+    let by_index = [&of_log[..], &["--index", "1", "--receipt", "b.tlog-proof"]].concat();
+    shell.run(0, &by_index);
+    assert!(shell.run(2, &[&of_log[..], &["--index", "2"]].concat()).contains("is not in the tree of 2 entries"));
     assert!(server.stop().await.unwrap().success());
+
+    // Offline from here: nobody listens any more.
+    let verify = |code, file: &str, more: &[&str]| {
+        shell.run(code, &[&["log", "proof", "verify", file, "--offline"], more].concat())
+    };
+    assert!(verify(0, "a.tlog-proof", &policy).contains("entry 0 is in the tree of 1 entries of rekor"));
+    let said = verify(0, "newer.tlog-proof", &[&policy[..], &["--bundle", "a.txt.sigstore.json"]].concat());
+    assert!(said.contains("entry 0 is in the tree of 2 entries") && said.contains("cosigned by w2.example"), "{said}");
+    verify(0, "b.tlog-proof", &["--bundle", "b.txt.sigstore.json"]);
+    assert!(verify(14, "b.tlog-proof", &["--bundle", "a.txt.sigstore.json"]).contains("the leaf is not proved"));
+    assert!(verify(14, "b.tlog-proof", &["--leaf", "b.txt"]).contains("the leaf is not proved"));
+    assert!(verify(15, "b.tlog-proof", &["--witness-policy", "others.policy"]).contains("not cosigned as demanded"));
+    let foreign = "other.example+2c52b2dd+AaNTHQ/b1lLsGoSv04M5NJkVJ4T1pnsCI1KbBXAcCzGe";
+    assert_ne!(
+        verify(
+            15,
+            "b.tlog-proof",
+            &["--trusted-root", "data/client/trusted_root.json", "--witness-policy", "others.policy"]
+        ),
+        ""
+    );
+    assert!(verify(2, "b.tlog-proof", &["--vkey", foreign]).contains("--vkey"));
+    let receipt = std::fs::read_to_string(shell.path("b.tlog-proof")).unwrap();
+    std::fs::write(shell.path("twin.tlog-proof"), receipt.replace("index 1", "index 0")).unwrap();
+    verify(14, "twin.tlog-proof", &[]);
+    std::fs::write(shell.path("twin.tlog-proof"), receipt.replace("@v1", "@v2")).unwrap();
+    assert!(verify(3, "twin.tlog-proof", &[]).contains("line 1: expected c2sp.org/tlog-proof@v1"));
 }

@@ -6,6 +6,7 @@
 mod fsck;
 mod list;
 mod places;
+mod proof;
 mod tiles;
 
 use clap::Subcommand;
@@ -25,11 +26,14 @@ enum Command {
     List(list::Args),
     /// Check whole logs: derive the tree again from the entries, and compare everything with it
     Fsck(Box<fsck::Args>),
+    /// Work on receipts: proofs that an entry is in a log, verified offline (C2SP tlog-proof)
+    Proof(proof::Args),
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match &args.command {
         Command::List(args) => list::run(args, printer),
         Command::Fsck(args) => fsck::run(args, printer),
+        Command::Proof(args) => proof::run(args, printer),
     }
 }
