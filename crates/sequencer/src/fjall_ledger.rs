@@ -30,7 +30,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use touchmark_tlog::{Hash, LeafIndex};
 
 use crate::entry::{DedupKey, Sequenced};
@@ -270,7 +270,7 @@ fn io_failed(error: &io::Error) -> LedgerError {
 fn failed(error: fjall::Error) -> LedgerError {
     tracing::error!(%error, "the ledger's store failed");
     match error {
-        fjall::Error::Io(error) => LedgerError::Io(error.kind()),
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => LedgerError::Io(error.kind()),
         fjall::Error::Poisoned => LedgerError::Broken,
         fjall::Error::Locked => LedgerError::Locked,
         _ => LedgerError::Damaged { what: "store" },

@@ -117,7 +117,7 @@ pub enum LedgerError {
     #[error("input or output failed: {0}")]
     Io(io::ErrorKind),
     /// It will not work again before the ledger is opened again: a write failed half-way.
-    #[error("a write failed; the ledger must be opened again")]
+    #[error("a write failed; see that the disk has space and is sound, then start the service again")]
     Broken,
     /// Another process has it open.
     #[error("another process has this ledger open")]

@@ -32,6 +32,8 @@ use crate::ledger::LedgerError;
 
 /// What a disk writes whole or not at all.
 const SECTOR_BYTES: usize = 512;
+/// How much of a journal is looked at in one piece when its end is sought.
+const CHUNK_BYTES: usize = 256 << 10;
 const END_MAGIC: &[u8] = b"FJL\x03";
 
 /// What is behind the last whole record.
@@ -48,13 +50,13 @@ pub(super) fn settle(store: &Path) -> Result<(), LedgerError> {
     let mut journals = journals(store).map_err(|error| super::io_failed(&error))?;
     let Some((_, last)) = journals.pop() else { return Ok(()) };
     for (_, sealed) in &journals {
-        let bytes = fs::read(sealed).map_err(|error| super::io_failed(&error))?;
+        let bytes = written(sealed).map_err(|error| super::io_failed(&error))?;
         let (whole, _) = whole_records(&bytes);
         if rest(&bytes, whole) != Rest::Nothing {
             return Err(damaged(sealed, whole));
         }
     }
-    let bytes = fs::read(&last).map_err(|error| super::io_failed(&error))?;
+    let bytes = written(&last).map_err(|error| super::io_failed(&error))?;
     let (whole, record) = whole_records(&bytes);
     match rest(&bytes, whole) {
         Rest::Nothing => {}
@@ -79,6 +81,25 @@ fn journals(store: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     }
     journals.sort();
     Ok(journals)
+}
+
+/// A journal without the zeros at its end (but for less than a chunk of them), most of which were never written and take no time to pass over.
+fn written(journal: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(journal)?;
+    let mut end = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let (mut chunk, zeros) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    while let Some(last) = end.checked_sub(1) {
+        let start = last - last % CHUNK_BYTES;
+        let part = &mut chunk[..end - start];
+        file.read_exact_at(part, start as u64)?;
+        if *part != zeros[..end - start] {
+            break;
+        }
+        end = start;
+    }
+    let mut bytes = vec![0; end];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 fn damaged(journal: &Path, at: usize) -> LedgerError {

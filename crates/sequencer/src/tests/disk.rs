@@ -42,14 +42,16 @@ fn fault_of(random: &mut Random) -> String {
     let spread = *random.pick(&[20, 150, 600, 2_500]);
     let at = 1 + random.below(spread);
     let count = *random.pick(&[1, 1, 3, 40, 0]);
-    match random.below(10) {
+    match random.below(12) {
         0..=2 => format!("cut-before wsdt {at} 0"),
         3..=4 => format!("cut-after wsdt {at} 0"),
         // A cut around a sync is where most can be lost.
-        5 => format!("cut-before s {} 0", 1 + at / 3),
-        6 => format!("eio {} {at} {count}", *random.pick(&["w", "s", "d", "t", "wsdt"])),
-        7 => format!("eio r {} {count}", 1 + at / 4),
-        8 => format!("enospc wd {at} {count}"),
+        5..=6 => format!("cut-before s {} 0", 1 + at / 3),
+        7 => format!("eio {} {at} {count}", *random.pick(&["w", "s", "d", "t", "wsdt"])),
+        // A sync that fails once, while the process, or the next one, sees the pages as if nothing had been.
+        8 => format!("eio s {} 1", 1 + at / 3),
+        9 => format!("eio r {} {count}", 1 + at / 4),
+        10 => format!("enospc wd {at} {count}"),
         _ => String::new(),
     }
 }

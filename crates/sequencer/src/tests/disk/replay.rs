@@ -384,7 +384,7 @@ impl FileState {
     fn some_of_pending(&self, random: &mut Random) -> Image {
         let mut image = self.stored.clone();
         // Whole files are often lost or kept: sectors by themselves alone would hardly ever leave a long record whole.
-        let keep_percent = *random.pick(&[0, 5, 50, 95, 100]);
+        let keep_percent = *random.pick(&[0, 5, 50, 95, 99, 100]);
         let mut lengths = vec![image.length];
         let mut last = image.length;
         for pending in &self.pending {
@@ -469,11 +469,31 @@ impl Image {
     }
 
     fn equals(&self, path: &Path) -> bool {
-        let Ok(found) = std::fs::read(path) else { return false };
-        let is_page = |(number, chunk): (usize, &[u8])| match self.pages.get(&(number as u64)) {
-            Some(page) => page.starts_with(chunk),
-            None => chunk.iter().all(|byte| *byte == 0),
-        };
-        found.len() as u64 == self.length && found.chunks(PAGE_BYTES).enumerate().all(is_page)
+        use std::io::Read as _;
+        let Ok(mut file) = std::fs::File::open(path) else { return false };
+        if file.metadata().unwrap().len() != self.length {
+            return false;
+        }
+        let zeros = [0; PAGE_BYTES];
+        let (mut buffer, mut number) = (vec![0; 64 * PAGE_BYTES], 0);
+        loop {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match file.read(&mut buffer[filled..]).unwrap() {
+                    0 => break,
+                    count => filled += count,
+                }
+            }
+            for chunk in buffer[..filled].chunks(PAGE_BYTES) {
+                let page = self.pages.get(&number).map_or(&zeros, |page| &**page);
+                if *chunk != page[..chunk.len()] {
+                    return false;
+                }
+                number += 1;
+            }
+            if filled == 0 {
+                return true;
+            }
+        }
     }
 }
