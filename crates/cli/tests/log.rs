@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use touchmark_outbound::{Outbound, Reach};
@@ -194,4 +196,142 @@ async fn what_was_tampered_with_is_named_and_the_exit_code_says_so() {
 
     let unknown = instance.command(&["fsck", "--log", "another.example"]);
     assert_eq!(unknown.status.code(), Some(2));
+}
+
+/// Writes entries until it is told to stop; how many were acknowledged.
+fn write_on(server: &ServerProcess, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<u32> {
+    let outbound = Outbound::new("touchmark-testing", Reach::Private, None);
+    let (url, stop) = (server.url().join("api/v2/log/entries").unwrap(), Arc::clone(stop));
+    tokio::spawn(async move {
+        let key = LoadKey::generate();
+        let mut acknowledged = 0_u32;
+        while !stop.load(Ordering::Relaxed) {
+            let body = load::entry_request(&key, &acknowledged.to_be_bytes()).body;
+            assert_eq!(load::post_json(&outbound, &url, body).await.unwrap().status, 201);
+            acknowledged += 1;
+        }
+        acknowledged
+    })
+}
+
+async fn run_beside(instance: &Instance, args: &[&str]) -> Output {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let data_dir = instance.data_dir();
+    let run = move || Command::new(binary()).arg("log").args(args).arg("--data-dir").arg(data_dir).output().unwrap();
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_under_load_verifies_and_is_brought_up_to_date() {
+    let instance = Instance::new();
+    let data_dir = instance.data_dir();
+    let backup = instance.dir.path().join("backup");
+    let (to, root) = (backup.to_str().unwrap(), data_dir.join("client/trusted_root.json"));
+    let server = instance.start().await;
+    fill(&server, &data_dir, 0..600).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..4).map(|_| write_on(&server, &stop)).collect();
+    let mut sizes = Vec::new();
+    for _ in 0..3 {
+        let output = run_beside(&instance, &["backup", "--to", to, "--output", "json"]).await;
+        assert!(output.status.success());
+        let made = json(&output);
+        assert_eq!(made["logs"][0]["source"], "monitoring-prefix");
+        sizes.push(made["logs"][0]["size"].as_u64().unwrap());
+        let copy = made["logs"][0]["directory"].as_str().unwrap().to_owned();
+        let checked = Command::new(binary())
+            .args(["log", "fsck", "--copy", &copy, "--trusted-root", root.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut written = 600;
+    for writer in writers {
+        written += u64::from(writer.await.unwrap());
+    }
+    assert!(sizes[0] >= 600 && sizes.is_sorted() && sizes[2] > sizes[0], "{sizes:?} of {written}");
+    assert!(server.stop().await.unwrap().success());
+    let output = instance.command(&["backup", "--to", to, "--output", "json"]);
+    let made = json(&output);
+    assert_eq!((made["logs"][0]["source"].as_str(), made["logs"][0]["size"].as_u64()), (Some("ledger"), Some(written)));
+
+    // A damaged backup is not brought up to date as if it were good, and not restored.
+    let (name, directory) = instance.log("rekor");
+    let tile = backup.join(&name).join("tile/entries/001");
+    let mut bytes = std::fs::read(&tile).unwrap();
+    bytes[500] ^= 1;
+    std::fs::write(&tile, bytes).unwrap();
+    let output = instance.command(&["backup", "--to", to]);
+    assert!(matches!(output.status.code(), Some(3 | 14)), "{:?}", output.status);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--to"), "what to do is said");
+    let newest = instance.dir.path().join("newest");
+    std::fs::rename(&directory, instance.dir.path().join("lost")).unwrap();
+    std::fs::copy(backup.join(&name).join("checkpoint"), &newest).unwrap();
+    let from = backup.join(&name);
+    let args = ["restore", "--from", from.to_str().unwrap(), "--newest-checkpoint", newest.to_str().unwrap()];
+    let output = instance.command(&args);
+    assert!(matches!(output.status.code(), Some(3 | 14)), "{:?}", output.status);
+    assert!(!directory.exists(), "nothing was put in place");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_goes_on_from_a_backup_only_where_nothing_newer_was_signed() {
+    let instance = Instance::new();
+    let data_dir = instance.data_dir();
+    let (old, new) = (instance.dir.path().join("old"), instance.dir.path().join("new"));
+    let server = instance.start().await;
+    fill(&server, &data_dir, 0..300).await;
+    assert!(server.stop().await.unwrap().success());
+    assert!(instance.command(&["backup", "--to", old.to_str().unwrap()]).status.success());
+    let server = instance.start().await;
+    fill(&server, &data_dir, 300..600).await;
+    assert!(server.stop().await.unwrap().success());
+    assert!(instance.command(&["backup", "--to", new.to_str().unwrap()]).status.success());
+
+    for kind in ["rekor", "ctlog"] {
+        let (name, directory) = instance.log(kind);
+        let restore = |from: &Path, args: &[&str]| {
+            let from = from.join(&name);
+            instance.command(&[&["restore", "--from", from.to_str().unwrap()], args].concat())
+        };
+        assert_eq!(restore(&new, &[]).status.code(), Some(2), "nothing is written over a log");
+        let lost = instance.dir.path().join(format!("lost-{kind}"));
+        std::fs::rename(&directory, &lost).unwrap();
+        let newest = lost.join("objects/tree/checkpoint");
+        let newest = ["--newest-checkpoint", newest.to_str().unwrap()];
+
+        // The old backup: without a proof not at all, against a newer checkpoint not even with the flag.
+        let refused = restore(&old, &[]);
+        assert_eq!(refused.status.code(), Some(5));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("--newest-checkpoint"));
+        for args in [&newest[..], &[&newest[..], &["--risk-forking-the-log"]].concat()] {
+            let refused = restore(&old, args);
+            assert_eq!(refused.status.code(), Some(5));
+            assert!(String::from_utf8_lossy(&refused.stderr).contains("were signed"));
+        }
+        // A checkpoint of another log proves nothing.
+        let copies = std::fs::read_dir(&new).unwrap().map(|entry| entry.unwrap().path());
+        let checkpoint =
+            copies.filter(|path| !path.ends_with(&name)).map(|path| path.join("checkpoint")).next().unwrap();
+        assert_eq!(restore(&new, &["--newest-checkpoint", checkpoint.to_str().unwrap()]).status.code(), Some(14));
+        assert!(!directory.exists(), "nothing was put in place so far");
+
+        let restored = restore(&new, &newest);
+        assert!(restored.status.success());
+        assert!(instance.command(&["fsck", "--log", &name]).status.success());
+    }
+
+    // It goes on, admits no duplicate, and extends what it has signed.
+    let before = json(&instance.command(&["list", "--output", "json"]));
+    let server = instance.start().await;
+    fill(&server, &data_dir, 600..700).await;
+    assert!(server.stop().await.unwrap().success());
+    assert!(instance.command(&["fsck"]).status.success());
+    let after = json(&instance.command(&["list", "--output", "json"]));
+    for (before, after) in before["logs"].as_array().unwrap().iter().zip(after["logs"].as_array().unwrap()) {
+        assert!(after["size"].as_u64() > before["size"].as_u64());
+    }
 }

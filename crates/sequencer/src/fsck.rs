@@ -23,7 +23,7 @@ use touchmark_tlog::tile::{TILE_HEIGHT, TILE_WIDTH, Tile};
 use touchmark_tlog::{Hash, TreeSize};
 
 pub use finding::{FINDINGS_MAX, Finding, FindingKind, Findings};
-pub use served::{Hears, Served, ServedError, ServedReport, Tiles, TilesError, check_served};
+pub use served::{HashTiles, Hears, Served, ServedError, ServedReport, Tiles, TilesError, check_served};
 pub use stored::{FsckError, StoredLog, StoredReport, check_stored};
 
 use crate::config::EntryTiles;

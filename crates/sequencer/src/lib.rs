@@ -41,6 +41,7 @@ mod plan;
 mod pool;
 mod publish;
 mod read;
+mod restore;
 mod sequence;
 mod sign;
 
@@ -56,10 +57,11 @@ pub use fjall_ledger::FjallLedger;
 pub use freeze::Frozen;
 pub use fs_objects::FsObjects;
 pub use fsck::{
-    EntryFacts, EntryFormat, FINDINGS_MAX, Finding, FindingKind, Findings, FsckError, Hears, Served, ServedError,
-    ServedReport, StoredLog, StoredReport, Tiles, TilesError, check_served, check_stored,
+    EntryFacts, EntryFormat, FINDINGS_MAX, Finding, FindingKind, Findings, FsckError, HashTiles, Hears, Served,
+    ServedError, ServedReport, StoredLog, StoredReport, Tiles, TilesError, check_served, check_stored,
 };
 pub use ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
 pub use log::{Log, Signings};
 pub use objects::{CHECKPOINT_NAME, ObjectError, Objects};
 pub use read::ROWS_MAX;
+pub use restore::{RestoreError, Restored, RestoredAs, StoredTiles, restore};

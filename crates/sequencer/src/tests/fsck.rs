@@ -13,8 +13,9 @@ use super::drivers::{Faults, ORIGIN, clock, config, dedup_key, entry, note_key, 
 use super::embedded::copy;
 use crate::FindingKind as Kind;
 use crate::{
-    Blob, EntryFacts, EntryFormat, EntryTiles, Findings, FjallLedger, FsObjects, Hears, Ledger as _, Log, Sequenced,
-    Served, StoredLog, StoredReport, Tiles, TilesError, WaitFor, check_served, check_stored,
+    Blob, EntryFacts, EntryFormat, EntryTiles, Findings, FjallLedger, FsObjects, HashTiles, Hears, Ledger as _, Log,
+    RestoreError, Restored, RestoredAs, Sequenced, Served, StoredLog, StoredReport, StoredTiles, Tiles, TilesError,
+    WaitFor, check_served, check_stored, restore,
 };
 
 const ENTRIES: u64 = 600;
@@ -417,7 +418,7 @@ impl Tiles for Running {
 
 async fn check_copy<T: Tiles>(tiles: &T) -> (crate::ServedReport, Copy) {
     let keys = [note_key()];
-    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles };
+    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles, hash_tiles: HashTiles::Compared };
     let mut taken = Copy::default();
     let mut take = |blob: &Blob| {
         taken.0.insert(blob.name.clone(), blob.bytes.clone());
@@ -490,4 +491,55 @@ async fn whatever_is_served_wrongly_is_named() {
             assert!(found.as_ref().map(|(found, _)| *found) == Some(kind) && named_right, "{name}: {found:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_log_is_the_log_that_was_copied_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_log(dir.path()).await;
+    let copied = {
+        let ledger = FjallLedger::open(dir.path().join("ledger")).unwrap();
+        let objects = FsObjects::open(dir.path().join("objects")).unwrap();
+        let tiles = StoredTiles { ledger: &ledger, objects: &objects, format: &Format };
+        let keys = [note_key()];
+        let served =
+            Served { origin: ORIGIN, keys: &keys, format: &Format, tiles: &tiles, hash_tiles: HashTiles::Rendered };
+        let mut taken = Copy::default();
+        let mut take = |blob: &Blob| {
+            taken.0.insert(blob.name.clone(), blob.bytes.clone());
+            Ok(())
+        };
+        let report = check_served(served, Hears { take: &mut take, progress: &mut |_, _| {} }).await.unwrap();
+        assert_eq!(named(&report.findings), []);
+        taken.0.insert("checkpoint".to_owned(), report.checkpoint);
+        taken
+    };
+
+    let restored = tempfile::tempdir().unwrap();
+    std::fs::copy(dir.path().join("anchor"), restored.path().join("anchor")).unwrap();
+    assert!(matches!(restore_into(restored.path(), &copied).await, Ok(Restored::Whole(_))));
+    assert!(matches!(restore_into(restored.path(), &copied).await, Err(RestoreError::NotEmpty(_))));
+    assert_eq!(named(&check(restored.path(), |_| {}).await.findings), []);
+    let log = open_log(restored.path(), 1..2).await;
+    assert_eq!(log.checkpoint().size.0, ENTRIES, "the entry is a duplicate there, too");
+    close(log).await;
+    close(open_log(restored.path(), ENTRIES..ENTRIES + 300).await).await;
+    assert_eq!(named(&check(restored.path(), |_| {}).await.findings), []);
+
+    // A copy with a finding is not written.
+    let mut tampered = copied.clone();
+    tampered.0.get_mut("tile/entries/001").unwrap()[4] ^= 1;
+    let refused = tempfile::tempdir().unwrap();
+    assert!(matches!(restore_into(refused.path(), &tampered).await, Ok(Restored::Refused(_))));
+    let ledger = FjallLedger::open(refused.path().join("ledger")).unwrap();
+    assert_eq!(ledger.state().await, Ok(crate::LedgerState::empty()));
+}
+
+async fn restore_into(dir: &Path, copy: &Copy) -> Result<Restored, RestoreError> {
+    let ledger = FjallLedger::open(dir.join("ledger")).unwrap();
+    let objects = FsObjects::open(dir.join("objects")).unwrap();
+    let keys = [note_key()];
+    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles: copy, hash_tiles: HashTiles::Compared };
+    let restored_as = RestoredAs { time_ms: 5_000, frozen_ms: None };
+    restore(served, (&ledger, &objects), restored_as, &mut |_, _| {}).await
 }

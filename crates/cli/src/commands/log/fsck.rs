@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use touchmark_sequencer::{
-    FindingKind, Findings, FjallLedger, FsObjects, Hears, LedgerError, Served, StoredLog, Tiles, check_served,
-    check_stored,
+    FindingKind, Findings, FjallLedger, FsObjects, HashTiles, Hears, LedgerError, Served, StoredLog, Tiles,
+    check_served, check_stored,
 };
 use touchmark_server::{LogFiles, LogKind};
 use touchmark_sigstore::trust::TrustedRoot;
@@ -17,7 +17,7 @@ use touchmark_tlog::{Hash, TreeSize};
 use url::Url;
 
 use super::places::{self, PlaceArgs};
-use super::tiles::Prefix;
+use super::tiles::{Directory, Prefix};
 use crate::commands::block_on;
 use crate::commands::up::server_failure;
 use crate::commands::version::Output;
@@ -37,10 +37,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "log")]
     anchor: Option<PathBuf>,
     /// Check what is served here: the monitoring prefix of a log, such as http://127.0.0.1:7700/log/NAME
-    #[arg(long, value_name = "URL", conflicts_with_all = ["data_dir", "config"])]
+    #[arg(long, value_name = "URL", group = "served", conflicts_with_all = ["data_dir", "config"])]
     url: Option<Url>,
-    /// Verifier key of the log behind --url (C2SP signed-note), in place of a trusted root
-    #[arg(long, value_name = "VKEY", requires = "url", conflicts_with = "trusted_root")]
+    /// Check a directory that has the files of a monitoring prefix, such as a backup
+    #[arg(long, value_name = "DIR", group = "served", conflicts_with_all = ["data_dir", "config", "log"])]
+    copy: Option<PathBuf>,
+    /// Verifier key of the log behind --url or --copy (C2SP signed-note), in place of a trusted root
+    #[arg(long, value_name = "VKEY", requires = "served", conflicts_with = "trusted_root")]
     vkey: Option<String>,
     #[command(flatten)]
     trust: TrustArgs,
@@ -63,9 +66,13 @@ pub(super) struct Verdict {
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
-    let verdicts = match &args.url {
-        Some(url) => vec![online(args, url, printer)?],
-        None => offline(args, printer)?,
+    let verdicts = match (&args.url, &args.copy) {
+        (Some(url), _) => {
+            let prefix = Prefix::new(args.trust.store.outbound()?, url);
+            vec![served(args, &prefix, url.to_string(), printer)?]
+        }
+        (None, Some(copy)) => vec![served(args, &Directory(copy.clone()), copy.display().to_string(), printer)?],
+        (None, None) => offline(args, printer)?,
     };
     report(&verdicts, args.output, printer)
 }
@@ -142,11 +149,10 @@ pub(super) fn advance(bar: &ProgressBar, done: TreeSize, of: TreeSize) {
     bar.set_position(done.0);
 }
 
-fn online(args: &Args, url: &Url, printer: Printer) -> Result<Verdict, Failure> {
-    let prefix = Prefix::new(args.trust.store.outbound()?, url);
-    let note = block_on(async { prefix.read("checkpoint").await.map_err(|error| unreachable(&error)) })?;
+fn served<T: Tiles>(args: &Args, tiles: &T, place: String, printer: Printer) -> Result<Verdict, Failure> {
+    let note = block_on(async { tiles.read("checkpoint").await.map_err(|error| unreachable(&error)) })?;
     let note = note.ok_or_else(|| {
-        Failure::new(ExitStatus::Network, format!("{url} serves no checkpoint"))
+        Failure::new(ExitStatus::Network, format!("there is no checkpoint at {place}"))
             .hint("name the monitoring prefix of a log, such as http://127.0.0.1:7700/log/NAME")
     })?;
     let (origin, kind, keys) = match &args.vkey {
@@ -154,7 +160,8 @@ fn online(args: &Args, url: &Url, printer: Printer) -> Result<Verdict, Failure> 
         None => by_origin(&note, &args.trust.for_verifying(printer)?)?,
     };
     let bar = printer.counter(0, "checking entries");
-    let served = Served { origin: &origin, keys: &keys, format: kind.entry_format(), tiles: &prefix };
+    let served =
+        Served { origin: &origin, keys: &keys, format: kind.entry_format(), tiles, hash_tiles: HashTiles::Compared };
     let mut progress = |done, of| advance(&bar, done, of);
     let hears = Hears { take: &mut |_| Ok(()), progress: &mut progress };
     let report = block_on(async { check_served(served, hears).await.map_err(|error| unreachable(&error)) });
@@ -163,7 +170,7 @@ fn online(args: &Args, url: &Url, printer: Printer) -> Result<Verdict, Failure> 
     Ok(Verdict {
         name: origin,
         kind,
-        place: url.to_string(),
+        place,
         size: report.size,
         root: report.root,
         unpublished: 0,

@@ -3,10 +3,12 @@
 //!
 //! One file for each subcommand; [`places`] says which logs are meant.
 
+mod backup;
 mod fsck;
 mod list;
 mod places;
 mod proof;
+mod restore;
 mod tiles;
 
 use clap::Subcommand;
@@ -28,6 +30,10 @@ enum Command {
     Fsck(Box<fsck::Args>),
     /// Work on receipts: proofs that an entry is in a log, verified offline (C2SP tlog-proof)
     Proof(proof::Args),
+    /// Copy logs, also while a server runs on them, and verify the copies
+    Backup(backup::Args),
+    /// Put a log back from a backup, if it may go on from there
+    Restore(restore::Args),
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
@@ -35,5 +41,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::List(args) => list::run(args, printer),
         Command::Fsck(args) => fsck::run(args, printer),
         Command::Proof(args) => proof::run(args, printer),
+        Command::Backup(args) => backup::run(args, printer),
+        Command::Restore(args) => restore::run(args, printer),
     }
 }

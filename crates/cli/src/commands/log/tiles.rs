@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where tiles are read: behind a monitoring prefix.
+//! Where tiles are read: behind a monitoring prefix, or in a directory that is a copy of one.
 
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use touchmark_outbound::{Limits, Outbound};
 use touchmark_sequencer::{Tiles, TilesError};
 use url::Url;
+
+use crate::paths;
 
 /// 256 entries of 64 KiB, the most that an entry tile of our logs has, and as much again for logs that allow more.
 const TILE_BYTES_MAX: usize = 32 << 20;
@@ -51,6 +55,20 @@ impl Tiles for Prefix {
                 Err(_) => tokio::time::sleep(PAUSE * tries).await,
             }
             tries += 1;
+        }
+    }
+}
+
+/// A directory that has the files of a monitoring prefix, such as a backup.
+pub(super) struct Directory(pub(super) PathBuf);
+
+impl Tiles for Directory {
+    async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TilesError> {
+        let path = self.0.join(name);
+        match paths::read_limited(&path, TILE_BYTES_MAX as u64) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TilesError { name: name.to_owned(), problem: format!("{}: {error}", path.display()) }),
         }
     }
 }
