@@ -83,6 +83,23 @@ impl TrustArgs {
     }
 }
 
+impl TrustArgs {
+    /// What the instance's mirror says now, for a log that the trusted root at hand does not know: logs are rotated more often than a
+    /// cache is looked at. `None` where trust comes from a file, no network is wanted, or nobody answers.
+    pub(crate) fn asked_again(&self) -> Option<TrustedRoot> {
+        if self.trusted_root.is_some() || self.offline {
+            return None;
+        }
+        let (store, outbound) = (self.store.store().ok()?, self.store.outbound().ok()?);
+        let asked = async {
+            let mut repository = store.open(Freshness::Refresh(&outbound), Timestamp::now()).await?;
+            let is_news = repository.stale().is_none();
+            Ok(if is_news { Some(repository.trusted_root().await?) } else { None })
+        };
+        super::commands::block_on(asked).ok().flatten()
+    }
+}
+
 /// Says where the trusted root is not what the instance's mirror says now.
 fn warn(found: &TrustedRootOf, printer: Printer) {
     let unreachable = found.stale.as_ref().map(|stale| &stale.mirror);

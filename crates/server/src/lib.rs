@@ -25,7 +25,7 @@ mod witness;
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
 pub use instance::{
-    Held, Inventory, LogFiles, LogKind, LogState, Running, Start, StartError, UpOptions, serve, serve_with,
-    try_out_token, up, up_with,
+    Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, Rotation, Running, Start, StartError,
+    UpOptions, log_create, log_freeze, log_rotate, serve, serve_with, try_out_token, up, up_with,
 };
 pub use witness::WitnessMode;

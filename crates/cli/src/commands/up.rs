@@ -151,7 +151,9 @@ fn announce(instance: &Instance<'_>, start: Start, printer: Printer) {
 pub(super) fn server_failure(error: &StartError) -> Failure {
     let class = match error {
         StartError::NotLoopback { .. } | StartError::PassphraseMissing | StartError::NotEncrypted => ExitStatus::Usage,
-        StartError::Listen { .. } => ExitStatus::Network,
+        StartError::Listen { .. } | StartError::AdminUnreachable { .. } => ExitStatus::Network,
+        StartError::LogUnknown { .. } | StartError::LogChange { .. } => ExitStatus::Usage,
+        StartError::AdminRefused { .. } => ExitStatus::Refused,
         StartError::InUse { .. }
         | StartError::NotADataDirectory { .. }
         | StartError::NoInstance { .. }

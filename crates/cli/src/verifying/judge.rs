@@ -33,12 +33,17 @@ use crate::trust::TrustArgs;
 /// The largest artifact that is read whole, for signatures over files themselves (pure Ed25519, ML-DSA).
 const WHOLE_BYTES_MAX: u64 = 128 << 20;
 
+/// What a check says of evidence of a log that the trusted root does not have.
+const UNKNOWN_LOG: [&str; 2] = ["log_unknown", "sct_log_unknown"];
+
 /// All that is the same for every input of a call.
 pub(super) struct Judge<'a> {
     signed_as: SignedAs,
     policies: Vec<Policy>,
     trust: &'a TrustArgs,
     trusted_root: OnceLock<Result<TrustedRoot, Failure>>,
+    /// Asked for at most once, when a log turned out to be unknown.
+    newer_root: OnceLock<Option<TrustedRoot>>,
     ct_logs: Option<CtLogAddresses>,
     scale: Scale,
     printer: Printer,
@@ -60,7 +65,8 @@ impl<'a> Judge<'a> {
         scale: Scale,
         printer: Printer,
     ) -> Self {
-        Self { signed_as, policies, trust, trusted_root: OnceLock::new(), ct_logs, scale, printer }
+        let (trusted_root, newer_root) = (OnceLock::new(), OnceLock::new());
+        Self { signed_as, policies, trust, trusted_root, newer_root, ct_logs, scale, printer }
     }
 
     /// The verdict on an input.
@@ -121,7 +127,15 @@ impl<'a> Judge<'a> {
         let now = Timestamp::now();
         let mut nearest: Option<Refusal> = None;
         for policy in self.policies_for(bundle) {
-            let refusal = match verify(&artifact, bundle, trusted_root, policy, now) {
+            let mut trusted_root = trusted_root;
+            let mut verdict = verify(&artifact, bundle, trusted_root, policy, now);
+            if matches!(&verdict, Err(error) if UNKNOWN_LOG.contains(&error.code()))
+                && let Some(newer) = self.newer_root()
+            {
+                trusted_root = newer;
+                verdict = verify(&artifact, bundle, trusted_root, policy, now);
+            }
+            let refusal = match verdict {
                 Ok(verified) => match self.ct_included(&verified, bundle, policy, trusted_root, now)? {
                     Ok(ct_included) => {
                         return Ok(Ok(Accepted { verified, checks: checks(bundle, policy), ct_included }));
@@ -177,6 +191,10 @@ impl<'a> Judge<'a> {
             Ok(if self.scale == Scale::Many { root.prepared() } else { root })
         };
         self.trusted_root.get_or_init(read).as_ref().map_err(Failure::clone)
+    }
+
+    fn newer_root(&self) -> Option<&TrustedRoot> {
+        self.newer_root.get_or_init(|| self.trust.asked_again()).as_ref()
     }
 
     fn ct_demanded(&self) -> CtDemanded {

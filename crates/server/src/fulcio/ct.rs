@@ -8,6 +8,7 @@
 //! Out of scope: verifying the SCT; the issuer does that for every implementation, with the key that the trait names.
 //! Invariants: a submission ends within [`SUBMIT_DEADLINE`]; a log without a known key cannot be configured.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +36,27 @@ pub(crate) trait CtSubmit: Send + Sync {
 
     /// `chain` leads from the precertificate's issuer to the root.
     async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError>;
+}
+
+/// The log that certificates go to now; clones are the same target.
+///
+/// A submission takes the log once and stays with it: the SCT is verified with the key of the log that made it.
+#[derive(Clone)]
+pub(crate) struct CtTarget(Arc<RwLock<Arc<dyn CtSubmit>>>);
+
+impl CtTarget {
+    pub(crate) fn new(log: Arc<dyn CtSubmit>) -> Self {
+        Self(Arc::new(RwLock::new(log)))
+    }
+
+    pub(super) fn current(&self) -> Arc<dyn CtSubmit> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sends certificates to another log from now on.
+    pub(crate) fn switch(&self, log: Arc<dyn CtSubmit>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = log;
+    }
 }
 
 /// Why there is no SCT.

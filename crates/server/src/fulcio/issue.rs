@@ -27,7 +27,7 @@ use super::authenticate::Issuers;
 use super::authorize::{Permit, authorize};
 use super::ca::CertificateAuthority;
 use super::config::FulcioConfig;
-use super::ct::{CtError, CtSubmit};
+use super::ct::{CtError, CtSubmit, CtTarget};
 use super::error::IssueError;
 use super::possession::prove_possession;
 use super::request::SigningRequest;
@@ -39,7 +39,7 @@ pub(super) struct Fulcio {
     pub(super) config: FulcioConfig,
     pub(super) issuers: Issuers,
     pub(super) ca: CertificateAuthority,
-    pub(super) ct: Arc<dyn CtSubmit>,
+    pub(super) ct: CtTarget,
     /// How long a certificate may wait for its SCT.
     pub(super) ct_deadline: Duration,
     pub(super) clock: Arc<dyn Clock>,
@@ -61,9 +61,9 @@ pub(super) async fn issue(
     let now = timestamp(fulcio.clock.as_ref());
     let template = template(&fulcio.ca, &permit, now)?;
     let precertificate = fulcio.ca.sign(&template.precertificate_tbs()?).await?;
-    let logged = log_precertificate(fulcio, &precertificate).await?;
+    let (logged, ct) = log_precertificate(fulcio, &precertificate).await?;
     let certificate = fulcio.ca.sign(&template.certificate_tbs(std::slice::from_ref(&logged.sct))?).await?;
-    Ok(check_before_release(certificate, &permit, &fulcio.ca, fulcio.ct.public_key(), &logged, now)?)
+    Ok(check_before_release(certificate, &permit, &fulcio.ca, ct.public_key(), &logged, now)?)
 }
 
 /// Serial number and validity are chosen once: precertificate and certificate must agree in every byte but poison and SCT.
@@ -104,16 +104,29 @@ impl LoggedPrecertificate {
     }
 }
 
-/// Submits within the deadline and believes the log only after verifying what it signed.
-async fn log_precertificate(fulcio: &Fulcio, precertificate: &Certificate) -> Result<LoggedPrecertificate, IssueError> {
-    let (ca, ct) = (&fulcio.ca, fulcio.ct.as_ref());
+/// Submits within the deadline and believes the log only after verifying what it signed. Also gives the log that it was.
+async fn log_precertificate(
+    fulcio: &Fulcio,
+    precertificate: &Certificate,
+) -> Result<(LoggedPrecertificate, Arc<dyn CtSubmit>), IssueError> {
+    let ca = &fulcio.ca;
     let entry = LogEntry::from_precertificate(precertificate, ca.issuing_certificate())
         .map_err(|_| SelfCheckError::Precertificate)?;
-    let submission = tokio::time::timeout(fulcio.ct_deadline, ct.submit(precertificate, ca.chain()));
-    let sct = submission.await.map_err(|_| CtError::Deadline)??;
+    let mut ct = fulcio.ct.current();
+    let submit = async {
+        match ct.submit(precertificate, ca.chain()).await {
+            // It ended while we were on the way; its successor was there before.
+            Err(CtError::Frozen) => {
+                ct = fulcio.ct.current();
+                ct.submit(precertificate, ca.chain()).await
+            }
+            outcome => outcome,
+        }
+    };
+    let sct = tokio::time::timeout(fulcio.ct_deadline, submit).await.map_err(|_| CtError::Deadline)??;
     let verified = verify_sct(&sct, &entry, ct.public_key()).map_err(|error| {
         tracing::error!(%error, "the certificate transparency log returned an SCT that does not verify");
         CtError::SctInvalid
     })?;
-    Ok(LoggedPrecertificate { sct, _verified: verified })
+    Ok((LoggedPrecertificate { sct, _verified: verified }, ct))
 }

@@ -39,7 +39,7 @@ pub(crate) use ca::CertificateAuthority;
 pub(crate) use config::{
     DEFAULT_ALGORITHMS, FulcioConfig, FulcioStartError, IssuerConfig, IssuerKind, IssuerTransport,
 };
-pub(crate) use ct::{CtError, CtSubmit, HttpCtLog};
+pub(crate) use ct::{CtError, CtSubmit, CtTarget, HttpCtLog};
 pub(crate) use identity::EmailAddress;
 
 use crate::deps::Deps;
@@ -54,7 +54,7 @@ const PEM_CHAIN: &str = "application/pem-certificate-chain";
 pub(crate) fn router(
     config: FulcioConfig,
     ca: CertificateAuthority,
-    ct: Arc<dyn CtSubmit>,
+    ct: CtTarget,
     deps: &Deps,
 ) -> Result<Router, FulcioStartError> {
     config::check(&config)?;

@@ -7,7 +7,7 @@
 //! Invariant: `/readyz` is 200 only when every role of the listener's process is up.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -100,18 +100,35 @@ pub(crate) struct Services {
 #[derive(Clone)]
 pub(crate) struct Site {
     readiness: Readiness,
-    services: Arc<OnceLock<Services>>,
+    /// `None` while the process is starting; replaced as a whole when a log comes.
+    services: Arc<RwLock<Option<Arc<Services>>>>,
 }
 
 impl Site {
     pub(crate) fn new(readiness: Readiness) -> Self {
-        Site { readiness, services: Arc::new(OnceLock::new()) }
+        Site { readiness, services: Arc::default() }
     }
 
-    /// Puts the services behind the front. Only the first call has an effect.
+    /// Puts the services behind the front.
     pub(crate) fn open(&self, services: Services) {
         let router = services.router.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
-        let _ = self.services.set(Services { router, log_names: services.log_names });
+        self.replace(Services { router, log_names: services.log_names });
+    }
+
+    /// Adds a log to services that are open. Requests under way end with the services that they began with.
+    pub(crate) fn add_log(&self, name: &str, router: Router) {
+        let Some(open) = self.services() else { return };
+        let log = Router::new().nest(&format!("/log/{name}"), router).method_not_allowed_fallback(wrong_method);
+        let log_names = open.log_names.iter().cloned().chain([name.to_owned()]).collect();
+        self.replace(Services { router: open.router.clone().merge(log), log_names });
+    }
+
+    fn replace(&self, services: Services) {
+        *self.services.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(services));
+    }
+
+    fn services(&self) -> Option<Arc<Services>> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn router(self) -> Router {
@@ -125,7 +142,7 @@ impl Site {
 }
 
 async fn dispatch(State(site): State<Site>, request: Request) -> Response {
-    let Some(services) = site.services.get() else {
+    let Some(services) = site.services() else {
         return ApiError::new(503, grpc::UNAVAILABLE, "the service is starting; retry")
             .with_header("retry-after", "1")
             .into_response();
@@ -208,5 +225,10 @@ mod tests {
         check(&site, "log1.example", "/log/log1.example/checkpoint", 200, "note").await;
         check(&site, "127.0.0.1", "/checkpoint", 404, r#"{"code":5,"details":[],"message":"Not Found"}"#).await;
         check(&site, "log1.example", "/healthz", 200, "SERVING").await;
+        check(&site, "log2.example", "/checkpoint", 404, "Not Found").await;
+        site.add_log("log2.example", Router::new().route("/checkpoint", get(|| async { "another" })));
+        check(&site, "log2.example", "/checkpoint", 200, "another").await;
+        check(&site, "log1.example", "/checkpoint", 200, "note").await;
+        check(&site, "log1.example", "/nowhere", 404, "Not Found").await;
     }
 }

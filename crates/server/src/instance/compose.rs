@@ -12,30 +12,28 @@ use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use touchmark_outbound::Reach;
-use touchmark_sequencer::Log;
 use touchmark_signers::Signer;
-use touchmark_tlog::note::NoteKey;
 use url::Url;
 
+use super::control::{Control, ServedKind};
 use super::error::StartError;
-use super::open::{self, LogKind, OpenLog};
+use super::open;
 use super::running::{Running, Start};
 use super::{Passphrase, trust};
 use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
-use crate::ctlog::{self, CtLog};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
-use crate::fulcio::{self, CertificateAuthority, CtSubmit, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog};
+use crate::fulcio::{self, CertificateAuthority, CtTarget, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog};
 use crate::http::layers::{CrossOrigin, around};
 use crate::http::listener::{self, Stop};
 use crate::http::site::{Readiness, RoleState, Services, Site};
 use crate::oidc::{self, OidcIssuer};
-use crate::rekor::{self, Rekor};
+use crate::rekor;
 use crate::tsa::{self, Tsa};
 use crate::tuf;
-use crate::witness::{self, OtherLogs, Started, WitnessStartError, Witnesses};
 
 /// Listeners that are bound, by the address that roles name.
 pub(super) type Listeners = BTreeMap<SocketAddr, TcpListener>;
@@ -48,44 +46,43 @@ pub(super) async fn compose(
     deps: Deps,
 ) -> Result<Running, StartError> {
     let (switch, stop) = Stop::pair();
+    let readiness = announced(config);
     let mut starting = Starting {
-        deps,
         passphrase: passphrase.clone(),
         stop: stop.clone(),
-        readiness: announced(config),
         services: BTreeMap::new(),
-        ct_logs: BTreeMap::new(),
         tasks: JoinSet::new(),
-        logs: Vec::new(),
         locks: Vec::new(),
+        control: Control::new(deps, readiness),
     };
-    let mut sites = BTreeMap::new();
     for (address, listener) in listeners {
-        let site = Site::new(starting.readiness.clone());
+        let site = Site::new(starting.control.readiness.clone());
         let is_login_page = config.oidc.as_ref().is_some_and(|role| role.listen == address);
         let cross_origin = if is_login_page { CrossOrigin::Refused } else { CrossOrigin::Any };
         starting.tasks.spawn(listener::serve(listener, around(site.clone().router(), cross_origin), stop.clone()));
-        sites.insert(address, site);
+        starting.control.sites.insert(address, site);
     }
     if let Err(error) = starting.roles(config).await {
         starting.give_up().await;
         return Err(error);
     }
     for (address, services) in std::mem::take(&mut starting.services) {
-        if let Some(site) = sites.get(&address) {
+        if let Some(site) = starting.control.sites.get(&address) {
             site.open(services);
         }
     }
-    starting.readiness.set_all(RoleState::Up);
+    starting.control.readiness.set_all(RoleState::Up);
     Ok(Running {
         url: public_url(config),
         oidc_issuer: config.oidc.as_ref().map(|role| trust::base_url(&role.issuer)),
         client_directory: None,
         start: Start::Later,
-        readiness: starting.readiness,
+        readiness: starting.control.readiness.clone(),
         stop: switch,
+        stopping: stop,
         tasks: starting.tasks,
-        logs: starting.logs,
+        logs: starting.control.logs.clone(),
+        control: Some(starting.control),
         locks: starting.locks,
     })
 }
@@ -119,24 +116,19 @@ fn public_url(config: &Config) -> String {
 
 /// What has been started so far.
 struct Starting {
-    deps: Deps,
     passphrase: Passphrase,
     stop: Stop,
-    readiness: Readiness,
     services: BTreeMap<SocketAddr, Services>,
-    ct_logs: BTreeMap<String, CtLog>,
     tasks: JoinSet<()>,
-    logs: Vec<Log>,
     locks: Vec<DirectoryLock>,
+    control: Control,
 }
 
 impl Starting {
     /// Releases ports and data, so that the caller can try again at once.
     async fn give_up(mut self) {
         self.tasks.shutdown().await;
-        for log in &self.logs {
-            log.shutdown().await;
-        }
+        self.control.logs.shutdown().await;
     }
 
     async fn roles(&mut self, config: &Config) -> Result<(), StartError> {
@@ -163,32 +155,25 @@ impl Starting {
     }
 
     async fn ctlog(&mut self, role: &CtLogRole) -> Result<(), StartError> {
-        let OpenLog { log, note_key, signer, lock } = self.open_log(&role.log, LogKind::Ct).await?;
-        let witnesses = self.witnesses(&role.log, LogKind::Ct, &log, &note_key).await?;
-        let roots = open::chain(&role.accepted_roots)?;
-        let name = &role.log.name;
-        let ct_log = CtLog::new(log, witnesses, signer, roots).map_err(StartError::role(format!("ctlog {name}")))?;
-        self.mount_log(role.listen, name, ctlog::router(ct_log.clone()));
-        self.ct_logs.insert(name.clone(), ct_log);
-        self.locks.push(lock);
+        let kind = ServedKind::Ct { accepted_roots: &role.accepted_roots };
+        let router = self.open_log(&role.log, kind).await?;
+        self.mount_log(role.listen, &role.log.name, router);
         Ok(())
     }
 
     async fn rekor(&mut self, role: &RekorRole, shard: Shard) -> Result<(), StartError> {
-        let OpenLog { log, note_key, lock, .. } = self.open_log(&role.log, LogKind::Rekor).await?;
-        let witnesses = self.witnesses(&role.log, LogKind::Rekor, &log, &note_key).await?;
-        let rekor = Rekor::new(log, witnesses, &note_key);
+        let router = self.open_log(&role.log, ServedKind::Rekor).await?;
         if shard == Shard::Active {
-            self.mount(role.listen, rekor::active_shard(rekor.clone()));
+            let active = self.control.make_active(&role.log.name);
+            self.mount(role.listen, rekor::active_shard(active));
         }
-        self.mount_log(role.listen, &role.log.name, rekor::router(rekor));
-        self.locks.push(lock);
+        self.mount_log(role.listen, &role.log.name, router);
         Ok(())
     }
 
     async fn tsa(&mut self, role: &TsaRole) -> Result<(), StartError> {
         let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
-        let tsa = Tsa::new(signer, chain, Arc::clone(&self.deps.clock)).map_err(StartError::role("tsa"))?;
+        let tsa = Tsa::new(signer, chain, Arc::clone(&self.control.deps.clock)).map_err(StartError::role("tsa"))?;
         self.mount(role.listen, tsa::router(tsa));
         Ok(())
     }
@@ -197,7 +182,7 @@ impl Starting {
         self.locks.push(DirectoryLock::acquire(&role.directory)?);
         let online = self.key(&role.online_key).await?;
         let mut repository = tuf::Repository::open(&role.directory).map_err(StartError::role("tuf"))?;
-        let now = self.deps.now();
+        let now = self.control.deps.now();
         repository.check_live(now).map_err(StartError::role("tuf"))?;
         if let Some(url) = external_url {
             let published = repository.target(trust::SIGNING_CONFIG).map_err(StartError::role("tuf"))?;
@@ -205,7 +190,9 @@ impl Starting {
         }
         // Fresh before the first client asks; from then on the keeper looks.
         repository.refresh(online.as_ref(), now).await.map_err(StartError::role("tuf"))?;
-        self.tasks.spawn(tuf::keep_fresh(repository, online, Arc::clone(&self.deps.clock), self.stop.clone()));
+        let repository = Arc::new(Mutex::new(repository));
+        self.control.tuf = Some((Arc::clone(&repository), Arc::clone(&online)));
+        self.tasks.spawn(tuf::keep_fresh(repository, online, Arc::clone(&self.control.deps.clock), self.stop.clone()));
         self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
         Ok(())
     }
@@ -215,29 +202,27 @@ impl Starting {
         let authority = CertificateAuthority::new(signer, chain).map_err(StartError::role("fulcio"))?;
         let ct_log = self.ct_submit(&role.ct_log)?;
         let config = FulcioConfig { issuers: role.issuers.clone(), algorithms: DEFAULT_ALGORITHMS.to_vec() };
-        let router = fulcio::router(config, authority, ct_log, &self.deps).map_err(StartError::role("fulcio"))?;
+        let router =
+            fulcio::router(config, authority, ct_log, &self.control.deps).map_err(StartError::role("fulcio"))?;
         self.mount(role.listen, router);
         Ok(())
     }
 
-    fn ct_submit(&self, ct_log: &CtLogRef) -> Result<Arc<dyn CtSubmit>, StartError> {
+    fn ct_submit(&mut self, ct_log: &CtLogRef) -> Result<CtTarget, StartError> {
         match ct_log {
-            CtLogRef::Named(name) => {
-                let ct_log = self.ct_logs.get(name).expect("the configuration names only logs that it holds");
-                Ok(Arc::new(ct_log.clone()))
-            }
+            CtLogRef::Named(name) => Ok(self.control.make_target(name)),
             CtLogRef::Remote { url, public_key } => {
                 let public_key = open::public_key(public_key)?;
                 // The operator's own address, which no request has a say in.
-                let outbound = self.deps.ways_out.reaching(Reach::Private).clone();
-                Ok(Arc::new(HttpCtLog::new(url.clone(), public_key, outbound)))
+                let outbound = self.control.deps.ways_out.reaching(Reach::Private).clone();
+                Ok(CtTarget::new(Arc::new(HttpCtLog::new(url.clone(), public_key, outbound))))
             }
         }
     }
 
     async fn oidc(&mut self, role: &OidcRole) -> Result<(), StartError> {
         let signer = self.key(&role.key).await?;
-        let issuer = OidcIssuer::new(role.issuer.clone(), signer, Arc::clone(&self.deps.clock))
+        let issuer = OidcIssuer::new(role.issuer.clone(), signer, Arc::clone(&self.control.deps.clock))
             .map_err(StartError::role("oidc"))?;
         self.mount(role.listen, oidc::router(issuer));
         Ok(())
@@ -247,40 +232,12 @@ impl Starting {
         open::key(path, &self.passphrase).await
     }
 
-    async fn open_log(&mut self, place: &LogPlace, kind: LogKind) -> Result<OpenLog, StartError> {
-        let open = open::log(place, kind, &self.passphrase, Arc::clone(&self.deps.clock)).await?;
-        self.logs.push(open.log.clone());
-        let log = open.log.clone();
-        self.readiness.probe(format!("{} {}", kind.name(), place.name), move || match log.stopped() {
-            None => RoleState::Up,
-            Some(_) => RoleState::Stopped,
-        });
-        Ok(open)
-    }
-
-    /// Asks the witnesses of a log, from before it takes its first entry until the process stops.
-    async fn witnesses(
-        &mut self,
-        place: &LogPlace,
-        kind: LogKind,
-        log: &Log,
-        note_key: &NoteKey,
-    ) -> Result<Option<Witnesses>, StartError> {
-        let Some(witness_place) = &place.witnesses else { return Ok(None) };
-        let plan = match witness::Plan::read(witness_place, note_key) {
-            // One policy for all logs of an instance may be about some of them.
-            Err(WitnessStartError::OtherLogs { .. }) if witness_place.others == OtherLogs::Unwitnessed => {
-                return Ok(None);
-            }
-            plan => plan.map_err(StartError::role(format!("{} {}", kind.name(), place.name)))?,
-        };
-        // The operator's own addresses, which no request has a say in.
-        let outbound = self.deps.ways_out.reaching(Reach::Private).clone();
-        let started = witness::start(plan, log.clone(), note_key, &place.data, outbound, self.stop.clone()).await;
-        let Started { witnesses, lane } =
-            started.map_err(StartError::role(format!("{} {}", kind.name(), place.name)))?;
-        self.tasks.spawn(lane.run());
-        Ok(Some(witnesses))
+    async fn open_log(&mut self, place: &LogPlace, kind: ServedKind<'_>) -> Result<Router, StartError> {
+        let (router, lane) = self.control.open_log(place, kind, &self.passphrase, &self.stop).await?;
+        if let Some(lane) = lane {
+            self.tasks.spawn(lane.run());
+        }
+        Ok(router)
     }
 
     fn mount(&mut self, address: SocketAddr, router: Router) {

@@ -12,7 +12,6 @@ use std::path::Path;
 use jiff::{Timestamp, ToSpan};
 use touchmark_signers::{FileSigner, Signer};
 use touchmark_sigstore::x509::Certificate;
-use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use super::Passphrase;
 use super::authority::Naming;
@@ -66,13 +65,11 @@ pub(super) async fn create(
     let tsa_chain = naming.tsa_chain(&keys.tsa_root, &keys.tsa).await?;
     write_chain(&staging.ca_chain(), &ca_chain)?;
     write_chain(&staging.tsa_chain(), &tsa_chain)?;
-    let rekor_key = NoteKey::new(&manifest.rekor_log, NoteAlgorithm::Ed25519, keys.rekor.public_key().clone())
-        .map_err(StartError::role("rekor"))?;
-    let ct_key = keys.ct.public_key();
-    let material = Material { manifest: &manifest, valid_from, ca_chain, tsa_chain, rekor_key: &rekor_key, ct_key };
+    let log_keys = [keys.rekor.public_key().clone(), keys.ct.public_key().clone()];
+    let material = Material { manifest: &manifest, valid_from, ca_chain, tsa_chain, log_keys: &log_keys };
     publish(&staging, &keys, material, service_url).await?;
-    for log in [&manifest.rekor_log, &manifest.ct_log] {
-        durable::create_private_directory(&staging.log(log))?;
+    for shard in &manifest.logs {
+        durable::create_private_directory(&staging.log(&shard.name))?;
     }
     drop(keys);
     manifest.store(&staging)?;

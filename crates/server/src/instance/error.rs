@@ -82,6 +82,37 @@ pub enum StartError {
         /// Where its data should be.
         directory: PathBuf,
     },
+    /// There is no log of that name.
+    #[error("this instance has no log {name}; its logs are {}", known.join(", "))]
+    LogUnknown {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A log cannot be changed as was asked.
+    #[error("{problem}")]
+    LogChange {
+        /// Why, and what to do.
+        problem: String,
+    },
+    /// A process holds the data directory and does not take requests.
+    #[error(
+        "a process holds the data directory, but nobody answers at {}: {source}; stop that process, or start this version of it", socket.display()
+    )]
+    AdminUnreachable {
+        /// Where a running `up` listens.
+        socket: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The running process did not do what was asked.
+    #[error("the running server refused: {problem}")]
+    AdminRefused {
+        /// What it said.
+        problem: String,
+    },
     /// A certificate file cannot be understood.
     #[error("{} is not a chain of certificates in PEM", path.display())]
     Certificates {

@@ -13,7 +13,7 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use super::error::StartError;
 use super::layout::Layout;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Shard, ShardState};
 use super::open::LogKind;
 use super::trust::TRUSTED_ROOT;
 use crate::config::{Config, LogPlace};
@@ -47,8 +47,12 @@ pub struct LogFiles {
 /// Whether a log takes entries, as far as is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogState {
+    /// Verifiers know its key; no client is sent to it.
+    Next,
     /// It does.
     Active,
+    /// Clients are sent to another one; who still comes is served until it is frozen.
+    Retired,
     /// It has ended, and is read.
     Frozen,
 }
@@ -68,14 +72,19 @@ impl Inventory {
         let layout = Layout::new(data_directory);
         let no_instance = || StartError::NoInstance { directory: data_directory.to_owned() };
         let manifest = Manifest::load(&layout)?.ok_or_else(no_instance)?;
-        let log = |name: &str, kind| LogFiles {
-            name: name.to_owned(),
-            kind,
-            directory: layout.log(name),
+        let log = |shard: &Shard| LogFiles {
+            name: shard.name.clone(),
+            kind: shard.kind,
+            directory: layout.log(&shard.name),
             anchor: None,
-            state: LogState::Active,
+            state: match shard.state {
+                ShardState::Next => LogState::Next,
+                ShardState::Active { .. } => LogState::Active,
+                ShardState::Retired { .. } => LogState::Retired,
+                ShardState::Frozen { .. } => LogState::Frozen,
+            },
         };
-        let logs = vec![log(&manifest.rekor_log, LogKind::Rekor), log(&manifest.ct_log, LogKind::Ct)];
+        let logs = manifest.of_kind(LogKind::Rekor).chain(manifest.of_kind(LogKind::Ct)).map(log).collect();
         Ok(Inventory { logs, layout: Some(layout) })
     }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! lock                         held by the running process
+//! admin.sock                   where the running process takes requests of `touchmark log`
 //! instance.toml                the manifest; written last
 //! offline/*.pem                keys that the running server never opens
 //! keys/*.pem                   keys of the services
@@ -18,6 +19,8 @@
 use std::path::{Path, PathBuf};
 
 use touchmark_keys::KeyType;
+
+use super::manifest::Shard;
 
 /// A data directory, or one in the making.
 #[derive(Debug, Clone)]
@@ -53,6 +56,16 @@ impl Layout {
 
     pub(super) fn key(&self, key: KeyFile) -> PathBuf {
         self.0.join(key.path())
+    }
+
+    /// The private key of a log.
+    pub(super) fn log_key(&self, shard: &Shard) -> PathBuf {
+        self.0.join(&shard.key)
+    }
+
+    /// Where a running `up` takes requests of the `touchmark log` commands.
+    pub(super) fn admin_socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
     }
 
     pub(super) fn ca_chain(&self) -> PathBuf {
@@ -92,7 +105,7 @@ pub(super) enum KeyFile {
 }
 
 impl KeyFile {
-    fn path(self) -> &'static str {
+    pub(super) fn path(self) -> &'static str {
         match self {
             KeyFile::OfflineTufRoot => "offline/tuf-root.pem",
             KeyFile::OfflineTufTargets => "offline/tuf-targets.pem",

@@ -2,14 +2,16 @@
 //! Starting and stopping: the data directory of `touchmark up`, and the composition of roles for `up` and `serve`.
 //!
 //! In scope: the directory's layout ([`layout`]) and manifest ([`manifest`]), the first start ([`create`], [`authority`],
-//! [`trust`]), opening what the roles need ([`open`]), putting routers on listeners ([`compose`]), and the two ways in ([`up()`],
-//! [`serve()`]).
+//! [`trust`]), opening what the roles need ([`open`]), putting routers on listeners ([`compose`]), the two ways in ([`up()`],
+//! [`serve()`]), and changing the logs of an instance ([`shards`]), running or not ([`admin`]).
 //! Out of scope: what the services do; printing; command line arguments.
 //! Invariants: a data directory is either absent, whole, or completed by the next start; one process holds it; the offline keys
 //! are opened only by [`up()`], and dropped before the first request is answered.
 
+mod admin;
 mod authority;
 mod compose;
+mod control;
 mod create;
 mod error;
 mod inventory;
@@ -18,6 +20,7 @@ mod manifest;
 mod open;
 mod running;
 mod serve;
+mod shards;
 mod token;
 mod trust;
 mod up;
@@ -27,6 +30,7 @@ pub use inventory::{Held, Inventory, LogFiles, LogState};
 pub use open::LogKind;
 pub use running::{Running, Start};
 pub use serve::{serve, serve_with};
+pub use shards::{Demand, FrozenLog, LogOptions, Rotation, log_create, log_freeze, log_rotate};
 pub use token::try_out_token;
 pub use up::{UpOptions, up, up_with};
 

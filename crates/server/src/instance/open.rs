@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use touchmark_keys::{KeyFamily, KeyType, PublicKey};
 use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
 use touchmark_signers::{FileSigner, Signer, SignerError};
@@ -15,6 +16,7 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use super::Passphrase;
 use super::error::StartError;
+use super::layout::KeyFile;
 use crate::config::LogPlace;
 use crate::durable::{self, DirectoryLock};
 
@@ -47,7 +49,8 @@ pub(super) fn public_key(path: &Path) -> Result<PublicKey, StartError> {
 }
 
 /// What a log is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogKind {
     /// Signatures.
     Rekor,
@@ -56,6 +59,22 @@ pub enum LogKind {
 }
 
 impl LogKind {
+    /// How the names of its logs begin.
+    pub(super) fn in_names(self) -> &'static str {
+        match self {
+            LogKind::Rekor => "rekor",
+            LogKind::Ct => "ct",
+        }
+    }
+
+    /// The type of its logs' keys.
+    pub(super) fn key_type(self) -> KeyType {
+        match self {
+            LogKind::Rekor => KeyFile::Rekor.key_type(),
+            LogKind::Ct => KeyFile::Ct.key_type(),
+        }
+    }
+
     /// The name of the role that serves it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -65,7 +84,16 @@ impl LogKind {
         }
     }
 
-    fn note_algorithm(self, key_type: KeyType) -> NoteAlgorithm {
+    /// The line by which the final checkpoint of a Rekor log says that it is one, in the words of the public log's tools; checkpoints of a
+    /// CT log have no such lines (C2SP static-ct-api).
+    fn final_line(self) -> Option<fn(u64) -> String> {
+        match self {
+            LogKind::Rekor => Some(frozen_line),
+            LogKind::Ct => None,
+        }
+    }
+
+    pub(super) fn note_algorithm(self, key_type: KeyType) -> NoteAlgorithm {
         match (self, key_type.family()) {
             (LogKind::Ct, _) => NoteAlgorithm::Rfc6962,
             (LogKind::Rekor, KeyFamily::Ed25519) => NoteAlgorithm::Ed25519,
@@ -81,6 +109,13 @@ impl LogKind {
             LogKind::Ct => EntryTiles::Data,
         }
     }
+}
+
+/// The date in the format of Unix `date` in the C locale.
+fn frozen_line(at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+    let date = at.unwrap_or(Timestamp::MAX).strftime("%a %b %e %H:%M:%S UTC %Y");
+    format!("Log frozen — {date}")
 }
 
 /// A log that is open, with the key that signs its checkpoints.
@@ -111,6 +146,7 @@ pub(super) async fn log(
     let checkpoint_signer = CheckpointSigner { note_key: note_key.clone(), signer: Arc::clone(&signer) };
     let mut config = LogConfig::new(place.name.clone(), vec![checkpoint_signer], kind.entry_tiles());
     config.anchor.clone_from(&place.anchor);
+    config.final_line = kind.final_line();
     let (ledger, objects) = stores(place.data.clone(), role()).await?;
     let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock).await.map_err(StartError::role(role()))?;
     Ok(OpenLog { log, note_key, signer, lock })
@@ -124,4 +160,20 @@ async fn stores(data: PathBuf, role: String) -> Result<(FjallLedger, FsObjects),
         Ok((ledger, objects))
     };
     tokio::task::spawn_blocking(open).await.expect("opening a store does not panic and is never aborted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_final_line_is_that_of_the_public_logs_tool() {
+        // As Go's time.UnixDate writes it: the day has two places.
+        for (at_ms, expect) in [
+            (1_795_341_600_999, "Log frozen — Sun Nov 22 10:00:00 UTC 2026"),
+            (1_793_494_921_000, "Log frozen — Sun Nov  1 01:02:01 UTC 2026"),
+        ] {
+            assert_eq!(frozen_line(at_ms), expect);
+        }
+    }
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use touchmark_sequencer::Log;
 
+use super::control::{Control, OpenLogs};
 use crate::durable::DirectoryLock;
+use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState};
 
 /// Whether a data directory was made by this start.
@@ -30,8 +31,12 @@ pub struct Running {
     pub(super) start: Start,
     pub(super) readiness: Readiness,
     pub(super) stop: watch::Sender<bool>,
+    /// What `stop` switches, for tasks that are added.
+    pub(super) stopping: Stop,
     pub(super) tasks: JoinSet<()>,
-    pub(super) logs: Vec<Log>,
+    /// Until somebody attends to it.
+    pub(super) control: Option<Control>,
+    pub(super) logs: OpenLogs,
     /// Released last: fields are dropped in the order of their declaration.
     pub(super) locks: Vec<DirectoryLock>,
 }
@@ -71,10 +76,8 @@ impl Running {
         self.readiness.set_all(RoleState::Stopped);
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
-        for log in &self.logs {
-            log.shutdown().await;
-        }
-        self.logs.clear();
+        // Only after this may another process open them.
+        self.logs.shutdown().await;
         self.locks.clear();
         tracing::info!("stopped");
     }

@@ -11,18 +11,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use touchmark_keys::PublicKey;
 use touchmark_sequencer::SystemClock;
+use touchmark_sigstore::trust::TrustedRoot;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::admin::{self, Attended};
 use super::compose::compose;
 use super::create;
 use super::error::StartError;
 use super::layout::{KeyFile, Layout};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Shard};
+use super::open::LogKind;
 use super::running::{Running, Start};
 use super::serve::USER_AGENT;
-use super::{Passphrase, open, trust};
+use super::{Passphrase, open, shards, trust};
 use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
@@ -82,15 +86,22 @@ pub async fn up_with(options: UpOptions, deps: Deps) -> Result<Running, StartErr
             let manifest = Manifest::new(whole_second(&deps), bound.issuer(), options.passphrase.is_some());
             create::create(&layout, manifest, &bound.service_url(), &options.passphrase).await?
         }
-        Some(manifest) => go_on(&layout, manifest, &bound, &options.passphrase, &deps).await?,
+        Some(manifest) => {
+            let manifest = shards::freeze_ended(&layout, manifest, &options.passphrase, &deps).await?;
+            go_on(&layout, manifest, &bound, &options.passphrase, &deps).await?
+        }
     };
     // 5. Serve.
-    let config = config(&layout, &manifest, &bound, options.witnesses.as_ref());
+    let witnesses = options.witnesses.as_ref().map(witness_place);
+    let config = config(&layout, &manifest, &bound, witnesses.as_ref());
+    let listen = bound.services.0;
     let listeners = BTreeMap::from([bound.services, bound.oidc]);
     let mut running = compose(&config, listeners, &options.passphrase, deps).await?;
     running.start = start;
     running.client_directory = Some(layout.client());
     running.locks.push(lock);
+    // 6. From now on the logs can be changed.
+    admin::attend(&mut running, Attended { layout, manifest, listen, witnesses })?;
     Ok(running)
 }
 
@@ -151,7 +162,7 @@ fn address_of(issuer: &Url) -> Option<SocketAddr> {
     issuer.socket_addrs(|| None).ok()?.into_iter().find(|address| address.ip().is_loopback())
 }
 
-fn whole_second(deps: &Deps) -> jiff::Timestamp {
+pub(super) fn whole_second(deps: &Deps) -> jiff::Timestamp {
     let now = deps.now();
     jiff::Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
@@ -166,28 +177,30 @@ async fn go_on(
 ) -> Result<Manifest, StartError> {
     if manifest.oidc_issuer != bound.issuer() {
         manifest.oidc_issuer = bound.issuer();
-        // A crash after this publishes the moved issuer at the next start, because what is published is compared.
-        manifest.store(layout)?;
     }
-    publish_changes(layout, &manifest, &bound.service_url(), passphrase, deps).await?;
+    // Also a manifest of an older schema. A crash after this publishes what has changed at the next start, because what is published is
+    // compared.
+    manifest.store(layout)?;
+    publish_changes(layout, &manifest, &bound.service_url(), passphrase, deps.now()).await?;
     Ok(manifest)
 }
 
 /// Brings TUF targets and client files to what the addresses demand. The offline keys are opened only if something changed.
-async fn publish_changes(
+pub(super) async fn publish_changes(
     layout: &Layout,
     manifest: &Manifest,
     service_url: &str,
     passphrase: &Passphrase,
-    deps: &Deps,
+    now: jiff::Timestamp,
 ) -> Result<(), StartError> {
     // A `serve` on the same repository signs timestamps; released here, and taken again by the role that does so.
     let _lock = DirectoryLock::acquire(&layout.tuf())?;
     let mut repository = Repository::open(&layout.tuf()).map_err(StartError::role("tuf"))?;
-    let trusted_root = repository.target(trust::TRUSTED_ROOT).map_err(StartError::role("tuf"))?;
+    let published = repository.target(trust::TRUSTED_ROOT).map_err(StartError::role("tuf"))?;
+    let new_keys = keys_unknown_to(&published, layout, manifest, passphrase).await?;
+    let trusted_root = trust::with_logs(&published, manifest, &new_keys)?;
     let signing_config = trust::signing_config(manifest, service_url);
     let targets = trust::targets(trusted_root.clone(), &signing_config);
-    let now = deps.now();
     if repository.needs_offline_keys(&targets, now) {
         let (root, offline_targets, online) = tokio::try_join!(
             async { open::key(&layout.key(KeyFile::OfflineTufRoot), passphrase).await },
@@ -203,21 +216,34 @@ async fn publish_changes(
     trust::write_client_files(layout, &first_root, &trusted_root, signing_config)
 }
 
+/// The public keys of the logs that a trusted root does not know yet.
+pub(super) async fn keys_unknown_to(
+    trusted_root: &[u8],
+    layout: &Layout,
+    manifest: &Manifest,
+    passphrase: &Passphrase,
+) -> Result<Vec<(String, PublicKey)>, StartError> {
+    let root = TrustedRoot::from_json(trusted_root).map_err(StartError::role("trusted root"))?;
+    let mut keys = Vec::new();
+    for shard in trust::unknown_logs(manifest, &root) {
+        let signer = open::key(&layout.log_key(shard), passphrase).await?;
+        keys.push((shard.name.clone(), signer.public_key().clone()));
+    }
+    Ok(keys)
+}
+
 /// The whole stack as a configuration.
-fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option<&(PathBuf, WitnessMode)>) -> Config {
-    let witnesses = witnesses.map(|(policy, mode)| WitnessPlace {
-        policy: policy.clone(),
-        mode: *mode,
-        others: OtherLogs::Unwitnessed,
-    });
+fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option<&WitnessPlace>) -> Config {
     let listen = bound.services.0;
-    let log = |name: &str, key| LogPlace {
-        name: name.to_owned(),
-        key: layout.key(key),
-        data: layout.log(name),
-        anchor: None,
-        witnesses: witnesses.clone(),
+    // The current log of a kind stands first: it answers at the bare paths.
+    let logs = |kind| {
+        let current = manifest.current(kind).map(|shard| shard.name.as_str());
+        let mut shards: Vec<&Shard> = manifest.of_kind(kind).collect();
+        shards.sort_by_key(|shard| Some(shard.name.as_str()) != current);
+        shards.into_iter().map(|shard| log_place(layout, shard, witnesses))
     };
+    let accepted_roots = layout.ca_chain();
+    let ct_log = manifest.current(LogKind::Ct).map(|shard| shard.name.clone()).unwrap_or_default();
     let issuer = IssuerConfig {
         transport: IssuerTransport::LoopbackHttpAllowed,
         ..IssuerConfig::email(manifest.oidc_issuer.as_str())
@@ -230,11 +256,13 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             listen,
             key: layout.key(KeyFile::Ca),
             chain: layout.ca_chain(),
-            ct_log: CtLogRef::Named(manifest.ct_log.clone()),
+            ct_log: CtLogRef::Named(ct_log),
             issuers: vec![issuer],
         }),
-        ctlogs: vec![CtLogRole { listen, log: log(&manifest.ct_log, KeyFile::Ct), accepted_roots: layout.ca_chain() }],
-        rekors: vec![RekorRole { listen, log: log(&manifest.rekor_log, KeyFile::Rekor) }],
+        ctlogs: logs(LogKind::Ct)
+            .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone() })
+            .collect(),
+        rekors: logs(LogKind::Rekor).map(|log| RekorRole { listen, log }).collect(),
         tsa: Some(TsaRole { listen, key: layout.key(KeyFile::Tsa), chain: layout.tsa_chain() }),
         tuf: Some(TufRole { listen, directory: layout.tuf(), online_key: layout.key(KeyFile::TufOnline) }),
         oidc: Some(OidcRole {
@@ -243,6 +271,22 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             key: layout.key(KeyFile::Oidc),
         }),
     }
+}
+
+/// Where a log of a data directory lies.
+pub(super) fn log_place(layout: &Layout, shard: &Shard, witnesses: Option<&WitnessPlace>) -> LogPlace {
+    LogPlace {
+        name: shard.name.clone(),
+        key: layout.log_key(shard),
+        data: layout.log(&shard.name),
+        anchor: None,
+        witnesses: witnesses.cloned(),
+    }
+}
+
+/// The policy of an instance may be about some of its logs.
+fn witness_place((policy, mode): &(PathBuf, WitnessMode)) -> WitnessPlace {
+    WitnessPlace { policy: policy.clone(), mode: *mode, others: OtherLogs::Unwitnessed }
 }
 
 #[cfg(test)]

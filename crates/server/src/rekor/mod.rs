@@ -12,7 +12,10 @@ mod append;
 mod format;
 mod read;
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use axum::Router;
+use axum::extract::FromRef;
 use axum::routing::{get, post};
 use touchmark_sequencer::Log;
 use touchmark_tlog::note::NoteKey;
@@ -36,20 +39,48 @@ impl Rekor {
     }
 }
 
+/// The log that answers at the bare paths; clones are the same.
+#[derive(Clone)]
+pub(crate) struct ActiveRekor(Arc<RwLock<Rekor>>);
+
+impl ActiveRekor {
+    pub(crate) fn new(rekor: Rekor) -> Self {
+        Self(Arc::new(RwLock::new(rekor)))
+    }
+
+    /// Lets another log answer from now on. Requests under way stay with the log that they began with.
+    pub(crate) fn switch(&self, rekor: Rekor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rekor;
+    }
+}
+
+impl FromRef<ActiveRekor> for Rekor {
+    fn from_ref(active: &ActiveRekor) -> Self {
+        active.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// The paths of one log, relative to `/log/<name>`: the API, and what generic tile-log tools expect at the base.
 pub(crate) fn router(rekor: Rekor) -> Router {
     let base = Router::new()
         .route("/checkpoint", get(read::checkpoint))
         .route("/tile/{*path}", get(read::tile))
         .with_state(rekor.clone());
-    active_shard(rekor).merge(base)
+    api().with_state(rekor).merge(base)
 }
 
 /// The bare paths, which belong to the active shard.
-pub(crate) fn active_shard(rekor: Rekor) -> Router {
+pub(crate) fn active_shard(active: ActiveRekor) -> Router {
+    api().with_state(active)
+}
+
+fn api<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Rekor: FromRef<S>,
+{
     Router::new()
         .route("/api/v2/log/entries", post(append::create_entry))
         .route("/api/v2/checkpoint", get(read::checkpoint))
         .route("/api/v2/tile/{*path}", get(read::tile))
-        .with_state(rekor)
 }

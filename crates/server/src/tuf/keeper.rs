@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
+use tokio::sync::Mutex;
 use touchmark_sequencer::Clock;
 use touchmark_signers::Signer;
 
@@ -26,7 +27,7 @@ const WARN_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Runs until `stop`.
 pub(crate) async fn keep_fresh(
-    mut repository: Repository,
+    repository: Arc<Mutex<Repository>>,
     online: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
     mut stop: Stop,
@@ -34,10 +35,13 @@ pub(crate) async fn keep_fresh(
     let mut warning = Warning::default();
     loop {
         let now = timestamp(clock.as_ref());
-        if let Err(error) = repository.refresh(online.as_ref(), now).await {
-            tracing::error!(%error, "the TUF timestamp was not signed; trying again");
-        }
-        let expiry = repository.offline_expiry();
+        let expiry = {
+            let mut repository = repository.lock().await;
+            if let Err(error) = repository.refresh(online.as_ref(), now).await {
+                tracing::error!(%error, "the TUF timestamp was not signed; trying again");
+            }
+            repository.offline_expiry()
+        };
         if warning.is_due(expiry, now) {
             tracing::warn!(%expiry, "the root or targets role of the TUF repository needs its offline key soon");
         }
@@ -113,7 +117,7 @@ mod tests {
             let clock = Arc::new(Fixed(u64::try_from(now.as_millisecond()).unwrap()));
             let (switch, stop) = Stop::pair();
             switch.send(true).unwrap();
-            let repository = Repository::open(directory.path()).unwrap();
+            let repository = Arc::new(Mutex::new(Repository::open(directory.path()).unwrap()));
             keep_fresh(repository, Arc::clone(&online) as Arc<dyn Signer>, clock, stop).await;
             let timestamp = std::fs::read_to_string(directory.path().join("timestamp.json")).unwrap();
             assert!(timestamp.contains(expect_expiry), "{timestamp}");

@@ -14,7 +14,7 @@ mod repository;
 mod serve;
 
 pub(crate) use keeper::keep_fresh;
-pub(crate) use repository::{OfflineKeys, Repository, Target, create};
+pub(crate) use repository::{OfflineKeys, PreparedTargets, Repository, Target, create};
 pub(crate) use serve::router;
 
 use std::path::PathBuf;
@@ -62,6 +62,16 @@ pub(crate) enum TufError {
     NoRoot {
         /// The repository.
         path: PathBuf,
+    },
+    /// Targets that were signed elsewhere do not follow the published ones, or name other files than those that came with them.
+    #[error(
+        "the targets of version {found} do not follow the published ones as version {expected}; something else was published: try again"
+    )]
+    NotTheNext {
+        /// The version that can be published.
+        expected: u64,
+        /// The version that came.
+        found: u64,
     },
     /// Metadata that only the offline keys can renew has expired.
     #[error("the {role} role of the TUF repository expired at {expired_at}; only its offline key can renew it")]

@@ -36,6 +36,13 @@ impl Target {
     }
 }
 
+/// Targets that are signed and not yet published.
+pub(crate) struct PreparedTargets {
+    pub(crate) targets: Vec<Target>,
+    /// The signed `N.targets.json`.
+    pub(crate) metadata: Vec<u8>,
+}
+
 /// An opened repository; every file of it was verified.
 #[derive(Debug, Clone)]
 pub(crate) struct Repository {
@@ -151,6 +158,49 @@ impl Repository {
             let timestamp = new_timestamp(&self.directory, self.timestamp.version + 1, &snapshot, online, now).await?;
             (self.targets, self.snapshot, self.timestamp) = (published, snapshot, timestamp);
         }
+        Ok(())
+    }
+
+    /// Signs the next targets for another process to publish, which holds the online key and not the offline one. Nothing is written.
+    pub(crate) async fn prepare(
+        &self,
+        targets_key: &dyn Signer,
+        targets: Vec<Target>,
+        now: Timestamp,
+    ) -> Result<PreparedTargets, TufError> {
+        self.expect_key(Role::Targets, targets_key.public_key())?;
+        let signed = metadata::targets(self.targets.version + 1, contents(&targets), now);
+        let document = sign(Role::Targets, &signed, targets_key).await?;
+        Ok(PreparedTargets { targets, metadata: document.bytes })
+    }
+
+    /// Publishes targets that were signed elsewhere: the next version, signed by the targets key, naming exactly these files.
+    ///
+    /// Effect: as in [`Repository::publish`].
+    pub(crate) async fn adopt(
+        &mut self,
+        prepared: PreparedTargets,
+        online: &dyn Signer,
+        now: Timestamp,
+    ) -> Result<(), TufError> {
+        self.expect_key(Role::Timestamp, online.public_key())?;
+        let name = format!("{}.targets.json", self.targets.version + 1);
+        let path = self.directory.join(&name);
+        let not_signed = || TufError::NotSigned { path: path.clone(), role: Role::Targets.name() };
+        let document = Document::parse(Role::Targets, prepared.metadata)
+            .ok_or_else(|| TufError::Malformed { path: path.clone(), role: Role::Targets.name() })?;
+        let _signed = document.signed_by(&self.keys.targets).ok_or_else(not_signed)?;
+        let stated = metadata::targets(document.version, contents(&prepared.targets), now);
+        if document.version != self.targets.version + 1 || stated.get("targets") != document.signed.get("targets") {
+            return Err(TufError::NotTheNext { expected: self.targets.version + 1, found: document.version });
+        }
+        for target in &prepared.targets {
+            durable::write(&self.directory.join("targets").join(target.file_name()), &target.bytes, Access::Public)?;
+        }
+        write_metadata(&self.directory, &name, &document)?;
+        let snapshot = new_snapshot(&self.directory, self.snapshot.version + 1, &document, online, now).await?;
+        let timestamp = new_timestamp(&self.directory, self.timestamp.version + 1, &snapshot, online, now).await?;
+        (self.targets, self.snapshot, self.timestamp) = (document, snapshot, timestamp);
         Ok(())
     }
 

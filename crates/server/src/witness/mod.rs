@@ -31,7 +31,7 @@ use touchmark_tlog::TreeSize;
 use touchmark_tlog::note::{NoteKey, NoteSignature};
 use url::Url;
 
-use self::lane::Lane;
+pub(crate) use self::lane::Lane;
 use self::store::Store;
 use crate::durable::FileError;
 use crate::http::listener::Stop;

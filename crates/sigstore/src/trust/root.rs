@@ -200,6 +200,12 @@ impl TransparencyLog {
         Self { operator, ..self }
     }
 
+    /// The same log, trusted for another time.
+    #[must_use]
+    pub fn with_valid_for(self, valid_for: ValidFor) -> Self {
+        Self { valid_for, ..self }
+    }
+
     fn from_wire(log: wire::TransparencyLogInstance) -> Result<Self, UnusableReason> {
         if log.hash_algorithm.0 != HASH_ALGORITHM {
             return Err(UnusableReason::UnknownHash { hash: log.hash_algorithm.0 });

@@ -88,11 +88,17 @@ fn published(log: &LogFiles, root: Option<&TrustedRoot>) -> Found {
 fn state(log: &LogFiles, found: &Found) -> &'static str {
     let said_so = matches!(found, Ok(Some(published))
         if published.checkpoint.extensions.iter().any(|line| line.starts_with("Log frozen")));
-    if said_so || log.state == LogState::Frozen { "frozen" } else { "active" }
+    match log.state {
+        _ if said_so => "frozen",
+        LogState::Frozen => "frozen",
+        LogState::Next => "next",
+        LogState::Active => "active",
+        LogState::Retired => "retired",
+    }
 }
 
 fn line(log: &LogFiles, found: &Found) -> String {
-    let begin = format!("{:<6} {:<6} {}", log.kind.name(), state(log, found), log.name);
+    let begin = format!("{:<6} {:<7} {}", log.kind.name(), state(log, found), log.name);
     match found {
         Ok(Some(Published { checkpoint, at })) => {
             let at = at.map_or_else(|| "unknown".to_owned(), |at| format!("{at:.0}"));

@@ -161,7 +161,7 @@ impl Harness {
             issuers: Issuers::new(&config.issuers, &ways_out, &clock_of_service),
             config,
             ca: ca.authority(),
-            ct: Arc::new(log),
+            ct: crate::fulcio::CtTarget::new(Arc::new(log)),
             ct_deadline: std::time::Duration::from_secs(10),
             clock: clock_of_service,
         };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is refused, in the public words, and that nothing is logged or issued then.
 
+use crate::fulcio::CtTarget;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -326,7 +327,7 @@ async fn no_certificate_leaves_without_a_good_sct() {
         (Lie::Silence, refusal(503, 14, CTL, "")),
     ] {
         let harness = Harness::with(|fulcio| {
-            fulcio.ct = LyingLog::new(lie);
+            fulcio.ct = CtTarget::new(LyingLog::new(lie));
             fulcio.ct_deadline = std::time::Duration::from_millis(50);
         })
         .await;
@@ -364,7 +365,7 @@ async fn a_certificate_that_does_not_verify_is_not_let_out() {
     // A log that signs whatever it is given, so that only the self-check can notice.
     let harness = Harness::with(|fulcio| {
         fulcio.ca = authority;
-        fulcio.ct = HonestSignatureLog::new();
+        fulcio.ct = CtTarget::new(HonestSignatureLog::new());
     })
     .await;
     assert_eq!(with_token(&harness, &harness.token().await).await, refusal(500, 13, CA, ""));
@@ -409,7 +410,7 @@ async fn an_authority_whose_parts_do_not_belong_together_does_not_start() {
 
 #[tokio::test]
 async fn no_reply_shows_the_inside() {
-    let harness = Harness::with(|fulcio| fulcio.ct = LyingLog::new(Lie::Failure)).await;
+    let harness = Harness::with(|fulcio| fulcio.ct = CtTarget::new(LyingLog::new(Lie::Failure))).await;
     let (_, reply) = harness.post(&csr_request(&harness.token().await, &p256()).await).await;
     assert_eq!(reply, json!({ "code": 13, "message": CTL, "details": [] }));
 }

@@ -30,7 +30,7 @@ async fn a_first_start_makes_a_whole_directory_that_is_private() {
     let (layout, manifest) = created(directory.path()).await;
     assert!(!layout.staging().directory().exists());
     assert_eq!(recover(&layout).unwrap(), Some(manifest.clone()));
-    assert!(layout.log(&manifest.rekor_log).is_dir());
+    assert!(layout.log(&manifest.logs[0].name).is_dir());
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     for entry in ENTRIES.iter().filter(|entry| !entry.contains('.')) {
         assert_eq!(mode(&layout.entry(entry)), 0o700, "{entry}");
