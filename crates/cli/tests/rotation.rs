@@ -340,6 +340,7 @@ async fn stays_after_a_restart(shell: &Shell, server: ServerProcess, old: &str, 
         shell.verifies("signer", file).await;
     }
     assert!(server.stop().await.unwrap().success());
+    shell.log(&["fsck"]).await;
 }
 
 /// The same with nobody running; and what is refused.

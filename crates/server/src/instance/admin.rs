@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::Passphrase;
-use super::control::{Control, ServedKind};
+use super::control::{Control, OnlineTuf, ServedKind};
 use super::error::StartError;
 use super::layout::Layout;
 use super::manifest::{Manifest, Shard};
@@ -231,7 +231,7 @@ impl Admin {
         //    signing config says is put back at the next start.
         let (targets, client_files) = (prepared, self.layout.clone());
         let documents = targets.targets.clone();
-        let (repository, online) = self.control.tuf.as_ref().ok_or(AdminError::NoRepository)?;
+        let OnlineTuf { repository, online } = self.control.tuf.as_ref().ok_or(AdminError::NoRepository)?;
         let mut repository = repository.lock().await;
         repository.adopt(targets, online.as_ref(), self.control.deps.now()).await?;
         let first_root = repository.first_root()?;

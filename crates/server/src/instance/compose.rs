@@ -18,7 +18,7 @@ use touchmark_outbound::Reach;
 use touchmark_signers::Signer;
 use url::Url;
 
-use super::control::{Control, ServedKind};
+use super::control::{Control, OnlineTuf, ServedKind};
 use super::error::StartError;
 use super::open;
 use super::running::{Running, Start};
@@ -191,7 +191,7 @@ impl Starting {
         // Fresh before the first client asks; from then on the keeper looks.
         repository.refresh(online.as_ref(), now).await.map_err(StartError::role("tuf"))?;
         let repository = Arc::new(Mutex::new(repository));
-        self.control.tuf = Some((Arc::clone(&repository), Arc::clone(&online)));
+        self.control.tuf = Some(OnlineTuf { repository: Arc::clone(&repository), online: Arc::clone(&online) });
         self.tasks.spawn(tuf::keep_fresh(repository, online, Arc::clone(&self.control.deps.clock), self.stop.clone()));
         self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
         Ok(())

@@ -35,10 +35,15 @@ pub(super) struct Control {
     pub(super) readiness: Readiness,
     pub(super) sites: BTreeMap<SocketAddr, Site>,
     pub(super) logs: OpenLogs,
-    /// The repository with the key that signs snapshot and timestamp.
-    pub(super) tuf: Option<(Arc<tokio::sync::Mutex<Repository>>, Arc<dyn Signer>)>,
+    pub(super) tuf: Option<OnlineTuf>,
     active_rekor: Option<ActiveRekor>,
     ct_target: Option<CtTarget>,
+}
+
+/// The TUF repository with the key that signs snapshot and timestamp.
+pub(super) struct OnlineTuf {
+    pub(super) repository: Arc<tokio::sync::Mutex<Repository>>,
+    pub(super) online: Arc<dyn Signer>,
 }
 
 /// What a log is served as.

@@ -139,3 +139,34 @@ async fn an_expired_root_and_a_foreign_key_are_refused() {
     let error = repository.publish(&stranger.offline(), &keys.online, &target("x"), at(START)).await.unwrap_err();
     assert!(matches!(error, TufError::ForeignKey { role: "root" }), "{error}");
 }
+
+#[tokio::test]
+async fn targets_that_were_signed_elsewhere_are_adopted_only_as_the_next() {
+    let (directory, keys) = (tempfile::tempdir().unwrap(), Keys::new());
+    let path = directory.path();
+    let mut repository = create(path, &keys.offline(), &keys.online, &target("one"), at(START)).await.unwrap();
+    let elsewhere = Repository::open(path).unwrap();
+    let prepare = async |repository: &Repository, content: &str| {
+        repository.prepare(&keys.targets, target(content), at(START)).await.unwrap()
+    };
+    // Other bytes than those that were signed; a key of another role; garbage.
+    let swapped = PreparedTargets { targets: target("evil"), ..prepare(&elsewhere, "two").await };
+    let signed = metadata::targets(2, contents(&target("two")), at(START));
+    let foreign = sign(Role::Targets, &signed, &keys.online).await.unwrap().bytes;
+    let foreign = PreparedTargets { targets: target("two"), metadata: foreign };
+    let garbage = PreparedTargets { targets: target("two"), metadata: b"{}".to_vec() };
+    for wrong in [swapped, foreign, garbage] {
+        assert!(repository.adopt(wrong, &keys.online, at(START)).await.is_err());
+        assert_eq!(fetched_by_client(path, at(START)).await.unwrap(), "one");
+    }
+    assert!(elsewhere.prepare(&keys.root, target("two"), at(START)).await.is_err());
+
+    let (two, late) = (prepare(&elsewhere, "two").await, prepare(&elsewhere, "late").await);
+    repository.adopt(two, &keys.online, at(START)).await.unwrap();
+    assert_eq!(fetched_by_client(path, at(START)).await.unwrap(), "two");
+    let refused = repository.adopt(late, &keys.online, at(START)).await;
+    assert!(matches!(refused, Err(TufError::NotTheNext { expected: 3, found: 2 })), "{refused:?}");
+    let three = prepare(&Repository::open(path).unwrap(), "three").await;
+    repository.adopt(three, &keys.online, at(START)).await.unwrap();
+    assert_eq!(fetched_by_client(path, at(START)).await.unwrap(), "three");
+}
