@@ -141,8 +141,7 @@ impl Load {
                 assert_eq!((&body["message"], &body["code"]), (&FROZEN.into(), &12.into()));
                 self.frozen_replies.fetch_add(1, Ordering::Relaxed);
             }
-            503 => {}
-            other => panic!("{url}: {other}: {}", String::from_utf8_lossy(&reply.body)),
+            other => assert_eq!(other, 503, "{url}: {}", String::from_utf8_lossy(&reply.body)),
         }
         reply.status
     }

@@ -56,7 +56,7 @@ async fn a_client_walks_from_the_root_file_to_the_same_documents_as_the_client_f
 
     let services = signing_config.select(jiff::Timestamp::now()).unwrap();
     assert_eq!(services.ca.url(), stack.running.url());
-    assert_eq!(services.rekor[0].url(), stack.running.url());
+    assert_eq!(services.rekor[0].url(), format!("{}/log/{}", stack.running.url(), stack.rekor_log()));
     assert_eq!(services.tsa[0].url(), format!("{}/api/v1/timestamp", stack.running.url()));
     assert_eq!(services.oidc.unwrap().url(), stack.running.oidc_issuer().unwrap());
     stack.stop().await;
