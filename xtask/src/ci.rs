@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::process::{self, workspace};
-use crate::{tidy, tools};
+use crate::{static_ct, tidy, tools};
 
 pub(crate) fn run_step(arguments: &[&str]) -> Result<()> {
     process::run(Command::new(env!("CARGO")).args(arguments).current_dir(workspace()))
@@ -17,6 +17,7 @@ pub(crate) fn run() -> Result<()> {
     tidy::run()?;
     run_step(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     run_step(&["test", "--workspace", "--locked"])?;
+    static_ct::run_it()?;
     process::run(
         Command::new(tools::cargo_deny()?).args(["check", "bans", "licenses", "sources"]).current_dir(workspace()),
     )?;

@@ -16,7 +16,7 @@ use crate::attestations;
 use crate::clients::{Client, Clients, Instance, Signer};
 use crate::process::{exists, quiet, run};
 
-const EMAIL: &str = "alice@example.com";
+pub(crate) const EMAIL: &str = "alice@example.com";
 /// How long the instance may take to answer `/readyz`.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to stop after SIGTERM.
@@ -47,7 +47,7 @@ pub(crate) fn run_attestations() -> Result<()> {
     })
 }
 
-fn in_fresh_home(steps: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn in_fresh_home(steps: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let home = std::env::temp_dir().join(format!("touchmark-interop-{}", std::process::id()));
     std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
     let result = steps(&home);
@@ -268,13 +268,17 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(clients: &Clients, data_dir: &Path, home: &Path) -> Result<Self> {
+        Self::spawn(clients.touchmark(), data_dir, home)
+    }
+
+    /// Starts it with the binary, and in the environment, of `command`.
+    pub(crate) fn spawn(mut command: Command, data_dir: &Path, home: &Path) -> Result<Self> {
         let port = free_port()?;
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(home.join("server.log"))
             .context("cannot open server.log")?;
-        let mut command = clients.touchmark();
         command.args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data_dir);
         command.stdin(Stdio::null()).stdout(log.try_clone().context("server.log")?).stderr(log);
         let process = command.spawn().context("cannot start touchmark up")?;

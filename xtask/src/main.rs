@@ -13,6 +13,7 @@ mod faults;
 mod fuzz;
 mod interop;
 mod process;
+mod static_ct;
 mod tidy;
 mod tools;
 
@@ -25,6 +26,7 @@ cargo xtask <command>
   tidy               the project's own rules alone: directions, headers, banned names, sizes
   interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
   interop attestations  the steps of it that are about attestations, alone
+  interop static-ct  a generic client of static CT logs reads and verifies the certificate log of a running instance
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
@@ -43,7 +45,8 @@ fn main() -> Result<()> {
         "interop" => match rest.as_slice() {
             [] => interop::run_all(),
             [part] if part == "attestations" => interop::run_attestations(),
-            _ => bail!("interop takes no argument, or `attestations`"),
+            [part] if part == "static-ct" => static_ct::run_it(),
+            _ => bail!("interop takes no argument, `attestations` or `static-ct`"),
         },
         "bench" => bench::run(&rest),
         "faults" => faults::run(&rest),
