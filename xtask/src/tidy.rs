@@ -198,16 +198,7 @@ fn dependency_reasons(root: &Path, findings: &mut Vec<String>) -> Result<()> {
 /// All Rust files of ours.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let folders = [
-        "crates",
-        "xtask",
-        "interop",
-        "bench",
-        "fuzz/src",
-        "fuzz/fuzz_targets",
-        "fuzz/examples",
-        "tests/static-ct-client",
-    ];
+    let folders = ["crates", "xtask", "interop", "bench", "fuzz/src", "fuzz/fuzz_targets", "fuzz/examples"];
     let mut left: Vec<PathBuf> = folders.iter().map(|dir| root.join(dir)).collect();
     while let Some(dir) = left.pop() {
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };

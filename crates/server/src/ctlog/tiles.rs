@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The reading half of c2sp.org/static-ct-api: checkpoint, tiles, issuers.
 //!
-//! In scope: paths to objects, content types, how long each may be cached. Out of scope: rendering (`touchmark_sequencer`).
+//! In scope: paths to objects, content types, how long each may be cached, entity tags, gzip of data tiles. Out of scope: rendering (`touchmark_sequencer`).
 //! Invariant: a full tile and an issuer never change under their name; everything else may not be cached.
 
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use touchmark_tlog::tile::{TILE_WIDTH, TilePath, parse_tile_path};
 
 use super::append::issuer_name;
 use super::{CtLog, Refusal};
-use crate::http::bytes_response;
+use crate::http::immutable::{Encoding, Reader};
 use crate::witness::{self, Wish};
 
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=604800, immutable");
@@ -20,35 +19,41 @@ const NOT_AT_ALL: HeaderValue = HeaderValue::from_static("no-store");
 
 pub(super) async fn checkpoint(State(log): State<CtLog>, headers: HeaderMap) -> Result<Response, Refusal> {
     let shown = witness::checkpoint(&log.0.log, log.0.witnesses.as_ref(), Wish::of(&headers))?;
-    let mut response = bytes_response(200, "text/plain; charset=utf-8", Vec::new());
-    shown.mark(&mut response);
-    *response.body_mut() = shown.value().note.as_bytes().to_vec().into();
-    Ok(cached(response, NOT_AT_ALL))
+    let preference = shown.preference_applied();
+    let note = shown.value().note.as_bytes().to_vec();
+    let reader = Reader::of(&headers);
+    let mut response = reader.reply("text/plain; charset=utf-8", note, Encoding::Identity, NOT_AT_ALL).await;
+    response.headers_mut().extend(preference);
+    Ok(response)
 }
 
-pub(super) async fn tile(State(log): State<CtLog>, Path(path): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn tile(
+    State(log): State<CtLog>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let path = parse_tile_path(&format!("tile/{path}")).map_err(|_| Refusal::not_found())?;
-    let full = match &path {
-        TilePath::Hashes(tile) => tile.width == TILE_WIDTH,
-        TilePath::Data { width, .. } => *width == TILE_WIDTH,
+    let (full, encoding) = match &path {
+        TilePath::Hashes(tile) => (tile.width == TILE_WIDTH, Encoding::Identity),
+        TilePath::Data { width, .. } => (*width == TILE_WIDTH, Encoding::GzipIfAsked),
         // Entry bundles are another kind of log's.
         TilePath::Entries { .. } => return Err(Refusal::not_found()),
     };
     let bytes = log.0.log.tile(path).await.map_err(|error| Refusal::internal(&error))?;
     let bytes = bytes.ok_or_else(Refusal::not_found)?;
-    Ok(cached(bytes_response(200, "application/octet-stream", bytes), if full { FOREVER } else { NOT_AT_ALL }))
+    let caching = if full { FOREVER } else { NOT_AT_ALL };
+    Ok(Reader::of(&headers).reply("application/octet-stream", bytes, encoding, caching).await)
 }
 
-pub(super) async fn issuer(State(log): State<CtLog>, Path(name): Path<String>) -> Result<Response, Refusal> {
+pub(super) async fn issuer(
+    State(log): State<CtLog>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let lower = name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let fingerprint = hex::decode(&name).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     let fingerprint = fingerprint.filter(|_| lower).ok_or_else(Refusal::not_found)?;
     let der = log.0.log.object(&issuer_name(&fingerprint)).await.map_err(|error| Refusal::internal(&error))?;
     let der = der.ok_or_else(Refusal::not_found)?;
-    Ok(cached(bytes_response(200, "application/pkix-cert", der), FOREVER))
-}
-
-fn cached(mut response: Response, how: HeaderValue) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, how);
-    response
+    Ok(Reader::of(&headers).reply("application/pkix-cert", der, Encoding::Identity, FOREVER).await)
 }

@@ -2,12 +2,13 @@
 //! HTTP plumbing that all services share.
 //!
 //! In scope: the error body of the grpc-gateway dialect (`{"code","message","details"}`), bounded body reading, the replies
-//! to unknown paths and methods, how much of all bodies is held at once ([`budget`]), the layers around every router
+//! to unknown paths and methods, replies that caches keep ([`immutable`]), how much of all bodies is held at once ([`budget`]), the layers around every router
 //! ([`layers`]), the accept loop ([`listener`]) and the front of a listener with health and readiness ([`site`]).
 //! Out of scope: what a request means; each service parses its own. TLS: a proxy in front ends it.
 //! Invariants: a body is never read past a stated limit; no text of an internal failure reaches a client.
 
 mod budget;
+pub(crate) mod immutable;
 pub(crate) mod layers;
 pub(crate) mod listener;
 pub(crate) mod site;

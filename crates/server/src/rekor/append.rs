@@ -2,12 +2,14 @@
 //! `POST /api/v2/log/entries`: from bytes to an entry with its proof.
 //!
 //! In scope: the order of steps, the reply, the public error texts. Out of scope: the checks of the request themselves.
-//! Invariant: 201 is said only when a signed checkpoint covers the entry and the proof in the reply verifies against it.
+//! Invariant: 201 is said only when a signed checkpoint covers the entry and the proof in the reply verifies against it. So it is with 200, which only
+//! a caller gets who prefers the entry that is there (`Prefer: return=representation`, RFC 7240 §4.2) to a conflict.
 
 use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
-use touchmark_sequencer::{AddError, Added, Logged, Pending, Rendered, WaitFor};
-use touchmark_sigstore::rekor::{API_VERSION, KIND, RequestError, parse_request};
+use touchmark_sequencer::{AddError, Added, Logged, Pending, ReadError, Rendered, WaitFor};
+use touchmark_sigstore::rekor::{API_VERSION, HashedRekord, KIND, RequestError, parse_request};
 use touchmark_sigstore::wire::rekor::{Checkpoint, InclusionProof, KindVersion, LogId, TransparencyLogEntry};
 use touchmark_sigstore::wire::{Nullable, REQUEST_BYTES_MAX, UnixSeconds};
 use touchmark_tlog::proof::{Included, verify_inclusion};
@@ -18,24 +20,88 @@ use crate::http::{ApiError, bytes_response, grpc, read_body};
 use crate::witness::{self, Wish};
 
 pub(super) async fn create_entry(State(rekor): State<Rekor>, request: Request) -> Result<Response, ApiError> {
-    let wish = Wish::of(request.headers());
+    let (wish, repeated) = (Wish::of(request.headers()), Repeated::of(request.headers()));
     let body = read_body(request, REQUEST_BYTES_MAX).await?;
     if rekor.log.is_frozen() {
         return Err(frozen());
     }
     let entry = parse_request(&body).map_err(refused)?;
-    let logged = rekor.append(entry.record().leaf_bytes()).await?;
-    let shown = witness::evidence(&rekor.log, rekor.witnesses.as_ref(), wish, logged).await?;
-    let mut response = bytes_response(201, "application/json", Vec::new());
-    shown.mark(&mut response);
-    let logged = shown.value();
-    let included = verify_reply(&logged)?;
-    *response.body_mut() = rekor.reply(logged, &included).to_json().into();
-    Ok(response)
+    Ok(rekor.enter(entry.record(), wish, repeated).await?.into_response())
+}
+
+/// What a caller wants to hear of an entry that the log has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeated {
+    /// That it is there, and where: as the public log says it.
+    Conflict,
+    /// The entry itself, with a proof of now.
+    Original,
+}
+
+const RETURN_REPRESENTATION: &str = "return=representation";
+
+impl Repeated {
+    /// Reads the preferences of a request (RFC 7240).
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let mut preferences = values.flat_map(|value| value.split(','));
+        if preferences.any(|preference| preference.trim().eq_ignore_ascii_case(RETURN_REPRESENTATION)) {
+            Repeated::Original
+        } else {
+            Repeated::Conflict
+        }
+    }
+}
+
+/// An entry that is in the log, with its evidence, which was verified.
+pub(super) struct Entered {
+    entry: TransparencyLogEntry,
+    standing: Standing,
+    /// Which preferences were met.
+    preference_applied: Option<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    New,
+    Original,
+}
+
+impl Entered {
+    fn into_response(self) -> Response {
+        let status = if self.standing == Standing::New { 201 } else { 200 };
+        let mut response = bytes_response(status, "application/json", self.entry.to_json());
+        let headers = response.headers_mut();
+        headers.extend(self.preference_applied);
+        if self.standing == Standing::Original {
+            headers.append("preference-applied", HeaderValue::from_static(RETURN_REPRESENTATION));
+            headers.insert("x-log-index", HeaderValue::from(self.entry.log_index));
+        }
+        response
+    }
 }
 
 impl Rekor {
-    async fn append(&self, leaf: Vec<u8>) -> Result<Logged, ApiError> {
+    /// Puts an entry into the log and gives it back with its evidence.
+    pub(super) async fn enter(
+        &self,
+        record: &HashedRekord,
+        wish: Wish,
+        repeated: Repeated,
+    ) -> Result<Entered, ApiError> {
+        let (logged, standing) = match (self.append(record.leaf_bytes()).await?, repeated) {
+            (Appended::New(logged), _) => (logged, Standing::New),
+            (Appended::Duplicate { index }, Repeated::Conflict) => return Err(duplicate(index)),
+            (Appended::Duplicate { index }, Repeated::Original) => (self.original(index).await?, Standing::Original),
+        };
+        let shown = witness::evidence(&self.log, self.witnesses.as_ref(), wish, logged).await?;
+        let preference_applied = shown.preference_applied();
+        let logged = shown.value();
+        let included = verify_reply(&logged)?;
+        Ok(Entered { entry: self.reply(logged, &included), standing, preference_applied })
+    }
+
+    async fn append(&self, leaf: Vec<u8>) -> Result<Appended, ApiError> {
         let pending = Pending {
             dedup_key: leaf_hash(&leaf).0,
             render: Box::new(move |_index, _time_ms| Rendered { leaf_input: leaf.clone(), bundle_bytes: leaf.clone() }),
@@ -43,11 +109,21 @@ impl Rekor {
             meta: Vec::new(),
         };
         match self.log.add(pending, WaitFor::Checkpointed).await {
-            Ok(Added::Checkpointed(logged)) => Ok(logged),
-            Ok(Added::Duplicate { index, .. }) => Err(duplicate(index)),
+            Ok(Added::Checkpointed(logged)) => Ok(Appended::New(logged)),
+            Ok(Added::Duplicate { index, .. }) => Ok(Appended::Duplicate { index }),
             Ok(Added::Sequenced(_)) => Err(ApiError::internal(&"the log answered before its checkpoint")),
             Err(error) => Err(not_added(&error)),
         }
+    }
+
+    /// An entry that the latest checkpoint covers, with a proof under that checkpoint.
+    async fn original(&self, index: LeafIndex) -> Result<Logged, ApiError> {
+        let internal = |error: ReadError| ApiError::internal(&error);
+        let checkpoint = self.log.checkpoint();
+        let proof = self.log.inclusion_proof(index, checkpoint.size).await.map_err(internal)?;
+        let row = self.log.rows(index, 1).await.map_err(internal)?.pop();
+        let row = row.ok_or_else(|| ApiError::internal(&"the row of a duplicate is missing"))?;
+        Ok(Logged { index, time_ms: row.time_ms, leaf_input: row.bundle_bytes, proof, checkpoint })
     }
 
     fn reply(&self, logged: Logged, included: &Included) -> TransparencyLogEntry {
@@ -67,6 +143,15 @@ impl Rekor {
             canonicalized_body: logged.leaf_input,
         }
     }
+}
+
+/// What became of an entry.
+enum Appended {
+    New(Logged),
+    /// It was there before, and a signed checkpoint covers it.
+    Duplicate {
+        index: LeafIndex,
+    },
 }
 
 fn verify_reply(logged: &Logged) -> Result<Included, ApiError> {
@@ -124,6 +209,17 @@ mod tests {
         assert_eq!(error.message, "an equivalent entry already exists in the transparency log with index 7");
         let response = error.into_response();
         assert_eq!((response.status().as_u16(), &response.headers()["X-Log-Index"]), (409, &"7".parse().unwrap()));
+    }
+
+    #[test]
+    fn who_prefers_the_entry_itself_says_so_in_the_words_of_rfc_7240() {
+        let repeated = |value: &str| {
+            Repeated::of(&[(HeaderName::from_static("prefer"), value.parse().unwrap())].into_iter().collect())
+        };
+        assert_eq!(Repeated::of(&HeaderMap::new()), Repeated::Conflict);
+        assert_eq!(repeated("return=minimal"), Repeated::Conflict);
+        assert_eq!(repeated("return"), Repeated::Conflict);
+        assert_eq!(repeated("cosigned, Return=Representation"), Repeated::Original);
     }
 
     #[test]

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Checkpoint, tiles and entry bundles of a log (C2SP tlog-tiles), rendered on read where they are partial.
 //!
-//! In scope: paths, media types, cache headers. Out of scope: proofs, which readers compute from tiles.
+//! In scope: paths, media types, cache headers, entity tags, gzip of entry bundles. Out of scope: proofs, which readers compute from tiles.
 //! Invariant: nothing past the latest signed checkpoint is shown.
 
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, VARY};
+use axum::http::header::VARY;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use touchmark_tlog::tile::{TilePath, parse_tile_path};
 
 use super::Rekor;
-use crate::http::{ApiError, bytes_response};
+use crate::http::ApiError;
+use crate::http::immutable::{Encoding, Reader};
 use crate::witness::{self, Wish};
 
 /// A full tile never changes.
@@ -22,18 +23,27 @@ const NEVER: HeaderValue = HeaderValue::from_static("no-cache");
 
 pub(super) async fn checkpoint(State(rekor): State<Rekor>, headers: HeaderMap) -> Result<Response, ApiError> {
     let shown = witness::checkpoint(&rekor.log, rekor.witnesses.as_ref(), Wish::of(&headers))?;
-    let mut response = bytes_response(200, "text/plain; charset=utf-8", Vec::new());
-    shown.mark(&mut response);
-    *response.body_mut() = shown.value().note.as_bytes().to_vec().into();
+    let preference = shown.preference_applied();
+    let note = shown.value().note.as_bytes().to_vec();
+    let mut response = Reader::of(&headers).reply("text/plain; charset=utf-8", note, Encoding::Identity, NEVER).await;
+    response.headers_mut().extend(preference);
     response.headers_mut().insert(VARY, HeaderValue::from_static("prefer"));
-    Ok(cached(response, NEVER))
+    Ok(response)
 }
 
-pub(super) async fn tile(State(rekor): State<Rekor>, Path(path): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn tile(
+    State(rekor): State<Rekor>,
+    Path(path): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let path = parse_tile_path(&format!("tile/{path}")).map_err(|_| ApiError::not_found())?;
     let caching = if is_full(&path) { FOREVER } else { MINUTES };
+    let encoding = match path {
+        TilePath::Entries { .. } => Encoding::GzipIfAsked,
+        TilePath::Hashes(_) | TilePath::Data { .. } => Encoding::Identity,
+    };
     match rekor.log.tile(path).await {
-        Ok(Some(bytes)) => Ok(cached(bytes_response(200, "application/octet-stream", bytes), caching)),
+        Ok(Some(bytes)) => Ok(Reader::of(&headers).reply("application/octet-stream", bytes, encoding, caching).await),
         Ok(None) => Err(ApiError::not_found()),
         Err(error) => Err(ApiError::internal(&error)),
     }
@@ -41,9 +51,4 @@ pub(super) async fn tile(State(rekor): State<Rekor>, Path(path): Path<String>) -
 
 fn is_full(path: &TilePath) -> bool {
     !path.path().contains(".p/")
-}
-
-fn cached(mut response: Response, value: HeaderValue) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, value);
-    response
 }

@@ -15,8 +15,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use touchmark_sequencer::{Log, Logged, SignedCheckpoint};
 use touchmark_tlog::LeafIndex;
 
@@ -51,11 +50,10 @@ impl<T> Shown<T> {
         }
     }
 
-    /// Says in `response` whether the preference for a cosigned checkpoint was applied.
-    pub(crate) fn mark(&self, response: &mut Response) {
-        if matches!(self, Shown::Cosigned(_)) {
-            response.headers_mut().insert("preference-applied", HeaderValue::from_static("cosigned"));
-        }
+    /// The header that says so, if the preference for a cosigned checkpoint was applied.
+    pub(crate) fn preference_applied(&self) -> Option<(HeaderName, HeaderValue)> {
+        let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("cosigned"));
+        matches!(self, Shown::Cosigned(_)).then_some(applied)
     }
 }
 

@@ -2,14 +2,14 @@
 //! Rekor v2 over HTTP: entries, refusals in the public words, checkpoint and tiles.
 
 use touchmark_keys::{HashAlgorithm, KeyType, Scheme, digest};
-use touchmark_outbound::Response;
+use touchmark_outbound::{Limits, Response};
 use touchmark_signers::{EphemeralSigner, Signer};
 use touchmark_sigstore::rekor::{HashedRekord, LogEntry, Verifier};
 use touchmark_sigstore::verify::logged;
 use touchmark_sigstore::wire::rekor::TransparencyLogEntry;
 use touchmark_tlog::tile::decode_entry_bundle;
 
-use crate::stack::{Stack, json, text};
+use crate::stack::{Stack, json, outbound, text};
 
 const ENTRIES: &str = "/api/v2/log/entries";
 
@@ -38,6 +38,8 @@ async fn an_entry_comes_back_with_a_proof_that_a_verifier_accepts() {
         (KeyType::EcdsaP384, Scheme::EcdsaP384Sha384),
         (KeyType::EcdsaP521, Scheme::EcdsaP521Sha512),
         (KeyType::Rsa2048, Scheme::RsaPkcs1v15Sha256_2048),
+        (KeyType::Rsa3072, Scheme::RsaPkcs1v15Sha256_3072),
+        (KeyType::Rsa4096, Scheme::RsaPkcs1v15Sha256_4096),
     ]
     .into_iter()
     .enumerate()
@@ -80,6 +82,27 @@ async fn the_same_entry_again_is_a_conflict_that_names_its_index() {
     let directory = stack.stop().await;
     let stack = Stack::start_in(directory).await;
     assert_eq!(append(&stack, &record).await.header("x-log-index"), Some("1"));
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn who_prefers_the_original_gets_it_with_a_proof_of_now() {
+    let stack = Stack::start().await;
+    let root = stack.trusted_root();
+    let record = p256_record(b"once").await;
+    let prefer = [("content-type", "application/json"), ("prefer", "return=representation")];
+    let ask = || outbound().post(&stack.url(ENTRIES), &prefer, record.to_request().to_json(), &Limits::SERVICE);
+    let first = ask().await.unwrap();
+    assert_eq!((first.status, first.header("x-log-index")), (201, None), "{}", text(&first));
+    append(&stack, &p256_record(b"another").await).await;
+    let again = ask().await.unwrap();
+    assert_eq!((again.status, again.header("x-log-index")), (200, Some("0")), "{}", text(&again));
+    assert_eq!(again.header("preference-applied"), Some("return=representation"));
+    let entry = TransparencyLogEntry::from_json(&again.body).unwrap();
+    assert_eq!((entry.log_index, json(&again)["inclusionProof"]["treeSize"].as_str()), (0, Some("2")));
+    logged(&LogEntry::from_wire(entry).unwrap(), &record, &root, &[jiff::Timestamp::now()]).unwrap();
+    // Who does not ask hears what the public log says.
+    assert_eq!(append(&stack, &record).await.status, 409);
     stack.stop().await;
 }
 
@@ -167,6 +190,10 @@ async fn checkpoint_tiles_and_entries_are_served_with_their_cache_rules() {
         let expect: Vec<u8> = leaves.iter().flat_map(|leaf| touchmark_tlog::leaf_hash(leaf).0).collect();
         assert_eq!((hashes.status, &hashes.body), (200, &expect));
         assert_eq!(hashes.header("content-type"), Some("application/octet-stream"));
+        let tag = hashes.header("etag").unwrap().to_owned();
+        let url = stack.url(&format!("{prefix}/tile/0/000.p/3"));
+        let known = outbound().get_with(&url, &[("if-none-match", &tag)], &Limits::SERVICE).await.unwrap();
+        assert_eq!((known.status, known.body.len()), (304, 0));
         let entries = stack.get(&format!("{prefix}/tile/entries/000.p/3")).await;
         assert_eq!(decode_entry_bundle(&entries.body, 3).unwrap(), leaves);
         for missing in
