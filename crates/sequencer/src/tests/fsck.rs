@@ -417,8 +417,12 @@ impl Tiles for Running {
 }
 
 async fn check_copy<T: Tiles>(tiles: &T) -> (crate::ServedReport, Copy) {
+    check_copy_with(tiles, HashTiles::Compared).await
+}
+
+async fn check_copy_with<T: Tiles>(tiles: &T, hash_tiles: HashTiles) -> (crate::ServedReport, Copy) {
     let keys = [note_key()];
-    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles, hash_tiles: HashTiles::Compared };
+    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles, hash_tiles };
     let mut taken = Copy::default();
     let mut take = |blob: &Blob| {
         taken.0.insert(blob.name.clone(), blob.bytes.clone());
@@ -491,6 +495,39 @@ async fn whatever_is_served_wrongly_is_named() {
             assert!(found.as_ref().map(|(found, _)| *found) == Some(kind) && named_right, "{name}: {found:?}");
         }
     }
+}
+
+/// An entry that looks good, in the place of another: where hash tiles are not asked for, the checkpoint's root tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_without_hash_tiles_is_held_to_the_root_of_its_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(dir.path(), 0..ENTRIES).await;
+    let (_, mut copy) = check_copy(&Running(log.clone())).await;
+    close(log).await;
+    let tile = copy.0.get_mut("tile/entries/001").unwrap();
+    let needle = b"entry 300 at ";
+    let at = tile.windows(needle.len()).position(|window| window == needle).unwrap();
+    tile[at + 6] = b'9';
+    let (report, _) = check_copy_with(&copy, HashTiles::Rendered).await;
+    assert_eq!(named(&report.findings), [(Kind::CheckpointRoot, "checkpoint")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_that_run_backwards_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_log(dir.path()).await;
+    let report = check(dir.path(), |ledger| {
+        ledger.tamper_row(300, |row| {
+            let text = String::from_utf8(row.bundle_bytes.clone()).unwrap();
+            row.bundle_bytes = text.replace("1000 ms", "900 ms").into_bytes();
+            row.time_ms = 900;
+        });
+    })
+    .await;
+    let backwards = |finding: &&crate::Finding| finding.expected == "a time not before 1000 ms";
+    let found =
+        report.findings.list().iter().find(backwards).map(|finding| (finding.object.as_str(), finding.found.as_str()));
+    assert_eq!(found, Some(("row 300", "900 ms")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,8 +33,9 @@ use crate::failure::Failure;
 use crate::paths;
 use crate::printer::{Printer, printable};
 
-/// How the final checkpoint of a frozen log begins its line about that; seconds since 1970 follow.
+/// How the final checkpoint of a frozen log begins its line about that; a date follows as Go's `time.UnixDate` writes it.
 const FINAL_LINE: &str = "Log frozen — ";
+const FINAL_DATE: &str = "%a %b %e %H:%M:%S UTC %Y";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -205,13 +206,16 @@ fn head(path: &Path, log: &LogFiles, keys: &[NoteKey]) -> Result<Head, Failure> 
     if checkpoint.origin != log.name {
         return Err(not_ours(&format_args!("its origin is {:?}", checkpoint.origin)));
     }
-    let final_s = checkpoint.extensions.iter().find_map(|line| line.strip_prefix(FINAL_LINE)?.parse::<u64>().ok());
-    Ok(Head {
-        size: checkpoint.size,
-        root: checkpoint.root,
-        frozen_ms: final_s.map(|seconds| seconds.saturating_mul(1000)),
-        signed_ms: verified.timestamp_ms(),
-    })
+    let frozen = checkpoint.extensions.iter().find_map(|line| line.strip_prefix(FINAL_LINE));
+    let undated = || not_ours(&"it says that the log was frozen, but not when");
+    let frozen_ms = frozen.map(|date| date_ms(date).ok_or_else(undated)).transpose()?;
+    Ok(Head { size: checkpoint.size, root: checkpoint.root, frozen_ms, signed_ms: verified.timestamp_ms() })
+}
+
+fn date_ms(date: &str) -> Option<u64> {
+    let date = jiff::fmt::strtime::parse(FINAL_DATE, date).ok()?.to_datetime().ok()?;
+    let date = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    u64::try_from(date.timestamp().as_millisecond()).ok()
 }
 
 fn evidence(
@@ -365,6 +369,13 @@ mod tests {
             check(&[(10, 2)], risk, Err("other"));
             check(&[(10, 1), (10, 2)], risk, Err("other"));
         }
+    }
+
+    #[test]
+    fn the_date_of_a_freeze_is_read_as_the_log_writes_it() {
+        assert_eq!(date_ms("Sun Nov 22 10:00:00 UTC 2026"), Some(1_795_341_600_000));
+        assert_eq!(date_ms("Sun Nov  1 01:02:01 UTC 2026"), Some(1_793_494_921_000));
+        assert_eq!(date_ms("1795341600"), None);
     }
 
     #[test]
