@@ -38,7 +38,6 @@ fn what_is_no_request_is_refused() {
         r#"{"do":"thaw"}"#,
         r#"{"do":"freeze","name":"x"}"#,
         r#"{"do":"freeze","name":"x","demand":"please"}"#,
-        r#"{"do":"status","more":1}"#,
         r#"{"do":"apply","manifest":"","made_from":"","targets":[],"metadata":"","passphrase":"%"}"#,
     ] {
         assert!(serde_json::from_str::<AdminRequest>(line).is_err(), "{line}");
