@@ -52,6 +52,11 @@ impl Shape {
         Self { anchored, memtable_bytes, batch_max, entries, size_class }
     }
 
+    /// Batches of many pages, and few syncs but those of commits.
+    pub(super) fn has_long_batches(&self) -> bool {
+        self.size_class == LONG && self.batch_max >= 40 && self.memtable_bytes > 1 << 20
+    }
+
     pub(super) fn configure(&self, dir: &Path, config: &mut LogConfig) {
         config.batch_max = self.batch_max;
         config.anchor = self.anchored.then(|| dir.join("anchor"));
