@@ -505,9 +505,10 @@ async fn a_copy_without_hash_tiles_is_held_to_the_root_of_its_checkpoint() {
     let (_, mut copy) = check_copy(&Running(log.clone())).await;
     close(log).await;
     let tile = copy.0.get_mut("tile/entries/001").unwrap();
-    let needle = b"entry 300 at ";
+    // Which entry got the place is not known; the last digit of its number becomes another one.
+    let needle = b" at 300, ";
     let at = tile.windows(needle.len()).position(|window| window == needle).unwrap();
-    tile[at + 6] = b'9';
+    tile[at - 1] ^= 1;
     let (report, _) = check_copy_with(&copy, HashTiles::Rendered).await;
     assert_eq!(named(&report.findings), [(Kind::CheckpointRoot, "checkpoint")]);
 }
