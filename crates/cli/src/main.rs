@@ -25,10 +25,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Requests and batches are allocated on one thread and freed on another, which this allocator does without locks.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,

@@ -28,6 +28,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
@@ -41,6 +42,10 @@ pub(crate) mod audit;
 mod journal;
 mod record;
 
+/// How long a ledger that another holds is waited for. A program that was being started when the ledger was closed has the lock, too, until it
+/// runs; so has a server that is about to end.
+const LOCK_WITHIN: Duration = Duration::from_millis(500);
+const LOCK_RETRY: Duration = Duration::from_millis(5);
 /// The schema that this code reads and writes.
 const SCHEMA: u32 = 1;
 const SCHEMA_KEY: &str = "schema";
@@ -255,10 +260,14 @@ fn create(temporary: &Path, path: &Path, memtable_bytes: u64) -> Result<(), Ledg
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let lock =
         File::options().create(true).truncate(false).write(true).open(path).map_err(|error| io_failed(&error))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked),
-        Err(TryLockError::Error(error)) => Err(io_failed(&error)),
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WITHIN => std::thread::sleep(LOCK_RETRY),
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked),
+            Err(TryLockError::Error(error)) => return Err(io_failed(&error)),
+        }
     }
 }
 

@@ -21,10 +21,6 @@ use touchmark_testing::process::free_port;
 
 use loader::Load;
 
-/// The server's: the ceiling is to have the same.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Clients of the closed loops: as many as fill the server's batches.
 const CLIENTS: usize = 256;
 /// Entries a second of the open loop.
