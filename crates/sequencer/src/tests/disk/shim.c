@@ -103,6 +103,12 @@ __attribute__((constructor)) static void start(void) {
     root_bytes = strlen(dir);
 }
 
+// The end of a process kills its other threads, and a write that is then under way stops after some page without a record. So none is: the lock is
+// taken and never given back.
+__attribute__((destructor)) static void end(void) {
+    if (root_bytes != 0) pthread_mutex_lock(&lock);
+}
+
 // ---- the journal; the lock is held ----
 
 static void record(enum kind kind, const char *a, const char *b, uint64_t x, uint64_t y, const void *data, size_t bytes) {
