@@ -44,6 +44,7 @@ mod read;
 mod restore;
 mod sequence;
 mod sign;
+mod stats;
 
 #[cfg(test)]
 mod tests;
@@ -65,3 +66,4 @@ pub use log::{Log, Signings};
 pub use objects::{CHECKPOINT_NAME, ObjectError, Objects};
 pub use read::ROWS_MAX;
 pub use restore::{RestoreError, Restored, RestoredAs, StoredTiles, restore};
+pub use stats::{Distribution, LogStats};

@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::objects::Objects;
 use crate::pool::{Pool, Waiting};
 use crate::publish::Backlog;
+use crate::stats::Meters;
 
 /// Names of blobs that are known to be durable; a CT log has a handful of issuers.
 const KNOWN_BLOBS_MAX: usize = 4096;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) signed: watch::Sender<Arc<SignedTree>>,
     /// How far the end of the log is. Written by the sequencing thread until the freeze is durable, then by the signing task.
     pub(crate) freezing: watch::Sender<Freezing>,
+    /// The thread and the tasks count, whoever asks reads.
+    pub(crate) meters: Meters,
     /// Set once, by whoever finds the cause.
     fatal: OnceLock<FatalCause>,
     /// Blobs that this process has made durable: a cache, lost at every start.
@@ -96,6 +99,7 @@ impl Shared {
             backlog,
             signed: watch::Sender::new(Arc::new(signed)),
             freezing: watch::Sender::new(Freezing::Live),
+            meters: Meters::new(clock.now_ms()),
             fatal: OnceLock::new(),
             known_blobs: Mutex::new(HashSet::new()),
             config,

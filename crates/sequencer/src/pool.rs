@@ -80,7 +80,7 @@ impl Pool {
         }
     }
 
-    #[cfg(test)]
+    /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.lock().waiting.len()
     }

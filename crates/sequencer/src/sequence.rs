@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -162,8 +163,12 @@ impl Sequencer {
         let published = self.shared.backlog.published();
         let state = LedgerState { head: plan.head(), published, frozen_ms: None };
         let batch = Batch { rows: std::mem::take(&mut plan.rows), state };
+        let begun = Instant::now();
         match self.shared.ledger.commit(&expected, &batch).await {
-            Ok(Commit::Committed) => Ok(Some(self.adopt(plan))),
+            Ok(Commit::Committed) => {
+                self.shared.meters.committed(batch.rows.len(), begun.elapsed());
+                Ok(Some(self.adopt(plan)))
+            }
             Ok(Commit::Conflict { actual }) => Err(BatchError::Fatal(FatalCause::Conflict { expected, actual })),
             Err(error) => {
                 tracing::warn!(origin = self.shared.config.origin, %error, "a commit failed");

@@ -150,6 +150,7 @@ impl Signing {
                 let nodes = std::mem::take(&mut self.nodes);
                 let signed = SignedTree { checkpoint: checkpoint.clone(), edge: self.edge.clone() };
                 self.shared.signed.send_replace(Arc::new(signed));
+                self.shared.meters.signed(now_ms);
                 self.answer(&checkpoint, &nodes);
             }
             Err(SignFailure::Signer { .. } | SignFailure::BadSignature { .. }) => {

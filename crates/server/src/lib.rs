@@ -16,6 +16,7 @@ mod durable;
 mod fulcio;
 mod http;
 mod instance;
+mod metrics;
 mod oidc;
 mod rekor;
 mod tsa;

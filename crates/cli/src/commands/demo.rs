@@ -88,6 +88,7 @@ async fn show(directory: &Path, files: Files, printer: Printer) -> Result<(), Fa
     let options = UpOptions {
         data_dir: data_dir.clone(),
         listen: any_port,
+        metrics_listen: None,
         oidc_listen: Some(any_port),
         witnesses: None,
         passphrase: None,

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Loopback address of the try-out issuer [default: the next port at the first start, then the same again]
     #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
     oidc_listen: Option<SocketAddr>,
+    /// Loopback address of the metrics, in the text format of Prometheus at /metrics [default: no metrics]
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_address)]
+    metrics_listen: Option<SocketAddr>,
     /// Witnesses that are asked to cosign the logs' checkpoints, each with its URL (C2SP tlog-policy)
     #[arg(long, value_name = "FILE")]
     witness_policy: Option<PathBuf>,
@@ -86,6 +89,7 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
         data_dir: data_dir.clone(),
         listen: args.listen,
         oidc_listen: args.oidc_listen,
+        metrics_listen: args.metrics_listen,
         witnesses: args.witness_policy.map(|policy| (policy, args.witness_mode.into())),
         passphrase: args.passphrase.read()?,
     };

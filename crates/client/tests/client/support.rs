@@ -35,6 +35,7 @@ impl Instance {
         let options = UpOptions {
             data_dir: directory.path().join("data"),
             listen: any_port,
+            metrics_listen: None,
             oidc_listen: Some(any_port),
             witnesses: None,
             passphrase: None,

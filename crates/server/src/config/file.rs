@@ -20,6 +20,8 @@ pub(super) struct File {
     pub(super) external_url: Option<String>,
     /// File whose content, without a final line end, decrypts every key file. Without it the key files are plain.
     pub(super) passphrase_file: Option<PathBuf>,
+    /// Address of the metrics, apart from every service. Without it there are none.
+    pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) fulcio: Option<Fulcio>,
     #[serde(default)]
     pub(super) ctlog: Vec<CtLog>,

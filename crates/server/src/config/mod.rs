@@ -24,6 +24,8 @@ pub struct Config {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) external_url: Option<Url>,
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Where the metrics are, apart from every service.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) fulcio: Option<FulcioRole>,
     pub(crate) ctlogs: Vec<CtLogRole>,
     pub(crate) rekors: Vec<RekorRole>,
@@ -165,6 +167,7 @@ impl Reading<'_> {
             listen: file.listen,
             external_url,
             passphrase_file: file.passphrase_file.map(|path| self.path(path)),
+            metrics_listen: file.metrics_listen,
             fulcio: file.fulcio.map(|role| self.fulcio(role)).transpose()?,
             ctlogs: file.ctlog.into_iter().map(|role| self.ctlog(role)).collect::<Result<_, _>>()?,
             rekors: file.rekor.into_iter().map(|role| self.rekor(role)).collect::<Result<_, _>>()?,

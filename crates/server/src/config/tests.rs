@@ -44,6 +44,7 @@ fn the_commented_keys_of_the_example_are_keys() {
     let config = parse(&uncommented).unwrap();
     assert!(config.oidc.is_some());
     assert!(config.passphrase_file.is_some());
+    assert!(config.metrics_listen.is_some());
     assert!(config.ctlogs[0].log.anchor.is_some());
     assert!(config.ctlogs[0].log.witnesses.is_some());
 }

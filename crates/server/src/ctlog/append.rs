@@ -21,12 +21,15 @@ use touchmark_tlog::LeafIndex;
 use super::submission::Submission;
 use super::{CtLog, Refusal, json};
 use crate::fulcio::CtError;
+use crate::metrics::outcome;
 
 impl CtLog {
     /// Waits until the entry is durable, which is what an SCT promises; the checkpoint follows within the second.
     pub(super) async fn append(&self, submission: Submission) -> Result<Sct, CtError> {
         let entry = submission.entry.clone();
-        let (index, time_ms) = match self.0.log.add(pending(submission), WaitFor::Sequenced).await? {
+        let added = self.0.log.add(pending(submission), WaitFor::Sequenced).await;
+        self.0.submissions.count(outcome(&added));
+        let (index, time_ms) = match added? {
             Added::Sequenced(Sequenced { index, time_ms }) | Added::Duplicate { index, time_ms } => (index, time_ms),
             Added::Checkpointed(logged) => (logged.index, logged.time_ms),
         };

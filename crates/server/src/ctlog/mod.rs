@@ -29,6 +29,7 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use crate::fulcio::{CtError, CtSubmit};
 use crate::http::{BodyError, bytes_response};
+use crate::metrics::Submissions;
 use crate::witness::{NotCosigned, Witnesses};
 pub(crate) use format::CtEntries;
 use submission::{Kind, Submission};
@@ -44,6 +45,7 @@ struct Inner {
     /// The log's name in its checkpoints, with the key; also its identity in SCTs.
     note_key: NoteKey,
     roots: Vec<Certificate>,
+    submissions: Submissions,
 }
 
 /// Why a log does not start.
@@ -62,13 +64,14 @@ impl CtLog {
         witnesses: Option<Witnesses>,
         signer: Arc<dyn Signer>,
         roots: Vec<Certificate>,
+        submissions: Submissions,
     ) -> Result<Self, CtStartError> {
         if roots.is_empty() {
             return Err(CtStartError::NoRoot);
         }
         let note_key = NoteKey::new(log.origin(), NoteAlgorithm::Rfc6962, signer.public_key().clone());
         let note_key = note_key.map_err(|_| CtStartError::NoteKey)?;
-        Ok(Self(Arc::new(Inner { log, witnesses, signer, note_key, roots })))
+        Ok(Self(Arc::new(Inner { log, witnesses, signer, note_key, roots, submissions })))
     }
 }
 
@@ -103,6 +106,7 @@ pub(crate) fn router(log: CtLog) -> Router {
         .route("/checkpoint", get(tiles::checkpoint))
         .route("/tile/{*path}", get(tiles::tile))
         .route("/issuer/{fingerprint}", get(tiles::issuer))
+        .route("/log.v3.json", get(tiles::metadata))
         .with_state(log)
 }
 

@@ -63,6 +63,21 @@ pub(super) enum SubmissionError {
     Entry(#[from] ct::CtError),
 }
 
+impl SubmissionError {
+    /// The name under which refusals are counted.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Json => "malformed",
+            Self::Empty | Self::TooLarge => "chain_length",
+            Self::Unreadable { .. } => "certificate_unreadable",
+            Self::Chain(_) => "chain_refused",
+            Self::LeafIsCa => "leaf_is_ca",
+            Self::ExtendedKeyUsage => "extended_key_usage",
+            Self::Entry(_) => "wrong_kind",
+        }
+    }
+}
+
 pub(super) async fn add_chain(State(log): State<CtLog>, request: Request) -> Result<Response, Refusal> {
     add(log, Kind::Certificate, request).await
 }
@@ -72,7 +87,10 @@ pub(super) async fn add_pre_chain(State(log): State<CtLog>, request: Request) ->
 }
 
 async fn add(log: CtLog, kind: Kind, request: Request) -> Result<Response, Refusal> {
-    let refused = |error: SubmissionError| Refusal::bad_request(error.to_string());
+    let refused = |error: SubmissionError| {
+        log.0.submissions.count(error.reason());
+        Refusal::bad_request(error.to_string())
+    };
     let body = read_body(request, BODY_BYTES_MAX).await?;
     let chain = parse(&body).map_err(refused)?;
     let submission = Submission::accept(kind, &chain, &log.0.roots).map_err(refused)?;

@@ -417,3 +417,16 @@ async fn a_busy_log_is_asked_again_and_a_redirecting_one_is_not_followed() {
     let moved = client("/moved").submit(&precertificate, &world.ca.chain).await;
     assert_eq!(moved, Err(CtError::Refused { status: 307 }));
 }
+
+#[tokio::test]
+async fn the_log_describes_itself_as_a_member_of_a_log_list() {
+    let world = World::new().await;
+    let metadata = world.get_json("/log.v3.json").await;
+    let key = world.log.public_key();
+    assert_eq!(decode(&metadata["log_id"]), key.spki_sha256());
+    assert_eq!(decode(&metadata["key"]), key.spki_der());
+    assert_eq!(metadata["mmd"], 60);
+    let origin = world.log.0.log.origin();
+    assert_eq!(metadata["monitoring_url"], format!("http://{origin}/"));
+    assert_eq!(metadata["submission_url"], metadata["monitoring_url"]);
+}

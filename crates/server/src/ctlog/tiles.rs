@@ -7,6 +7,8 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use touchmark_tlog::tile::{TILE_WIDTH, TilePath, parse_tile_path};
 
 use super::append::issuer_name;
@@ -15,6 +17,7 @@ use crate::http::immutable::{Encoding, Reader};
 use crate::witness::{self, Wish};
 
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=604800, immutable");
+const MINUTES: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const NOT_AT_ALL: HeaderValue = HeaderValue::from_static("no-store");
 
 pub(super) async fn checkpoint(State(log): State<CtLog>, headers: HeaderMap) -> Result<Response, Refusal> {
@@ -43,6 +46,26 @@ pub(super) async fn tile(
     let bytes = bytes.ok_or_else(Refusal::not_found)?;
     let caching = if full { FOREVER } else { NOT_AT_ALL };
     Ok(Reader::of(&headers).reply("application/octet-stream", bytes, encoding, caching).await)
+}
+
+/// The longest time from an SCT to a checkpoint that covers it, in seconds: the most that static-ct-api allows. It takes about a second.
+const MAXIMUM_MERGE_DELAY_S: u32 = 60;
+
+/// The log as a member of a log list (schema 3) describes it, without the time of its certificates, which this log does not limit. The URLs are those of
+/// the trusted root: the log's name, whatever address it is reached at.
+pub(super) async fn metadata(State(log): State<CtLog>, headers: HeaderMap) -> Response {
+    let key = log.0.signer.public_key();
+    let url = format!("http://{}/", log.0.note_key.name());
+    let description = serde_json::json!({
+        "description": log.0.note_key.name(),
+        "log_id": STANDARD.encode(key.spki_sha256()),
+        "key": STANDARD.encode(key.spki_der()),
+        "mmd": MAXIMUM_MERGE_DELAY_S,
+        "submission_url": url,
+        "monitoring_url": url,
+    });
+    let bytes = description.to_string().into_bytes();
+    Reader::of(&headers).reply("application/json", bytes, Encoding::Identity, MINUTES).await
 }
 
 pub(super) async fn issuer(

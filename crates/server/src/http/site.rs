@@ -13,9 +13,12 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::HOST;
 use axum::http::uri::{PathAndQuery, Uri};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower::ServiceExt;
+
+use crate::metrics::{Metrics, observe};
 
 use super::{ApiError, grpc, json_response, unknown_path, wrong_method};
 
@@ -100,19 +103,21 @@ pub(crate) struct Services {
 #[derive(Clone)]
 pub(crate) struct Site {
     readiness: Readiness,
+    /// Where the requests to services are counted.
+    metrics: Metrics,
     /// `None` while the process is starting; replaced as a whole when a log comes.
     services: Arc<RwLock<Option<Arc<Services>>>>,
 }
 
 impl Site {
-    pub(crate) fn new(readiness: Readiness) -> Self {
-        Site { readiness, services: Arc::default() }
+    pub(crate) fn new(readiness: Readiness, metrics: Metrics) -> Self {
+        Site { readiness, metrics, services: Arc::default() }
     }
 
     /// Puts the services behind the front.
     pub(crate) fn open(&self, services: Services) {
         let router = services.router.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
-        self.replace(Services { router, log_names: services.log_names });
+        self.replace(Services { router: self.counted(router), log_names: services.log_names });
     }
 
     /// Adds a log to services that are open. Requests under way end with the services that they began with.
@@ -120,7 +125,11 @@ impl Site {
         let Some(open) = self.services() else { return };
         let log = Router::new().nest(&format!("/log/{name}"), router).method_not_allowed_fallback(wrong_method);
         let log_names = open.log_names.iter().cloned().chain([name.to_owned()]).collect();
-        self.replace(Services { router: open.router.clone().merge(log), log_names });
+        self.replace(Services { router: open.router.clone().merge(self.counted(log)), log_names });
+    }
+
+    fn counted(&self, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self.metrics.clone(), observe))
     }
 
     fn replace(&self, services: Services) {
@@ -200,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn readiness_follows_the_roles() {
         let readiness = Readiness::default();
-        let site = Site::new(readiness.clone());
+        let site = Site::new(readiness.clone(), Metrics::new());
         check(&site, "x", "/readyz", 503, "NOT_READY").await;
         readiness.set("rekor", RoleState::Starting);
         readiness.set("tsa", RoleState::Up);
@@ -215,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_log_is_reached_by_host_and_by_path() {
-        let site = Site::new(Readiness::default());
+        let site = Site::new(Readiness::default(), Metrics::new());
         let log = Router::new().route("/checkpoint", get(|| async { "note" }));
         let router = Router::new().nest("/log/log1.example", log);
         site.open(Services { router, log_names: vec!["log1.example".to_owned()] });

@@ -45,6 +45,10 @@ pub(super) async fn compose(
     passphrase: &Passphrase,
     deps: Deps,
 ) -> Result<Running, StartError> {
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(bind_metrics(address).await?),
+        None => None,
+    };
     let (switch, stop) = Stop::pair();
     let readiness = announced(config);
     let mut starting = Starting {
@@ -56,11 +60,15 @@ pub(super) async fn compose(
         control: Control::new(deps, readiness),
     };
     for (address, listener) in listeners {
-        let site = Site::new(starting.control.readiness.clone());
+        let site = Site::new(starting.control.readiness.clone(), starting.control.metrics.clone());
         let is_login_page = config.oidc.as_ref().is_some_and(|role| role.listen == address);
         let cross_origin = if is_login_page { CrossOrigin::Refused } else { CrossOrigin::Any };
         starting.tasks.spawn(listener::serve(listener, around(site.clone().router(), cross_origin), stop.clone()));
         starting.control.sites.insert(address, site);
+    }
+    if let Some(listener) = metrics_listener {
+        let router = around(starting.control.metrics.clone().router(), CrossOrigin::Refused);
+        starting.tasks.spawn(listener::serve(listener, router, stop.clone()));
     }
     if let Err(error) = starting.roles(config).await {
         starting.give_up().await;
@@ -85,6 +93,14 @@ pub(super) async fn compose(
         control: Some(starting.control),
         locks: starting.locks,
     })
+}
+
+async fn bind_metrics(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let hint = "choose another address for metrics";
+    let bound = listener::bind(address).await;
+    let (listener, address) = bound.map_err(|source| StartError::Listen { address, source, hint })?;
+    tracing::info!(%address, "metrics are at /metrics");
+    Ok(listener)
 }
 
 /// Every role of the process as starting, so that `/readyz` is 503 until all are up.

@@ -25,6 +25,7 @@ use crate::durable::DirectoryLock;
 use crate::fulcio::{CtSubmit, CtTarget};
 use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState, Site};
+use crate::metrics::Metrics;
 use crate::rekor::{self, ActiveRekor, Rekor};
 use crate::tuf::Repository;
 use crate::witness::{self, Lane, OtherLogs, Started, WitnessStartError};
@@ -33,6 +34,7 @@ use crate::witness::{self, Lane, OtherLogs, Started, WitnessStartError};
 pub(super) struct Control {
     pub(super) deps: Deps,
     pub(super) readiness: Readiness,
+    pub(super) metrics: Metrics,
     pub(super) sites: BTreeMap<SocketAddr, Site>,
     pub(super) logs: OpenLogs,
     pub(super) tuf: Option<OnlineTuf>,
@@ -97,7 +99,16 @@ impl OpenLogs {
 impl Control {
     pub(super) fn new(deps: Deps, readiness: Readiness) -> Self {
         let (sites, logs) = (BTreeMap::new(), OpenLogs::default());
-        Control { deps, readiness, sites, logs, tuf: None, active_rekor: None, ct_target: None }
+        Control {
+            deps,
+            readiness,
+            metrics: Metrics::new(),
+            sites,
+            logs,
+            tuf: None,
+            active_rekor: None,
+            ct_target: None,
+        }
     }
 
     /// Opens a log: the router of its paths, and what asks its witnesses, which is to run as long as the process.
@@ -119,12 +130,14 @@ impl Control {
             Some(Started { witnesses, lane }) => (Some(witnesses), Some(lane)),
             None => (None, None),
         };
+        let submissions = self.metrics.of_log(&log);
         let service = match kind {
-            ServedKind::Rekor => LogService::Rekor(Rekor::new(log.clone(), witnesses, &note_key)),
+            ServedKind::Rekor => LogService::Rekor(Rekor::new(log.clone(), witnesses, &note_key, submissions)),
             ServedKind::Ct { accepted_roots } => {
                 let roots = open::chain(accepted_roots)?;
                 LogService::Ct(
-                    CtLog::new(log.clone(), witnesses, signer, roots).map_err(StartError::role(role.clone()))?,
+                    CtLog::new(log.clone(), witnesses, signer, roots, submissions)
+                        .map_err(StartError::role(role.clone()))?,
                 )
             }
         };

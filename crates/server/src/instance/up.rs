@@ -46,6 +46,8 @@ pub struct UpOptions {
     /// Witnesses that are asked to cosign the checkpoints of the logs: the policy file (C2SP tlog-policy), and what happens while they do not
     /// answer. If the policy has `log` lines, these logs alone are witnessed.
     pub witnesses: Option<(PathBuf, WitnessMode)>,
+    /// Address of the metrics, a loopback address; left out, there are none.
+    pub metrics_listen: Option<SocketAddr>,
     /// At the first start: encrypts every key. Later: decrypts them.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
@@ -64,7 +66,7 @@ pub async fn up(options: UpOptions) -> Result<Running, StartError> {
 /// What is wrong, and what to do.
 pub async fn up_with(options: UpOptions, deps: Deps) -> Result<Running, StartError> {
     // 1. Nothing is touched before the addresses are known to be harmless.
-    for address in [Some(options.listen), options.oidc_listen].into_iter().flatten() {
+    for address in [Some(options.listen), options.oidc_listen, options.metrics_listen].into_iter().flatten() {
         if !address.ip().is_loopback() {
             return Err(StartError::NotLoopback { address });
         }
@@ -93,7 +95,8 @@ pub async fn up_with(options: UpOptions, deps: Deps) -> Result<Running, StartErr
     };
     // 5. Serve.
     let witnesses = options.witnesses.as_ref().map(witness_place);
-    let config = config(&layout, &manifest, &bound, witnesses.as_ref());
+    let mut config = config(&layout, &manifest, &bound, witnesses.as_ref());
+    config.metrics_listen = options.metrics_listen;
     let listen = bound.services.0;
     let listeners = BTreeMap::from([bound.services, bound.oidc]);
     let mut running = compose(&config, listeners, &options.passphrase, deps).await?;
@@ -252,6 +255,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
         listen: Some(listen),
         external_url: None,
         passphrase_file: None,
+        metrics_listen: None,
         fulcio: Some(FulcioRole {
             listen,
             key: layout.key(KeyFile::Ca),
@@ -324,6 +328,7 @@ mod tests {
                 listen: listen.parse().unwrap(),
                 oidc_listen: oidc_listen.map(|address| address.parse().unwrap()),
                 witnesses: None,
+                metrics_listen: None,
                 passphrase: None,
             };
             let refused = up(options).await;

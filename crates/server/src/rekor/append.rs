@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use touchmark_sequencer::{AddError, Added, Logged, Pending, ReadError, Rendered, WaitFor};
-use touchmark_sigstore::rekor::{API_VERSION, HashedRekord, KIND, RequestError, parse_request};
+use touchmark_sigstore::rekor::{API_VERSION, EntryError, HashedRekord, KIND, RequestError, parse_request};
 use touchmark_sigstore::wire::rekor::{Checkpoint, InclusionProof, KindVersion, LogId, TransparencyLogEntry};
 use touchmark_sigstore::wire::{Nullable, REQUEST_BYTES_MAX, UnixSeconds};
 use touchmark_tlog::proof::{Included, verify_inclusion};
@@ -17,15 +17,17 @@ use touchmark_tlog::{LeafIndex, leaf_hash};
 
 use super::Rekor;
 use crate::http::{ApiError, bytes_response, grpc, read_body};
+use crate::metrics::outcome;
 use crate::witness::{self, Wish};
 
 pub(super) async fn create_entry(State(rekor): State<Rekor>, request: Request) -> Result<Response, ApiError> {
     let (wish, repeated) = (Wish::of(request.headers()), Repeated::of(request.headers()));
     let body = read_body(request, REQUEST_BYTES_MAX).await?;
     if rekor.log.is_frozen() {
+        rekor.submissions.count("frozen");
         return Err(frozen());
     }
-    let entry = parse_request(&body).map_err(refused)?;
+    let entry = parse_request(&body).map_err(|error| rekor.refused(&error))?;
     Ok(rekor.enter(entry.record(), wish, repeated).await?.into_response())
 }
 
@@ -82,6 +84,13 @@ impl Entered {
 }
 
 impl Rekor {
+    /// The public words; the reason is for our log and the metrics.
+    pub(super) fn refused(&self, error: &RequestError) -> ApiError {
+        tracing::info!(?error, "entry refused");
+        self.submissions.count(reason(error));
+        ApiError::invalid(error.to_string())
+    }
+
     /// Puts an entry into the log and gives it back with its evidence.
     pub(super) async fn enter(
         &self,
@@ -108,7 +117,9 @@ impl Rekor {
             blobs: Vec::new(),
             meta: Vec::new(),
         };
-        match self.log.add(pending, WaitFor::Checkpointed).await {
+        let added = self.log.add(pending, WaitFor::Checkpointed).await;
+        self.submissions.count(outcome(&added));
+        match added {
             Ok(Added::Checkpointed(logged)) => Ok(Appended::New(logged)),
             Ok(Added::Duplicate { index, .. }) => Ok(Appended::Duplicate { index }),
             Ok(Added::Sequenced(_)) => Err(ApiError::internal(&"the log answered before its checkpoint")),
@@ -168,9 +179,23 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn refused(error: RequestError) -> ApiError {
-    tracing::info!(?error, "entry refused");
-    ApiError::invalid(error.to_string())
+/// The name under which a refusal is counted.
+fn reason(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::Wire(_) => "malformed",
+        RequestError::UnknownKeyDetails { .. } => "unknown_algorithm",
+        RequestError::NotHashedRekord => "not_hashedrekord",
+        RequestError::Invalid(error) => match error {
+            EntryError::NoSignature | EntryError::NoVerifier | EntryError::TwoVerifiers | EntryError::NoDigest => {
+                "incomplete"
+            }
+            EntryError::Key(_) | EntryError::Certificate(_) => "key_unreadable",
+            EntryError::AlgorithmRefused { .. } | EntryError::KeyType { .. } => "algorithm_refused",
+            EntryError::Digest(_) | EntryError::DigestAlgorithm { .. } => "digest_length",
+            EntryError::TooLarge { .. } => "too_large",
+            EntryError::Signature(_) => "signature_wrong",
+        },
+    }
 }
 
 fn duplicate(index: LeafIndex) -> ApiError {

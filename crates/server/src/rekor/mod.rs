@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use touchmark_sequencer::Log;
 use touchmark_tlog::note::NoteKey;
 
+use crate::metrics::Submissions;
 use crate::witness::Witnesses;
 
 pub(crate) use format::RekorEntries;
@@ -30,12 +31,13 @@ pub(crate) struct Rekor {
     log: Log,
     witnesses: Option<Witnesses>,
     log_id: [u8; 32],
+    submissions: Submissions,
 }
 
 impl Rekor {
     /// A log whose id is the untruncated key id of the key that signs its checkpoints.
-    pub(crate) fn new(log: Log, witnesses: Option<Witnesses>, note_key: &NoteKey) -> Self {
-        Rekor { log, witnesses, log_id: note_key.id() }
+    pub(crate) fn new(log: Log, witnesses: Option<Witnesses>, note_key: &NoteKey, submissions: Submissions) -> Self {
+        Rekor { log, witnesses, log_id: note_key.id(), submissions }
     }
 }
 

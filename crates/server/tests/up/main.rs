@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod instance;
+mod metrics;
 mod plumbing;
 mod rekor;
 mod serve;

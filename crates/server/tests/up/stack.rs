@@ -70,6 +70,7 @@ pub(crate) fn options(data_dir: &Path) -> UpOptions {
     UpOptions {
         data_dir: data_dir.to_owned(),
         listen: "127.0.0.1:0".parse().unwrap(),
+        metrics_listen: None,
         oidc_listen: None,
         witnesses: None,
         passphrase: None,

@@ -26,6 +26,7 @@ use super::super::*;
 use super::issuer::FakeIssuer;
 use crate::ctlog::CtLog;
 use crate::deps::WaysOut;
+use crate::metrics::Metrics;
 
 /// 2027-01-15T08:00:00Z.
 pub(crate) const NOW_S: u64 = 1_800_000_000;
@@ -116,7 +117,8 @@ pub(crate) async fn ct_log(roots: Vec<Certificate>, clock: Arc<dyn Clock>) -> (C
     let ledger = FjallLedger::open(directory.path().join("ledger")).unwrap();
     let objects = FsObjects::open(directory.path().join("objects")).unwrap();
     let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock).await.unwrap();
-    (CtLog::new(log, None, signer, roots).unwrap(), directory)
+    let submissions = Metrics::new().of_log(&log);
+    (CtLog::new(log, None, signer, roots, submissions).unwrap(), directory)
 }
 
 /// A whole service with one e-mail issuer on loopback.

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Metrics in the text format of Prometheus (OpenMetrics), on a listener of their own.
+//!
+//! In scope: what is counted and under which names (docs/log.md lists them), the page. Out of scope: what a log counts of itself
+//! (`touchmark_sequencer::LogStats`).
+//! Invariants: labels are names of logs, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
+//! digest appears; the page is never on the listener of a service.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use touchmark_sequencer::{AddError, Added, Distribution, Log, LogStats};
+
+use crate::http::{ApiError, bytes_response, unknown_path, wrong_method};
+
+/// The media type of the text format.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Upper bounds of request times in seconds: from a read out of memory to the deadline.
+const REQUEST_BOUNDS_S: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.25, 0.5, 1.0, 4.0, 30.0];
+
+/// All metrics of the process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    submissions: Family<SubmissionLabels, Counter>,
+    logs: Logs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SubmissionLabels {
+    log: String,
+    outcome: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("touchmark");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let constructor: fn() -> Histogram = || Histogram::new(REQUEST_BOUNDS_S);
+        let request_seconds = Family::new_with_constructor(constructor);
+        let submissions = Family::<SubmissionLabels, Counter>::default();
+        let logs = Logs::default();
+        registry.register("http_requests", "Requests by route and status", requests.clone());
+        registry.register("http_request_seconds", "Time to the head of the reply", request_seconds.clone());
+        registry.register("log_submissions", "Entries sent to a log by what became of them", submissions.clone());
+        registry.register_collector(Box::new(logs.clone()));
+        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs }))
+    }
+
+    /// What became of the entries of a log, which appears from now on.
+    pub(crate) fn of_log(&self, log: &Log) -> Submissions {
+        self.0.logs.lock().push(log.clone());
+        Submissions { counters: self.0.submissions.clone(), log: log.origin().to_owned() }
+    }
+
+    /// The listener's only page.
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/metrics", get(page))
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(self)
+    }
+}
+
+async fn page(State(metrics): State<Metrics>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &metrics.0.registry) {
+        Ok(()) => bytes_response(200, OPEN_METRICS, text.into_bytes()),
+        Err(error) => ApiError::internal(&error).into_response(),
+    }
+}
+
+/// Counts a request and its reply. A layer of the services' router.
+pub(crate) async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let method = method(request.method());
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let took = begun.elapsed();
+    let inner = &metrics.0;
+    inner.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(took.as_secs_f64());
+    let labels = RequestLabels { method, route, status: response.status().as_u16() };
+    inner.requests.get_or_create(&labels).inc();
+    response
+}
+
+/// A client may make up methods.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Counts what becomes of the entries of one log.
+#[derive(Clone)]
+pub(crate) struct Submissions {
+    counters: Family<SubmissionLabels, Counter>,
+    log: String,
+}
+
+impl Submissions {
+    /// `outcome` is `new`, `duplicate`, or the reason of a refusal.
+    pub(crate) fn count(&self, outcome: &'static str) {
+        self.counters.get_or_create(&SubmissionLabels { log: self.log.clone(), outcome }).inc();
+    }
+}
+
+/// What became of an entry that was good enough for the pool.
+pub(crate) fn outcome(added: &Result<Added, AddError>) -> &'static str {
+    match added {
+        Ok(Added::Sequenced(_) | Added::Checkpointed(_)) => "new",
+        Ok(Added::Duplicate { .. }) => "duplicate",
+        Err(AddError::PoolFull) => "pool_full",
+        Err(AddError::ShuttingDown) => "shutting_down",
+        Err(AddError::Frozen) => "frozen",
+        Err(AddError::EntryTooLarge { .. }) => "too_large",
+        Err(AddError::Storage) => "storage_failed",
+        Err(AddError::Unsigned) => "not_signed",
+        Err(AddError::Fatal(_)) => "stopped",
+    }
+}
+
+/// The logs of the process, asked when the page is.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<Log>>>);
+
+impl Logs {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Log>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().iter()).finish()
+    }
+}
+
+/// One number of a log: its name, its help, how it is read.
+type Reading = (&'static str, &'static str, fn(&LogStats) -> f64);
+/// One distribution of a log, and the unit of its bounds in the unit of the metric.
+type Spread = (&'static str, &'static str, fn(&LogStats) -> &Distribution, f64);
+
+const READINGS: [Reading; 5] = [
+    ("log_entries", "Entries under the latest signed checkpoint", |stats| float(stats.signed.0)),
+    ("log_unpublished_entries", "Entries under the latest checkpoint that are in no published full tile", |stats| {
+        float(stats.signed.0.saturating_sub(stats.published.0))
+    }),
+    ("log_pool_entries", "Entries that wait to be sequenced", |stats| float(stats.waiting as u64)),
+    ("log_checkpoint_age_seconds", "Time since the latest checkpoint was signed", |stats| {
+        float(stats.checkpoint_age_ms) / 1e3
+    }),
+    ("log_batches", "Durable commits since the start", |stats| float(stats.commit_us.counts.iter().sum())),
+];
+
+const SPREADS: [Spread; 2] = [
+    ("log_batch_entries", "Entries of each durable commit", |stats| &stats.batch_entries, 1.0),
+    ("log_commit_seconds", "Time of each durable commit", |stats| &stats.commit_us, 1e-6),
+];
+
+impl Collector for Logs {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let logs: Vec<(String, LogStats, bool)> =
+            self.lock().iter().map(|log| (log.origin().to_owned(), log.stats(), log.stopped().is_some())).collect();
+        for (name, help, read) in READINGS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (log, stats, _) in &logs {
+                ConstGauge::new(read(stats)).encode(metric.encode_family(&[("log", log.as_str())])?)?;
+            }
+        }
+        let mut metric =
+            encoder.encode_descriptor("log_stopped", "Whether a log has stopped for good", None, MetricType::Gauge)?;
+        for (log, _, stopped) in &logs {
+            ConstGauge::new(i64::from(*stopped)).encode(metric.encode_family(&[("log", log.as_str())])?)?;
+        }
+        for (name, help, read, unit) in SPREADS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for (log, stats, _) in &logs {
+                spread(metric.encode_family(&[("log", log.as_str())])?, read(stats), unit)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn spread(mut metric: MetricEncoder<'_>, distribution: &Distribution, unit: f64) -> Result<(), fmt::Error> {
+    let bounds = distribution.bounds.iter().map(|bound| float(*bound) * unit).chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(distribution.counts.iter().copied()).collect();
+    let count = distribution.counts.iter().sum();
+    metric.encode_histogram::<NoLabelSet>(float(distribution.sum) * unit, count, &buckets, None)
+}
+
+/// Metrics are floating point; above 2^53 nobody misses the last digit.
+#[expect(clippy::cast_precision_loss, reason = "said above")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
