@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use touchmark_outbound::{Limits, Outbound, Reach};
 use touchmark_testing::process::{ServerProcess, free_port};
 use touchmark_testing::witness::TestWitness;
 
@@ -48,8 +49,14 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
     std::fs::write(shell.path("witnesses.policy"), policy([&one, &two], "w1.example w2.example")).unwrap();
     std::fs::write(shell.path("others.policy"), policy([&one, &stranger], "w1.example w3.example")).unwrap();
     let (binary, policy) = (Path::new(env!("CARGO_BIN_EXE_touchmark")), shell.path("witnesses.policy"));
-    let arguments =
-        [OsStr::new("--witness-policy"), policy.as_os_str(), OsStr::new("--witness-mode"), OsStr::new("fail-closed")];
+    let arguments = [
+        OsStr::new("--witness-policy"),
+        policy.as_os_str(),
+        OsStr::new("--witness-mode"),
+        OsStr::new("fail-closed"),
+        OsStr::new("--evidence-interval"),
+        OsStr::new("1"),
+    ];
     let server =
         ServerProcess::start_with(binary, &shell.path("data"), free_port().unwrap(), &arguments).await.unwrap();
     let mirror = server.url().join("tuf").unwrap();
@@ -83,7 +90,34 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
     let by_index = [&of_log[..], &["--index", "1", "--receipt", "b.tlog-proof"]].concat();
     shell.run(0, &by_index);
     assert!(shell.run(2, &[&of_log[..], &["--index", "2"]].concat()).contains("is not in the tree of 2 entries"));
+    // Evidence of both trees, in files and over HTTP.
+    let archive = shell.path("data/logs").join(log).join("evidence");
+    let begun = std::time::Instant::now();
+    let newest = loop {
+        let address = server.url().join(&format!("log/{log}/evidence/latest")).unwrap();
+        let answer = Outbound::new("test", Reach::Private, None).get(&address, &Limits::SERVICE).await.unwrap();
+        let text = String::from_utf8(answer.body).unwrap();
+        if answer.status == 200 && text.contains(&format!("\n\n{log}\n2\n")) {
+            break text;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "no evidence of the tree of 2 entries");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert!(newest.contains("w2.example"), "what is stamped is cosigned: {newest}");
     assert!(server.stop().await.unwrap().success());
+    let archive = archive.to_str().unwrap();
+    let evidence = |code, path: &str| shell.run(code, &["log", "evidence", "verify", path, "--offline"]);
+    let said = evidence(0, archive);
+    assert!(said.contains(&format!("{log} had a tree of 2 entries")), "{said}");
+    std::fs::write(shell.path("newest"), &newest).unwrap();
+    evidence(0, "newest");
+    std::fs::write(shell.path("twin"), newest.replace(&format!("\n{log}\n2\n"), &format!("\n{log}\n3\n"))).unwrap();
+    assert!(evidence(15, "twin").contains("expected a checkpoint signed by the log"));
+    let cosignature = newest.lines().last().unwrap();
+    std::fs::write(shell.path("twin"), newest.replace(&format!("{cosignature}\n"), "")).unwrap();
+    assert!(evidence(15, "twin").contains("the timestamp of own is not good"));
+    std::fs::write(shell.path("twin"), newest.replacen("timestamp own", "timestamp", 1)).unwrap();
+    assert!(evidence(3, "twin").contains("line 2"));
 
     // Offline from here: nobody listens any more.
     let verify = |code, file: &str, more: &[&str]| {

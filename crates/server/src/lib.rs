@@ -13,6 +13,7 @@ mod config;
 mod ctlog;
 mod deps;
 mod durable;
+mod evidence;
 mod fulcio;
 mod http;
 mod instance;

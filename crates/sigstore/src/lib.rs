@@ -34,6 +34,7 @@ mod asn1;
 pub mod bundle;
 pub mod ct;
 pub mod dsse;
+pub mod evidence;
 pub mod intoto;
 pub mod issue;
 pub mod policy;

@@ -91,6 +91,7 @@ async fn show(directory: &Path, files: Files, printer: Printer) -> Result<(), Fa
         metrics_listen: None,
         oidc_listen: Some(any_port),
         witnesses: None,
+        evidence_interval: None,
         passphrase: None,
     };
     let running = touchmark_server::up(options).await.map_err(|error| server_failure(&error))?;

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use touchmark_server::{Running, Start, StartError, UpOptions, WitnessMode};
 use zeroize::Zeroizing;
@@ -33,6 +34,9 @@ pub(super) struct Args {
     /// While too few witnesses answer: fail-open goes on without them, fail-closed confirms no entry
     #[arg(long, value_name = "MODE", default_value = "fail-open", requires = "witness_policy")]
     witness_mode: WitnessModeArg,
+    /// Every so many seconds, have the logs' checkpoints timestamped and keep that as evidence of their time
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    evidence_interval: Option<u64>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -91,6 +95,7 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
         oidc_listen: args.oidc_listen,
         metrics_listen: args.metrics_listen,
         witnesses: args.witness_policy.map(|policy| (policy, args.witness_mode.into())),
+        evidence_interval: args.evidence_interval.map(Duration::from_secs),
         passphrase: args.passphrase.read()?,
     };
     super::block_on_all_cores(async {

@@ -38,6 +38,7 @@ impl Instance {
             metrics_listen: None,
             oidc_listen: Some(any_port),
             witnesses: None,
+            evidence_interval: None,
             passphrase: None,
         };
         let running = touchmark_server::up(options).await.unwrap();

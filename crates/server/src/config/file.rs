@@ -105,6 +105,16 @@ pub(super) enum Transport {
     LoopbackHttp,
 }
 
+/// A timestamp authority elsewhere (RFC 3161).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EvidenceTsa {
+    /// Where requests are posted.
+    pub(super) url: String,
+    /// Its certificates (PEM), the root last: a token that does not lead there is not kept.
+    pub(super) chain: PathBuf,
+}
+
 /// What happens while too few witnesses answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -134,6 +144,11 @@ pub(super) struct CtLog {
     pub(super) witness_policy: Option<PathBuf>,
     /// What happens while the quorum does not answer; required together with `witness_policy`.
     pub(super) witness_mode: Option<WitnessMode>,
+    /// How often its checkpoint is stamped and kept as evidence of its time, in seconds.
+    pub(super) evidence_interval_s: Option<u64>,
+    /// Authorities that stamp beside the one of this process.
+    #[serde(default)]
+    pub(super) evidence_tsa: Vec<EvidenceTsa>,
 }
 
 /// A Rekor v2 log. The first one in the file is the active shard, which answers at bare `/api/v2/log/entries`.
@@ -153,6 +168,11 @@ pub(super) struct Rekor {
     pub(super) witness_policy: Option<PathBuf>,
     /// What happens while the quorum does not answer; required together with `witness_policy`.
     pub(super) witness_mode: Option<WitnessMode>,
+    /// How often its checkpoint is stamped and kept as evidence of its time, in seconds.
+    pub(super) evidence_interval_s: Option<u64>,
+    /// Authorities that stamp beside the one of this process.
+    #[serde(default)]
+    pub(super) evidence_tsa: Vec<EvidenceTsa>,
 }
 
 /// The timestamp authority.

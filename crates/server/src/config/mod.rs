@@ -11,9 +11,11 @@ mod file;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use url::Url;
 
+use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
 use crate::fulcio::{AuthorizationRule, IssuerConfig, IssuerKind, IssuerTransport};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 
@@ -73,11 +75,16 @@ pub(crate) struct LogPlace {
     pub(crate) data: PathBuf,
     pub(crate) anchor: Option<PathBuf>,
     pub(crate) witnesses: Option<WitnessPlace>,
+    pub(crate) evidence: Option<EvidencePlace>,
 }
 
 impl LogPlace {
     fn witnessed(self, witnesses: Option<WitnessPlace>) -> Self {
         LogPlace { witnesses, ..self }
+    }
+
+    fn stamped(self, evidence: Option<EvidencePlace>) -> Self {
+        LogPlace { evidence, ..self }
     }
 }
 
@@ -214,11 +221,10 @@ impl Reading<'_> {
     fn ctlog(&self, role: file::CtLog) -> Result<CtLogRole, ConfigError> {
         Ok(CtLogRole {
             listen: self.listen("ctlog", role.listen)?,
-            log: self.log("ctlog.name", role.name, role.key, role.data, role.anchor)?.witnessed(self.witnesses(
-                "ctlog",
-                role.witness_policy,
-                role.witness_mode,
-            )?),
+            log: self
+                .log("ctlog.name", role.name, role.key, role.data, role.anchor)?
+                .witnessed(self.witnesses("ctlog", role.witness_policy, role.witness_mode)?)
+                .stamped(self.evidence("ctlog", role.evidence_interval_s, role.evidence_tsa)?),
             accepted_roots: self.path(role.accepted_roots),
         })
     }
@@ -226,11 +232,10 @@ impl Reading<'_> {
     fn rekor(&self, role: file::Rekor) -> Result<RekorRole, ConfigError> {
         Ok(RekorRole {
             listen: self.listen("rekor", role.listen)?,
-            log: self.log("rekor.name", role.name, role.key, role.data, role.anchor)?.witnessed(self.witnesses(
-                "rekor",
-                role.witness_policy,
-                role.witness_mode,
-            )?),
+            log: self
+                .log("rekor.name", role.name, role.key, role.data, role.anchor)?
+                .witnessed(self.witnesses("rekor", role.witness_policy, role.witness_mode)?)
+                .stamped(self.evidence("rekor", role.evidence_interval_s, role.evidence_tsa)?),
         })
     }
 
@@ -251,7 +256,37 @@ impl Reading<'_> {
             data: self.path(data),
             anchor: anchor.map(|path| self.path(path)),
             witnesses: None,
+            evidence: None,
         })
+    }
+
+    fn evidence(
+        &self,
+        section: &str,
+        interval_s: Option<u64>,
+        authorities: Vec<file::EvidenceTsa>,
+    ) -> Result<Option<EvidencePlace>, ConfigError> {
+        let Some(interval_s) = interval_s else {
+            return match authorities.first() {
+                None => Ok(None),
+                Some(_) => Err(invalid(
+                    format!("{section}.evidence_interval_s"),
+                    "is missing, and `evidence_tsa` is there: say how often checkpoints are stamped",
+                )),
+            };
+        };
+        let interval = Duration::from_secs(interval_s);
+        if interval < INTERVAL_MIN {
+            return Err(invalid(format!("{section}.evidence_interval_s"), "must be at least 1"));
+        }
+        if authorities.len() > FOREIGN_MAX {
+            return Err(invalid(format!("{section}.evidence_tsa"), "names more than 7 authorities"));
+        }
+        let foreign = authorities.into_iter().map(|authority| {
+            let url = web_url(&format!("{section}.evidence_tsa.url"), &authority.url)?;
+            Ok(ForeignPlace { url, chain: self.path(authority.chain) })
+        });
+        Ok(Some(EvidencePlace { interval, foreign: foreign.collect::<Result<_, _>>()? }))
     }
 
     fn witnesses(

@@ -47,6 +47,7 @@ fn the_commented_keys_of_the_example_are_keys() {
     assert!(config.metrics_listen.is_some());
     assert!(config.ctlogs[0].log.anchor.is_some());
     assert!(config.ctlogs[0].log.witnesses.is_some());
+    assert_eq!(config.ctlogs[0].log.evidence.as_ref().unwrap().foreign.len(), 1);
 }
 
 #[test]
@@ -54,6 +55,11 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused("", "no role is configured");
     let alone = |key: &str| example().replace("accepted_roots =", &format!("{key}\naccepted_roots ="));
     check_refused(&alone("witness_policy = \"x\""), "`ctlog.witness_mode`: is missing: say `fail-open`");
+    check_refused(
+        &alone("evidence_tsa = [{ url = \"https://x\", chain = \"x\" }]"),
+        "`ctlog.evidence_interval_s`: is missing",
+    );
+    check_refused(&alone("evidence_interval_s = 0"), "`ctlog.evidence_interval_s`: must be at least 1");
     check_refused(&alone("witness_mode = \"fail-open\""), "`ctlog.witness_policy`: is missing");
     check_refused(&alone("witness_mode = \"open\""), "unknown variant `open`, expected `fail-open` or `fail-closed`");
     check_refused("nonsense", "line 1");

@@ -38,6 +38,7 @@ use super::running::Running;
 use super::shards::{Demand, ended, is_ended_by, record_end};
 use super::{trust, up};
 use crate::durable::failed;
+use crate::evidence::EvidencePlace;
 use crate::http::listener::Stop;
 use crate::tuf::{PreparedTargets, Target, TufError};
 use crate::witness::WitnessPlace;
@@ -112,9 +113,10 @@ struct Admin {
     control: Control,
     listen: SocketAddr,
     witnesses: Option<WitnessPlace>,
+    evidence: Option<EvidencePlace>,
     service_url: String,
     stop: Stop,
-    /// What asks the witnesses of logs that were opened here.
+    /// What attends logs that were opened here.
     lanes: JoinSet<()>,
 }
 
@@ -124,15 +126,16 @@ pub(super) struct Attended {
     pub(super) manifest: Manifest,
     pub(super) listen: SocketAddr,
     pub(super) witnesses: Option<WitnessPlace>,
+    pub(super) evidence: Option<EvidencePlace>,
 }
 
 /// Begins to take requests of `touchmark log` and to end logs whose time has come.
 pub(super) fn attend(running: &mut Running, attended: Attended) -> Result<(), StartError> {
-    let Attended { layout, manifest, listen, witnesses } = attended;
+    let Attended { layout, manifest, listen, witnesses, evidence } = attended;
     let listener = bind(&layout)?;
     let control = running.control.take().expect("a process is attended once");
     let (service_url, stop, lanes) = (running.url.clone(), running.stopping.clone(), JoinSet::new());
-    let admin = Admin { layout, manifest, control, listen, witnesses, service_url, stop, lanes };
+    let admin = Admin { layout, manifest, control, listen, witnesses, evidence, service_url, stop, lanes };
     running.tasks.spawn(admin.run(listener));
     Ok(())
 }
@@ -258,16 +261,15 @@ impl Admin {
         if self.control.logs.log(&shard.name).is_some() {
             return Ok(());
         }
-        let place = up::log_place(&self.layout, shard, self.witnesses.as_ref());
+        let mut place = up::log_place(&self.layout, shard, self.witnesses.as_ref());
+        place.evidence.clone_from(&self.evidence);
         let accepted_roots = self.layout.ca_chain();
         let kind = match shard.kind {
             LogKind::Rekor => ServedKind::Rekor,
             LogKind::Ct => ServedKind::Ct { accepted_roots: &accepted_roots },
         };
-        let (router, lane) = self.control.open_log(&place, kind, passphrase, &self.stop).await?;
-        if let Some(lane) = lane {
-            self.lanes.spawn(lane.run());
-        }
+        let (router, attendants) = self.control.open_log(&place, kind, passphrase, &self.stop).await?;
+        self.lanes.spawn(attendants.run());
         if let Some(site) = self.control.sites.get(&self.listen) {
             site.add_log(&shard.name, router);
         }

@@ -26,6 +26,7 @@ use super::{Passphrase, trust};
 use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
+use crate::evidence::NoAuthority;
 use crate::fulcio::{self, CertificateAuthority, CtTarget, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog};
 use crate::http::layers::{CrossOrigin, around};
 use crate::http::listener::{self, Stop};
@@ -155,6 +156,7 @@ impl Starting {
             let shard = if position == 0 { Shard::Active } else { Shard::Older };
             self.rekor(role, shard).await?;
         }
+        self.expect_authority(config)?;
         if let Some(role) = &config.tsa {
             self.tsa(role).await?;
         }
@@ -168,6 +170,16 @@ impl Starting {
             self.oidc(role).await?;
         }
         Ok(())
+    }
+
+    /// Evidence of a log's time that nobody could give is a mistake in the configuration.
+    fn expect_authority(&self, config: &Config) -> Result<(), StartError> {
+        let logs = config.ctlogs.iter().map(|role| &role.log).chain(config.rekors.iter().map(|role| &role.log));
+        let unstamped = |log: &&LogPlace| log.evidence.as_ref().is_some_and(|evidence| evidence.foreign.is_empty());
+        match logs.filter(|_| config.tsa.is_none()).find(unstamped) {
+            None => Ok(()),
+            Some(log) => Err(StartError::role(format!("evidence of {}", log.name))(NoAuthority)),
+        }
     }
 
     async fn ctlog(&mut self, role: &CtLogRole) -> Result<(), StartError> {
@@ -190,6 +202,8 @@ impl Starting {
     async fn tsa(&mut self, role: &TsaRole) -> Result<(), StartError> {
         let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
         let tsa = Tsa::new(signer, chain, Arc::clone(&self.control.deps.clock)).map_err(StartError::role("tsa"))?;
+        let tsa = Arc::new(tsa);
+        let _ = self.control.own_tsa.set(Arc::clone(&tsa));
         self.mount(role.listen, tsa::router(tsa));
         Ok(())
     }
@@ -249,10 +263,8 @@ impl Starting {
     }
 
     async fn open_log(&mut self, place: &LogPlace, kind: ServedKind<'_>) -> Result<Router, StartError> {
-        let (router, lane) = self.control.open_log(place, kind, &self.passphrase, &self.stop).await?;
-        if let Some(lane) = lane {
-            self.tasks.spawn(lane.run());
-        }
+        let (router, attendants) = self.control.open_log(place, kind, &self.passphrase, &self.stop).await?;
+        self.tasks.spawn(attendants.run());
         Ok(router)
     }
 

@@ -22,13 +22,14 @@ use crate::config::LogPlace;
 use crate::ctlog::{self, CtLog};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
+use crate::evidence::{self, Authorities, Foreign, ForeignPlace, OwnTsa, Stamping};
 use crate::fulcio::{CtSubmit, CtTarget};
 use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState, Site};
 use crate::metrics::Metrics;
 use crate::rekor::{self, ActiveRekor, Rekor};
 use crate::tuf::Repository;
-use crate::witness::{self, Lane, OtherLogs, Started, WitnessStartError};
+use crate::witness::{self, Lane, OtherLogs, Started, WitnessStartError, Witnesses};
 
 /// The changeable parts of a process.
 pub(super) struct Control {
@@ -40,6 +41,8 @@ pub(super) struct Control {
     pub(super) tuf: Option<OnlineTuf>,
     active_rekor: Option<ActiveRekor>,
     ct_target: Option<CtTarget>,
+    /// The timestamp authority of this process, once it is up.
+    pub(super) own_tsa: OwnTsa,
 }
 
 /// The TUF repository with the key that signs snapshot and timestamp.
@@ -96,6 +99,31 @@ impl OpenLogs {
     }
 }
 
+/// What attends an open log beside its writers and readers, to be run until the process stops.
+pub(super) struct Attendants {
+    lane: Option<Lane>,
+    stamping: Option<Stamping>,
+    stop: Stop,
+}
+
+impl Attendants {
+    pub(super) async fn run(self) {
+        let Attendants { lane, stamping, mut stop } = self;
+        let asking = async {
+            if let Some(lane) = lane {
+                lane.run().await;
+            }
+        };
+        let stamping = async {
+            if let Some(stamping) = stamping {
+                stamping.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(asking, stamping);
+        stop.requested().await;
+    }
+}
+
 impl Control {
     pub(super) fn new(deps: Deps, readiness: Readiness) -> Self {
         let (sites, logs) = (BTreeMap::new(), OpenLogs::default());
@@ -108,17 +136,18 @@ impl Control {
             tuf: None,
             active_rekor: None,
             ct_target: None,
+            own_tsa: OwnTsa::default(),
         }
     }
 
-    /// Opens a log: the router of its paths, and what asks its witnesses, which is to run as long as the process.
+    /// Opens a log: the router of its paths, and what attends it, which is to run as long as the process.
     pub(super) async fn open_log(
         &self,
         place: &LogPlace,
         kind: ServedKind<'_>,
         passphrase: &Passphrase,
         stop: &Stop,
-    ) -> Result<(Router, Option<Lane>), StartError> {
+    ) -> Result<(Router, Attendants), StartError> {
         let log_kind = match kind {
             ServedKind::Rekor => LogKind::Rekor,
             ServedKind::Ct { .. } => LogKind::Ct,
@@ -131,6 +160,7 @@ impl Control {
             None => (None, None),
         };
         let submissions = self.metrics.of_log(&log);
+        let stamping = self.stamping(place, &log, witnesses.clone())?;
         let service = match kind {
             ServedKind::Rekor => LogService::Rekor(Rekor::new(log.clone(), witnesses, &note_key, submissions)),
             ServedKind::Ct { accepted_roots } => {
@@ -151,7 +181,26 @@ impl Control {
             LogService::Ct(ct_log) => ctlog::router(ct_log),
         };
         self.logs.lock().insert(place.name.clone(), OneLog { log, service, _lock: lock });
-        Ok((router, lane))
+        Ok((router.merge(evidence::router(&place.data)), Attendants { lane, stamping, stop: stop.clone() }))
+    }
+
+    /// Keeps evidence of a log's time, if that is configured.
+    fn stamping(
+        &self,
+        place: &LogPlace,
+        log: &Log,
+        witnesses: Option<Witnesses>,
+    ) -> Result<Option<Stamping>, StartError> {
+        let Some(evidence) = &place.evidence else { return Ok(None) };
+        let read =
+            |foreign: &ForeignPlace| Ok(Foreign { url: foreign.url.clone(), chain: open::chain(&foreign.chain)? });
+        let authorities = Authorities {
+            own: Arc::clone(&self.own_tsa),
+            foreign: evidence.foreign.iter().map(read).collect::<Result<_, StartError>>()?,
+            // The operator's own addresses, which no request has a say in.
+            outbound: self.deps.ways_out.reaching(Reach::Private).clone(),
+        };
+        Ok(Some(Stamping::new(log.clone(), witnesses, &place.data, authorities, evidence.interval)?))
     }
 
     /// Asks the witnesses of a log, from before it takes its first entry until the process stops.

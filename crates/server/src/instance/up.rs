@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use touchmark_keys::PublicKey;
@@ -30,6 +31,7 @@ use super::{Passphrase, open, shards, trust};
 use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
+use crate::evidence::EvidencePlace;
 use crate::fulcio::{IssuerConfig, IssuerTransport};
 use crate::http::listener;
 use crate::tuf::{OfflineKeys, Repository};
@@ -48,6 +50,9 @@ pub struct UpOptions {
     pub witnesses: Option<(PathBuf, WitnessMode)>,
     /// Address of the metrics, a loopback address; left out, there are none.
     pub metrics_listen: Option<SocketAddr>,
+    /// How often the checkpoints of the logs are stamped and kept as evidence of their time, by this instance's timestamp authority; not at all
+    /// without it.
+    pub evidence_interval: Option<Duration>,
     /// At the first start: encrypts every key. Later: decrypts them.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
 }
@@ -95,8 +100,14 @@ pub async fn up_with(options: UpOptions, deps: Deps) -> Result<Running, StartErr
     };
     // 5. Serve.
     let witnesses = options.witnesses.as_ref().map(witness_place);
+    let evidence = options.evidence_interval.map(|interval| EvidencePlace { interval, foreign: Vec::new() });
     let mut config = config(&layout, &manifest, &bound, witnesses.as_ref());
     config.metrics_listen = options.metrics_listen;
+    for log in
+        config.ctlogs.iter_mut().map(|role| &mut role.log).chain(config.rekors.iter_mut().map(|role| &mut role.log))
+    {
+        log.evidence.clone_from(&evidence);
+    }
     let listen = bound.services.0;
     let listeners = BTreeMap::from([bound.services, bound.oidc]);
     let mut running = compose(&config, listeners, &options.passphrase, deps).await?;
@@ -104,7 +115,7 @@ pub async fn up_with(options: UpOptions, deps: Deps) -> Result<Running, StartErr
     running.client_directory = Some(layout.client());
     running.locks.push(lock);
     // 6. From now on the logs can be changed.
-    admin::attend(&mut running, Attended { layout, manifest, listen, witnesses })?;
+    admin::attend(&mut running, Attended { layout, manifest, listen, witnesses, evidence })?;
     Ok(running)
 }
 
@@ -285,6 +296,7 @@ pub(super) fn log_place(layout: &Layout, shard: &Shard, witnesses: Option<&Witne
         data: layout.log(&shard.name),
         anchor: None,
         witnesses: witnesses.cloned(),
+        evidence: None,
     }
 }
 
@@ -329,6 +341,7 @@ mod tests {
                 oidc_listen: oidc_listen.map(|address| address.parse().unwrap()),
                 witnesses: None,
                 metrics_listen: None,
+                evidence_interval: None,
                 passphrase: None,
             };
             let refused = up(options).await;

@@ -76,6 +76,16 @@ impl Tsa {
         Ok(Tsa { signer, chain, chain_pem, clock, last_second: AtomicI64::new(i64::MIN) })
     }
 
+    /// A token for a request of this process; the text of a failure.
+    pub(crate) async fn stamp(&self, request: &TimestampRequest) -> Result<Vec<u8>, String> {
+        self.token(request).await.map_err(|error| error.message)
+    }
+
+    /// The chain, its signing certificate first.
+    pub(crate) fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
     async fn token(&self, request: &TimestampRequest) -> Result<Vec<u8>, TsaError> {
         let leaf = self.chain.first().ok_or_else(|| TsaError::internal(&"the chain is empty"))?;
         let token = TokenTemplate {
@@ -110,11 +120,11 @@ impl Tsa {
 }
 
 /// The paths of the authority.
-pub(crate) fn router(tsa: Tsa) -> Router {
+pub(crate) fn router(tsa: Arc<Tsa>) -> Router {
     Router::new()
         .route("/api/v1/timestamp", post(create_token).fallback(only_post))
         .route("/api/v1/timestamp/certchain", get(certificate_chain).fallback(only_get))
-        .with_state(Arc::new(tsa))
+        .with_state(tsa)
 }
 
 async fn create_token(State(tsa): State<Arc<Tsa>>, request: Request) -> Result<Response, TsaError> {

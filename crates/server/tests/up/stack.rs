@@ -73,6 +73,7 @@ pub(crate) fn options(data_dir: &Path) -> UpOptions {
         metrics_listen: None,
         oidc_listen: None,
         witnesses: None,
+        evidence_interval: None,
         passphrase: None,
     }
 }

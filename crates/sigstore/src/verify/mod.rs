@@ -147,7 +147,7 @@ impl Verified {
 }
 
 #[cfg(test)]
-mod private;
+pub(crate) mod private;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl TimestampFailure {
         }
     }
 
-    pub(super) fn found(&self) -> String {
+    pub(crate) fn found(&self) -> String {
         match self {
             Self::NoAuthority => "none".to_owned(),
             Self::Token(error) => error.to_string(),

@@ -5,6 +5,7 @@
 
 mod backup;
 mod create;
+mod evidence;
 mod freeze;
 mod fsck;
 mod list;
@@ -43,6 +44,8 @@ enum Command {
     Backup(backup::Args),
     /// Put a log back from a backup, if it may go on from there
     Restore(restore::Args),
+    /// Work on the evidence of a log's time: checkpoints that timestamp authorities have stamped
+    Evidence(evidence::Args),
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
@@ -55,5 +58,6 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Proof(args) => proof::run(args, printer),
         Command::Backup(args) => backup::run(args, printer),
         Command::Restore(args) => restore::run(args, printer),
+        Command::Evidence(args) => evidence::run(args, printer),
     }
 }

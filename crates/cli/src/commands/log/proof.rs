@@ -14,6 +14,7 @@ use touchmark_server::LogKind;
 use touchmark_sigstore::bundle::Bundle;
 use touchmark_sigstore::policy::{Cosignature, WitnessPolicy};
 use touchmark_sigstore::rekor::LogEntry;
+use touchmark_sigstore::trust::TrustedRoot;
 use touchmark_tlog::checkpoint::Checkpoint;
 use touchmark_tlog::note::{NoteKey, SignedNote};
 use touchmark_tlog::proof::{inclusion_plan, verify_inclusion};
@@ -265,16 +266,25 @@ fn log_keys(
     printer: Printer,
 ) -> Result<Vec<NoteKey>, Failure> {
     if let Some(vkey) = &args.vkey {
-        let key = NoteKey::parse_vkey(vkey);
-        return Ok(vec![key.map_err(|error| Failure::from_error(ExitStatus::Usage, &error).about("--vkey"))?]);
+        return by_vkey(vkey);
     }
     if let Some(policy) = policy.filter(|policy| !policy.logs().is_empty()) {
         return Ok(policy.logs().to_vec());
     }
-    let root = args.trust.for_verifying(printer)?;
-    let origin = receipt.note.text().split('\n').next().unwrap_or_default();
+    by_name(&receipt.note, &args.trust.for_verifying(printer)?)
+}
+
+/// The one key that the user names.
+pub(super) fn by_vkey(vkey: &str) -> Result<Vec<NoteKey>, Failure> {
+    let key = NoteKey::parse_vkey(vkey);
+    Ok(vec![key.map_err(|error| Failure::from_error(ExitStatus::Usage, &error).about("--vkey"))?])
+}
+
+/// The keys of the trusted root's log that a checkpoint says it is of.
+pub(super) fn by_name(note: &SignedNote, root: &TrustedRoot) -> Result<Vec<NoteKey>, Failure> {
+    let origin = note.text().split('\n').next().unwrap_or_default();
     let keys: Vec<NoteKey> =
-        [LogKind::Rekor, LogKind::Ct].into_iter().flat_map(|kind| kind.note_keys(origin, &root)).collect();
+        [LogKind::Rekor, LogKind::Ct].into_iter().flat_map(|kind| kind.note_keys(origin, root)).collect();
     if keys.is_empty() {
         return Err(Failure::new(ExitStatus::Untrusted, format!("the trusted root has no log {origin}"))
             .hint("name another one with --trusted-root FILE, or the log's key with --vkey"));
