@@ -160,6 +160,7 @@ impl Log {
     /// Adds an entry and waits for what `wait_for` says. If the caller goes away before, the entry may be added all the same.
     pub async fn add(&self, pending: Pending, wait_for: WaitFor) -> Result<Added, AddError> {
         self.shared.store_blobs(&pending.blobs).await?;
+        let _present = self.shared.pool.present();
         let (reply, answer) = oneshot::channel();
         self.shared.pool.push(Waiting { pending, wait_for, reply })?;
         answer.await.unwrap_or_else(|_| Err(AddError::Fatal(self.stopped().unwrap_or(FatalCause::TaskEnded))))

@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The pool: entries that wait for the next batch.
 //!
-//! In scope: the queue, its limit, its end. Out of scope: what a batch does (`sequence`).
+//! A batch costs a sync and a signature however small it is. So a batch waits for the callers who were here a moment ago and may come back, but never
+//! longer than [`GATHER_MAX`] after the batch before it: whoever is alone, or comes seldom, waits for nobody. On a disk that takes that long for
+//! a sync nothing waits: the next batch has gathered meanwhile.
+//!
+//! In scope: the queue, its limit, when a batch begins, its end. Out of scope: what a batch does (`sequence`).
 //!
 //! Invariant: every entry that was let in is handed out by [`Pool::take`] or answered by [`Pool::fail_all`]; after the end none gets in.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::entry::{Added, Pending, WaitFor};
 use crate::error::AddError;
+
+/// After the beginning of a batch, how long the next one may wait for more callers.
+const GATHER_MAX: Duration = Duration::from_millis(4);
+/// Of how many batches it is remembered how many callers there were.
+const REMEMBERED: usize = 16;
 
 pub(crate) type Reply = oneshot::Sender<Result<Added, AddError>>;
 
@@ -34,18 +46,46 @@ pub(crate) struct Pool {
     queue: Mutex<Queue>,
     /// Wakes the sequencing thread, the only one that takes.
     arrived: Notify,
+    /// Callers whose entries wait, are committed or signed.
+    callers: AtomicUsize,
     max: usize,
 }
 
 struct Queue {
     waiting: VecDeque<Waiting>,
+    /// With how many entries the sequencing thread wants to be woken.
+    wanted: usize,
     /// Why no more are let in.
     closed: Option<AddError>,
+    rhythm: Rhythm,
+}
+
+/// When the last batches began, and among how many callers.
+struct Rhythm {
+    last: Option<Instant>,
+    callers: VecDeque<usize>,
+}
+
+/// A caller who is counted until this is dropped.
+pub(crate) struct Present<'a>(&'a AtomicUsize);
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
     pub(crate) fn new(max: usize) -> Self {
-        Self { queue: Mutex::new(Queue { waiting: VecDeque::new(), closed: None }), arrived: Notify::new(), max }
+        let rhythm = Rhythm { last: None, callers: VecDeque::with_capacity(REMEMBERED) };
+        let queue = Queue { waiting: VecDeque::new(), wanted: 1, closed: None, rhythm };
+        Self { queue: Mutex::new(queue), arrived: Notify::new(), callers: AtomicUsize::new(0), max }
+    }
+
+    /// Counts a caller who waits for an answer.
+    pub(crate) fn present(&self) -> Present<'_> {
+        self.callers.fetch_add(1, Ordering::Relaxed);
+        Present(&self.callers)
     }
 
     pub(crate) fn push(&self, waiting: Waiting) -> Result<(), AddError> {
@@ -57,23 +97,39 @@ impl Pool {
             return Err(AddError::PoolFull);
         }
         queue.waiting.push_back(waiting);
+        let is_enough = queue.waiting.len() >= queue.wanted;
         drop(queue);
-        self.arrived.notify_one();
+        if is_enough {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
-    /// Waits until something is pending and takes up to `count` of it; `None` when the pool is closed and empty.
+    /// Waits until something is pending, and for who may join, and takes up to `count`; `None` when the pool is closed and empty.
     pub(crate) async fn take(&self, count: usize) -> Option<Vec<Waiting>> {
+        self.arrival_of(1).await;
+        let (expected, until) = self.lock().rhythm.next();
+        // Who comes later comes into the next batch.
+        let _ = timeout_at(until, self.arrival_of(expected.min(count))).await;
+
+        let mut queue = self.lock();
+        if queue.waiting.is_empty() {
+            return None;
+        }
+        queue.rhythm.batch(self.callers.load(Ordering::Relaxed));
+        let count = count.clamp(1, queue.waiting.len());
+        Some(queue.waiting.drain(..count).collect())
+    }
+
+    /// Waits until so many are pending, or the pool is closed.
+    async fn arrival_of(&self, wanted: usize) {
         loop {
             {
                 let mut queue = self.lock();
-                if !queue.waiting.is_empty() {
-                    let count = count.clamp(1, queue.waiting.len());
-                    return Some(queue.waiting.drain(..count).collect());
+                if queue.waiting.len() >= wanted || queue.closed.is_some() {
+                    return;
                 }
-                if queue.closed.is_some() {
-                    return None;
-                }
+                queue.wanted = wanted;
             }
             // A push between the look and this line has left a permit behind.
             self.arrived.notified().await;
@@ -112,5 +168,22 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No code panics while it holds the lock; if it did, the queue would still be whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rhythm {
+    /// For how many entries the next batch waits, and until when.
+    fn next(&self) -> (usize, Instant) {
+        let expected = self.callers.iter().copied().max().unwrap_or(1);
+        (expected, self.last.map_or_else(Instant::now, |last| last + GATHER_MAX))
+    }
+
+    /// A batch begins among so many callers.
+    fn batch(&mut self, callers: usize) {
+        self.last = Some(Instant::now());
+        if self.callers.len() == REMEMBERED {
+            self.callers.pop_front();
+        }
+        self.callers.push_back(callers);
     }
 }
