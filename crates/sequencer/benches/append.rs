@@ -36,7 +36,8 @@ const ENTRY_BYTES: usize = 700;
 fn entry(id: u64) -> Pending {
     let key = leaf_hash(&id.to_be_bytes()).0;
     let bytes: Vec<u8> = key.iter().copied().cycle().take(ENTRY_BYTES).collect();
-    let render = move |_, _| Rendered { leaf_input: bytes.clone(), bundle_bytes: bytes.clone() };
+    let rendered = Rendered::alike(bytes);
+    let render = move |_, _| rendered.clone();
     Pending { dedup_key: key, render: Box::new(render), blobs: Vec::new(), meta: Vec::new() }
 }
 

@@ -97,7 +97,7 @@ impl Store for Sqlite {
             for row in &batch.rows {
                 let (index, time_ms) = (signed(row.index.0), signed(row.time_ms));
                 let (dedup, leaf) = (row.dedup_key.as_slice(), row.leaf_hash.0.as_slice());
-                insert.execute(params![index, time_ms, dedup, leaf, row.bundle_bytes, row.meta]).unwrap();
+                insert.execute(params![index, time_ms, dedup, leaf, row.bundle_bytes.as_ref(), row.meta]).unwrap();
             }
             let head = &batch.state.head;
             let mut state = transaction.prepare_cached("INSERT OR REPLACE INTO state VALUES (1, ?1, ?2, ?3)").unwrap();
@@ -133,7 +133,7 @@ fn batch(first: u64, end: u64) -> Batch {
         time_ms: index,
         dedup_key: key(index),
         leaf_hash: Hash(key(!index)),
-        bundle_bytes: entry_bytes(index),
+        bundle_bytes: entry_bytes(index).into(),
         meta: Vec::new(),
     };
     let head = TreeHead { size: TreeSize(end), root: Hash(key(end)), time_ms: end };

@@ -6,8 +6,7 @@
 //!
 //! Pure. Invariant: `levels[l]` has as many hashes as the tree has subtrees of `256^l` leaves, modulo 256.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use touchmark_tlog::proof::NodeId;
 use touchmark_tlog::tile::{TILE_HEIGHT, TILE_WIDTH, Tile};
 use touchmark_tlog::{Frontier, Hash, TreeSize, node_hash};
@@ -23,7 +22,7 @@ pub(crate) struct Edge {
     /// For each tile level the hashes of its partial tile, possibly none.
     levels: Vec<Vec<Hash>>,
     /// The entries after the last full entry tile. Shared, because an edge is cloned for each batch.
-    entries: Vec<Arc<[u8]>>,
+    entries: Vec<Bytes>,
     time_ms: u64,
 }
 
@@ -79,10 +78,10 @@ impl Edge {
         self.entries.iter().map(AsRef::as_ref)
     }
 
-    pub(crate) fn append(&mut self, leaf_hash: &Hash, bundle_bytes: &[u8], time_ms: u64) -> Appended {
+    pub(crate) fn append(&mut self, leaf_hash: &Hash, bundle_bytes: Bytes, time_ms: u64) -> Appended {
         let mut completed = Vec::new();
         self.not_before(time_ms);
-        self.entries.push(Arc::from(bundle_bytes));
+        self.entries.push(bundle_bytes);
         if self.entries.len() == usize::from(TILE_WIDTH) {
             let name = self.entry_tiles.path(self.size().0 / u64::from(TILE_WIDTH), TILE_WIDTH);
             completed.push(Blob { name, bytes: self.entry_tiles.encode(self.partial_entries()) });

@@ -7,18 +7,27 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use touchmark_tlog::{Hash, LeafIndex, TreeSize};
 
 /// What makes two submissions the same entry, chosen by the caller: a full 256-bit hash.
 pub type DedupKey = [u8; 32];
 
-/// The bytes of one entry, once its index and time are known.
+/// The bytes of one entry, once its index and time are known; the two may share their memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// What the Merkle tree hashes (RFC 6962: the leaf input).
-    pub leaf_input: Vec<u8>,
+    pub leaf_input: Bytes,
     /// What the entry tile holds.
-    pub bundle_bytes: Vec<u8>,
+    pub bundle_bytes: Bytes,
+}
+
+impl Rendered {
+    /// An entry whose tile holds the very bytes that the tree hashes.
+    pub fn alike(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self { leaf_input: bytes.clone(), bundle_bytes: bytes }
+    }
 }
 
 /// The one function that renders an entry from its index and its time in milliseconds. It must be pure and must not panic: it may be
@@ -70,7 +79,7 @@ pub struct Sequenced {
 pub struct Logged {
     pub index: LeafIndex,
     pub time_ms: u64,
-    pub leaf_input: Vec<u8>,
+    pub leaf_input: Bytes,
     /// The inclusion proof of the entry in the tree of `checkpoint`.
     pub proof: Vec<Hash>,
     pub checkpoint: SignedCheckpoint,

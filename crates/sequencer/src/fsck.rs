@@ -19,6 +19,7 @@ mod note;
 mod served;
 mod stored;
 
+use bytes::Bytes;
 use touchmark_tlog::tile::{TILE_HEIGHT, TILE_WIDTH, Tile};
 use touchmark_tlog::{Hash, TreeSize};
 
@@ -70,7 +71,7 @@ impl Rederived {
     }
 
     /// Takes the next entry; the full tiles and entry tiles that it completes.
-    pub(crate) fn append(&mut self, leaf_hash: &Hash, bundle_bytes: &[u8]) -> Vec<Blob> {
+    pub(crate) fn append(&mut self, leaf_hash: &Hash, bundle_bytes: Bytes) -> Vec<Blob> {
         self.edge.append(leaf_hash, bundle_bytes, 0).completed
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use touchmark_tlog::{Hash, LeafIndex, TreeSize, empty_root};
 
 use crate::entry::{DedupKey, Sequenced};
@@ -87,7 +88,7 @@ pub struct Row {
     pub time_ms: u64,
     pub dedup_key: DedupKey,
     pub leaf_hash: Hash,
-    pub bundle_bytes: Vec<u8>,
+    pub bundle_bytes: Bytes,
     pub meta: Vec<u8>,
 }
 

@@ -159,7 +159,7 @@ async fn rebuild_edge(
             if row.index.0 != edge.size().0 {
                 return Err(rows_missing(edge.size()));
             }
-            completed.extend(edge.append(&row.leaf_hash, &row.bundle_bytes, row.time_ms).completed);
+            completed.extend(edge.append(&row.leaf_hash, row.bundle_bytes, row.time_ms).completed);
         }
     }
     edge.not_before(state.head.time_ms);

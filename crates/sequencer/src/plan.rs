@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use touchmark_tlog::proof::{NodeId, ProofPlan, consistency_plan, inclusion_plan};
 use touchmark_tlog::{Hash, LeafIndex, TreeSize, leaf_hash};
 
@@ -41,7 +42,7 @@ pub(crate) enum Placement {
     At {
         index: LeafIndex,
         time_ms: u64,
-        leaf_input: Vec<u8>,
+        leaf_input: Bytes,
     },
     /// It takes no index; the entries after it move up.
     TooLarge {
@@ -77,7 +78,7 @@ pub(crate) fn plan<'a>(edge: &Edge, entries: impl IntoIterator<Item = &'a Pendin
         }
 
         let leaf_hash = leaf_hash(&rendered.leaf_input);
-        let appended = plan.edge.append(&leaf_hash, &rendered.bundle_bytes, time_ms);
+        let appended = plan.edge.append(&leaf_hash, rendered.bundle_bytes.clone(), time_ms);
         plan.nodes.extend(appended.nodes);
         plan.completed.extend(appended.completed);
         plan.placements.push(Placement::At { index, time_ms, leaf_input: rendered.leaf_input });

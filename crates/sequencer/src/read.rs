@@ -92,7 +92,7 @@ impl Log {
         }
         // A partial form of a tile that is full by now: somebody still reads under an older checkpoint.
         let rows = self.shared.ledger.rows(LeafIndex(first), usize::from(width)).await?;
-        Ok(entry_tiles.encode(rows.iter().map(|row| row.bundle_bytes.as_slice())))
+        Ok(entry_tiles.encode(rows.iter().map(|row| row.bundle_bytes.as_ref())))
     }
 
     fn reader<'log>(&'log self, signed: &'log SignedTree) -> TreeReader<'log> {

@@ -11,6 +11,7 @@
 //! Invariants: nothing is written before the whole copy was checked; the tree that was written is the one that was checked; the publishing
 //! cursor never passes an object that is not durable.
 
+use bytes::Bytes;
 use touchmark_tlog::tile::{TILE_WIDTH, TilePath, parse_tile_path};
 use touchmark_tlog::{LeafIndex, TreeSize};
 
@@ -47,7 +48,7 @@ impl Tiles for StoredTiles<'_> {
                 if rows.len() < usize::from(width) || !consecutive {
                     return Ok(None);
                 }
-                let entries = rows.iter().map(|row| row.bundle_bytes.as_slice());
+                let entries = rows.iter().map(|row| row.bundle_bytes.as_ref());
                 Ok(Some(self.format.entry_tiles().encode(entries)))
             }
             _ => self.objects.read(name).await.map_err(|error| failed(error.to_string())),
@@ -170,10 +171,11 @@ impl Writing<'_> {
 
     /// The next row; the tiles that it completes are durable before it is.
     async fn row(&mut self, entry: Vec<u8>) -> Result<Row, RestoreError> {
+        let entry = Bytes::from(entry);
         let facts = self.format.facts(&entry).map_err(RestoreError::Changed)?;
         let index = LeafIndex(self.edge.size().0);
         let time_ms = facts.place.map_or(self.restored_as.time_ms, |place| place.time_ms);
-        for object in self.edge.append(&facts.leaf_hash, &entry, time_ms).completed {
+        for object in self.edge.append(&facts.leaf_hash, entry.clone(), time_ms).completed {
             self.objects.create(&object.name, &object.bytes).await?;
         }
         let (dedup_key, leaf_hash) = (facts.dedup_key, facts.leaf_hash);

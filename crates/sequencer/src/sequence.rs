@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -40,7 +41,7 @@ pub(crate) struct Caller {
 }
 
 pub(crate) enum Answer {
-    Logged { leaf_input: Vec<u8> },
+    Logged { leaf_input: Bytes },
     Duplicate,
 }
 

@@ -60,7 +60,7 @@ struct RouteLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SubmissionLabels {
-    log: String,
+    log: Arc<String>,
     outcome: &'static str,
 }
 
@@ -82,7 +82,7 @@ impl Metrics {
     /// What became of the entries of a log, which appears from now on.
     pub(crate) fn of_log(&self, log: &Log) -> Submissions {
         self.0.logs.lock().push(log.clone());
-        Submissions { counters: self.0.submissions.clone(), log: log.origin().to_owned() }
+        Submissions { counters: self.0.submissions.clone(), log: Arc::new(log.origin().to_owned()) }
     }
 
     /// The listener's only page.
@@ -111,8 +111,9 @@ pub(crate) async fn observe(State(metrics): State<Metrics>, request: Request, ne
     let response = next.run(request).await;
     let took = begun.elapsed();
     let inner = &metrics.0;
-    inner.request_seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(took.as_secs_f64());
-    let labels = RequestLabels { method, route, status: response.status().as_u16() };
+    let by_route = RouteLabels { route };
+    inner.request_seconds.get_or_create(&by_route).observe(took.as_secs_f64());
+    let labels = RequestLabels { method, route: by_route.route, status: response.status().as_u16() };
     inner.requests.get_or_create(&labels).inc();
     response
 }
@@ -132,13 +133,13 @@ fn method(method: &Method) -> &'static str {
 #[derive(Clone)]
 pub(crate) struct Submissions {
     counters: Family<SubmissionLabels, Counter>,
-    log: String,
+    log: Arc<String>,
 }
 
 impl Submissions {
     /// `outcome` is `new`, `duplicate`, or the reason of a refusal.
     pub(crate) fn count(&self, outcome: &'static str) {
-        self.counters.get_or_create(&SubmissionLabels { log: self.log.clone(), outcome }).inc();
+        self.counters.get_or_create(&SubmissionLabels { log: Arc::clone(&self.log), outcome }).inc();
     }
 }
 

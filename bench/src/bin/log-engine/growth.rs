@@ -110,7 +110,8 @@ async fn add(log: &Log, id: u64) -> Result<()> {
     }
     bytes.truncate(ENTRY_BYTES);
     let dedup_key = leaf_hash(&bytes).0;
-    let render = move |_, _| Rendered { leaf_input: bytes.clone(), bundle_bytes: bytes.clone() };
+    let rendered = Rendered::alike(bytes);
+    let render = move |_, _| rendered.clone();
     let pending = Pending { dedup_key, render: Box::new(render), blobs: Vec::new(), meta: Vec::new() };
     match log.add(pending, WaitFor::Checkpointed).await {
         Ok(Added::Checkpointed(_)) => Ok(()),

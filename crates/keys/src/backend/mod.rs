@@ -86,9 +86,21 @@ pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> Box<[u8]> {
     lc::digest(algorithm(hash), message).as_ref().into()
 }
 
+/// Parts that are together no longer than this are joined before they are hashed: a context costs more than the hash of a tree's node.
+const JOINED_BYTES_MAX: usize = 1024;
+
 pub(crate) fn sha256_parts(parts: &[&[u8]]) -> [u8; 32] {
     let digest = match parts {
         [message] => lc::digest(&lc::SHA256, message),
+        _ if parts.iter().map(|part| part.len()).sum::<usize>() <= JOINED_BYTES_MAX => {
+            let mut joined = [0; JOINED_BYTES_MAX];
+            let mut length = 0;
+            for part in parts {
+                joined[length..length + part.len()].copy_from_slice(part);
+                length += part.len();
+            }
+            lc::digest(&lc::SHA256, &joined[..length])
+        }
         _ => {
             let mut context = lc::Context::new(&lc::SHA256);
             parts.iter().for_each(|part| context.update(part));

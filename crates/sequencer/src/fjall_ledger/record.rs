@@ -6,6 +6,7 @@
 //!
 //! Pure. Invariant: decoding accepts exactly what encoding writes.
 
+use bytes::Bytes;
 use touchmark_tlog::{Hash, LeafIndex, TreeSize};
 
 use crate::entry::Sequenced;
@@ -31,7 +32,14 @@ pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Option<Row> {
     let leaf_hash = Hash(take(&mut bytes)?);
     let entry_length = usize::try_from(u32::from_be_bytes(take(&mut bytes)?)).ok()?;
     let (bundle_bytes, meta) = bytes.split_at_checked(entry_length)?;
-    Some(Row { index, time_ms, dedup_key, leaf_hash, bundle_bytes: bundle_bytes.to_vec(), meta: meta.to_vec() })
+    Some(Row {
+        index,
+        time_ms,
+        dedup_key,
+        leaf_hash,
+        bundle_bytes: Bytes::copy_from_slice(bundle_bytes),
+        meta: meta.to_vec(),
+    })
 }
 
 pub(super) fn encode_place(index: LeafIndex, time_ms: u64) -> Vec<u8> {

@@ -11,7 +11,7 @@ fn row(index: u64) -> Row {
         time_ms: 100 + index,
         dedup_key: touchmark_tlog::leaf_hash(&index.to_be_bytes()).0,
         leaf_hash: touchmark_tlog::leaf_hash(&index.to_le_bytes()),
-        bundle_bytes: vec![7; usize::try_from(index).unwrap() % 9],
+        bundle_bytes: vec![7; usize::try_from(index).unwrap() % 9].into(),
         meta: vec![9; usize::try_from(index).unwrap() % 5],
     }
 }

@@ -178,7 +178,7 @@ impl<T: Tiles> Check<'_, T> {
                 self.findings.add(FindingKind::RowFields, format_args!("entry {index}"), expected, found);
             }
             let hash = facts.as_ref().map_or_else(|| leaf_hash(&entry), |facts| facts.leaf_hash);
-            let completed = self.tree.append(&hash, &entry);
+            let completed = self.tree.append(&hash, entry.into());
             for name in facts.into_iter().flat_map(|facts| facts.blobs) {
                 self.blob(name).await?;
             }

@@ -217,7 +217,7 @@ impl<'a> Check<'a> {
         let facts = self.row_facts(row);
         self.row_indices(row, indexed);
         let leaf_hash = facts.as_ref().map_or(row.leaf_hash, |facts| facts.leaf_hash);
-        for object in self.tree.append(&leaf_hash, &row.bundle_bytes) {
+        for object in self.tree.append(&leaf_hash, row.bundle_bytes.clone()) {
             self.object(&object).await;
         }
         for name in facts.into_iter().flat_map(|facts| facts.blobs) {

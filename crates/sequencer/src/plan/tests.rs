@@ -46,8 +46,8 @@ fn pending(id: u64) -> Pending {
     Pending {
         dedup_key: [0; 32],
         render: Box::new(move |index, time_ms| Rendered {
-            leaf_input: format!("leaf {id} {index} {time_ms}").into_bytes(),
-            bundle_bytes: format!("entry {id} {index}").into_bytes(),
+            leaf_input: format!("leaf {id} {index} {time_ms}").into(),
+            bundle_bytes: format!("entry {id} {index}").into(),
         }),
         blobs: Vec::new(),
         meta: id.to_be_bytes().to_vec(),
@@ -65,13 +65,13 @@ fn check_batches(batches: &[usize], entry_tiles: EntryTiles) {
         let plan = plan(&edge, &batch, 1_000 + first);
         assert_eq!(edge.size(), TreeSize(first), "the edge that was handed in is left as it was");
         for (row, placement) in plan.rows.iter().zip(&plan.placements) {
-            let leaf_input = format!("leaf {0} {0} {1}", row.index, row.time_ms).into_bytes();
+            let leaf_input = Bytes::from(format!("leaf {0} {0} {1}", row.index, row.time_ms));
             assert_eq!(row.leaf_hash, leaf_hash(&leaf_input));
             let (index, time_ms) = (row.index, row.time_ms);
             assert_eq!(placement, &Placement::At { index, time_ms, leaf_input });
             assert_eq!(row.index.0, leaves.len() as u64);
             leaves.push(row.leaf_hash);
-            entries.push(row.bundle_bytes.clone());
+            entries.push(row.bundle_bytes.to_vec());
         }
         let (head, root) = (plan.head(), naive_root(&leaves));
         assert_eq!((head.size, head.root), (TreeSize(leaves.len() as u64), root));
@@ -124,7 +124,7 @@ fn an_edge_rebuilt_from_full_tiles_goes_on_as_the_first_one() {
         let mut level0 = Vec::new();
         for leaf in 0..tiles * 256 {
             let hash = leaf_hash(&leaf.to_be_bytes());
-            edge.append(&hash, b"", 0);
+            edge.append(&hash, Bytes::new(), 0);
             level0.push(hash);
         }
         let level1: Vec<Hash> = level0.chunks_exact(256).map(naive_root).collect();
@@ -135,7 +135,8 @@ fn an_edge_rebuilt_from_full_tiles_goes_on_as_the_first_one() {
         assert_eq!(rebuilt.head(), edge.head(), "{tiles} tiles");
         for leaf in 0..300_u64 {
             let hash = leaf_hash(&leaf.to_be_bytes());
-            let (a, b) = (edge.append(&hash, b"x", 0), rebuilt.append(&hash, b"x", 0));
+            let (a, b) =
+                (edge.append(&hash, Bytes::from_static(b"x"), 0), rebuilt.append(&hash, Bytes::from_static(b"x"), 0));
             assert_eq!(a.completed, b.completed);
             assert_eq!(a.nodes, b.nodes);
         }
@@ -157,7 +158,10 @@ fn time_stands_still_while_the_clock_is_behind() {
 #[test]
 fn an_entry_that_is_too_large_takes_no_index() {
     let large = |bytes: usize| Pending {
-        render: Box::new(move |_, _| Rendered { leaf_input: b"large".to_vec(), bundle_bytes: vec![0; bytes] }),
+        render: Box::new(move |_, _| Rendered {
+            leaf_input: Bytes::from_static(b"large"),
+            bundle_bytes: vec![0; bytes].into(),
+        }),
         ..pending(0)
     };
     for entry_tiles in [EntryTiles::Entries, EntryTiles::Data] {
@@ -165,6 +169,6 @@ fn an_entry_that_is_too_large_takes_no_index() {
         let plan = plan(&Edge::empty(entry_tiles), &batch, 0);
         assert_eq!(plan.rows.len(), 3);
         assert_eq!(plan.placements[1], Placement::TooLarge { bytes: 65_536, max: 65_535 });
-        assert_eq!(plan.rows[2].bundle_bytes, b"entry 3 2");
+        assert_eq!(plan.rows[2].bundle_bytes, "entry 3 2");
     }
 }

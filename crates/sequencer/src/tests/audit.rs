@@ -145,7 +145,7 @@ async fn check_tiles(log: &Log, rows: &[Row], size: TreeSize) {
             let bytes = log.tile(TilePath::Entries { index, width }).await.unwrap().expect("the entry tile");
             let entries = decode_entry_bundle(&bytes, width).unwrap();
             let expected: Vec<&[u8]> =
-                rows[start..start + usize::from(width)].iter().map(|row| row.bundle_bytes.as_slice()).collect();
+                rows[start..start + usize::from(width)].iter().map(|row| row.bundle_bytes.as_ref()).collect();
             assert_eq!(entries, expected, "entries {index}");
         }
     }

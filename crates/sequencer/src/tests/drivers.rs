@@ -360,7 +360,7 @@ pub(super) fn dedup_key(id: u64) -> DedupKey {
 pub(super) fn rendered(id: u64, index: LeafIndex, time_ms: u64) -> Rendered {
     let mut bundle_bytes = format!("entry {id} at {index}, {time_ms} ms").into_bytes();
     bundle_bytes.extend(padding(id));
-    Rendered { leaf_input: format!("leaf {id} at {index}, {time_ms} ms").into_bytes(), bundle_bytes }
+    Rendered { leaf_input: format!("leaf {id} at {index}, {time_ms} ms").into(), bundle_bytes: bundle_bytes.into() }
 }
 
 /// In the number of a test entry: it is some hundred bytes long.

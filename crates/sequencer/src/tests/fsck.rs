@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use touchmark_tlog::tile::decode_entry_bundle;
 use touchmark_tlog::{Hash, LeafIndex, leaf_hash};
@@ -130,6 +131,12 @@ fn object(dir: &Path, name: &str) -> std::path::PathBuf {
     dir.join("objects/tree").join(name)
 }
 
+fn flip(bytes: &mut Bytes, at: usize) {
+    let mut flipped = bytes.to_vec();
+    flipped[at] ^= 1;
+    *bytes = flipped.into();
+}
+
 fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(path).unwrap();
     change(&mut bytes);
@@ -209,13 +216,13 @@ const TAMPERED: &[(&str, Tamper, Kind, &str)] = &[
     ),
     (
         "a flipped bit in an entry",
-        |_, ledger| ledger.tamper_row(300, |row| row.bundle_bytes[6] ^= 1),
+        |_, ledger| ledger.tamper_row(300, |row| flip(&mut row.bundle_bytes, 6)),
         Kind::RowFields,
         "row 300",
     ),
     (
         "an entry of another kind",
-        |_, ledger| ledger.tamper_row(301, |row| row.bundle_bytes[0] ^= 1),
+        |_, ledger| ledger.tamper_row(301, |row| flip(&mut row.bundle_bytes, 0)),
         Kind::RowEntry,
         "row 301",
     ),
@@ -519,8 +526,8 @@ async fn times_that_run_backwards_are_named() {
     stopped_log(dir.path()).await;
     let report = check(dir.path(), |ledger| {
         ledger.tamper_row(300, |row| {
-            let text = String::from_utf8(row.bundle_bytes.clone()).unwrap();
-            row.bundle_bytes = text.replace("1000 ms", "900 ms").into_bytes();
+            let text = String::from_utf8(row.bundle_bytes.to_vec()).unwrap();
+            row.bundle_bytes = text.replace("1000 ms", "900 ms").into();
             row.time_ms = 900;
         });
     })

@@ -70,7 +70,7 @@ fn pending(submission: Submission) -> Pending {
             pre_certificate: pre_certificate.clone(),
             fingerprints: fingerprints.clone(),
         };
-        Rendered { leaf_input: leaf.merkle_tree_leaf(), bundle_bytes: leaf.encode() }
+        Rendered { leaf_input: leaf.merkle_tree_leaf().into(), bundle_bytes: leaf.encode().into() }
     };
     Pending { dedup_key, render: Box::new(render), blobs, meta: Vec::new() }
 }

@@ -17,6 +17,7 @@ use axum::http::{HeaderName, Method};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
 
@@ -40,11 +41,13 @@ pub(crate) enum CrossOrigin {
 /// Puts deadline, admission, panic boundary and CORS around a router, the innermost first.
 pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
     let admission = Admission { requests: Arc::new(Semaphore::new(REQUESTS_MAX)), bodies: BodyBudget::new() };
-    let router =
-        router.layer(middleware::from_fn_with_state(admission, admit)).layer(CatchPanicLayer::custom(after_panic));
+    let layers = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(middleware::from_fn_with_state(admission, admit));
+    // All in one layer of the router, which boxes the replies of each.
     match cross_origin {
-        CrossOrigin::Any => router.layer(cors()),
-        CrossOrigin::Refused => router,
+        CrossOrigin::Any => router.layer(ServiceBuilder::new().layer(cors()).layer(layers)),
+        CrossOrigin::Refused => router.layer(layers),
     }
 }
 
@@ -81,6 +84,8 @@ fn cors() -> CorsLayer {
         // No Authorization: a page sends its token in the body, as to the public services.
         .allow_headers([ACCEPT, CONTENT_TYPE, HeaderName::from_static("x-requested-with")])
         .expose_headers([HeaderName::from_static("x-log-index")])
+        // The replies are the same for every origin and every wish of a preflight.
+        .vary([])
 }
 
 #[cfg(test)]

@@ -111,9 +111,11 @@ impl Rekor {
     }
 
     async fn append(&self, leaf: Vec<u8>) -> Result<Appended, ApiError> {
+        let dedup_key = leaf_hash(&leaf).0;
+        let rendered = Rendered::alike(leaf);
         let pending = Pending {
-            dedup_key: leaf_hash(&leaf).0,
-            render: Box::new(move |_index, _time_ms| Rendered { leaf_input: leaf.clone(), bundle_bytes: leaf.clone() }),
+            dedup_key,
+            render: Box::new(move |_index, _time_ms| rendered.clone()),
             blobs: Vec::new(),
             meta: Vec::new(),
         };
@@ -151,7 +153,7 @@ impl Rekor {
                 hashes: logged.proof.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
                 checkpoint: Some(Checkpoint { envelope: logged.checkpoint.note.as_ref().to_owned() }),
             })),
-            canonicalized_body: logged.leaf_input,
+            canonicalized_body: logged.leaf_input.into(),
         }
     }
 }

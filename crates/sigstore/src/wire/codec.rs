@@ -7,6 +7,8 @@
 //! Out of scope: what a message must hold to make sense; the modules that own the meaning convert from these types.
 //! Invariants: a reader is total and never allocates more than a constant times its input, which has a named limit.
 
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::json::{self, Member, Node, Position, Value};
@@ -144,27 +146,49 @@ pub(crate) trait Field: Sized + Default {
     /// Reads a value that is not `null`; an absent or `null` member is `Default::default()`.
     fn read(node: Node, context: Context) -> Result<Self, WireError>;
     /// The value to write, or `None` to leave the member out.
-    fn write(&self, emit: Emit) -> Option<Json>;
+    fn write(&self, emit: Emit) -> Option<Json<'_>>;
 }
 
 /// A document to be written, with its members in order.
 #[derive(Debug)]
-pub(crate) enum Json {
+pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
-    String(String),
-    Array(Vec<Json>),
-    Object(Vec<(&'static str, Json)>),
+    /// A 64-bit integer of protobuf: a string.
+    Integer(i64),
+    Text(&'a str),
+    /// A string in the standard base64.
+    Bytes(&'a [u8]),
+    Array(Vec<Json<'a>>),
+    Object(Vec<(&'static str, Json<'a>)>),
 }
 
-impl Serialize for Json {
+impl Json<'_> {
+    /// About as long as the text will be: exact but for escapes and numbers.
+    fn expected_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Unsigned(_) | Self::Integer(_) => 8,
+            // Line ends, which the signed notes in here have, are written as two characters.
+            Self::Text(text) => text.len() + 8,
+            Self::Bytes(bytes) => bytes.len().div_ceil(3) * 4 + 2,
+            Self::Array(items) => 2 + items.iter().map(|item| item.expected_bytes() + 1).sum::<usize>(),
+            Self::Object(members) => {
+                2 + members.iter().map(|(name, value)| name.len() + 4 + value.expected_bytes()).sum::<usize>()
+            }
+        }
+    }
+}
+
+impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_unit(),
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Unsigned(value) => serializer.serialize_u64(*value),
-            Self::String(value) => serializer.serialize_str(value),
+            Self::Integer(value) => serializer.collect_str(value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::Bytes(value) => serializer.collect_str(&Base64Display::new(value, &STANDARD)),
             Self::Array(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {
@@ -194,8 +218,10 @@ pub(crate) fn from_json<T: Field>(text: &[u8], dialect: Dialect, bytes_max: usiz
 
 /// Writes a whole document on one line.
 pub(crate) fn to_json<T: Field>(message: &T, emit: Emit) -> Vec<u8> {
-    serde_json::to_vec(&message.write(emit).unwrap_or(Json::Null))
-        .expect("strings, numbers and string keys always serialise")
+    let json = message.write(emit).unwrap_or(Json::Null);
+    let mut text = Vec::with_capacity(json.expected_bytes());
+    serde_json::to_writer(&mut text, &json).expect("strings, numbers and string keys always serialise");
+    text
 }
 
 /// Writes a whole document for people to read, with a final newline.
@@ -276,10 +302,11 @@ macro_rules! message {
                 Ok(message)
             }
 
-            fn write(&self, emit: $crate::wire::codec::Emit) -> Option<$crate::wire::codec::Json> {
+            fn write(&self, emit: $crate::wire::codec::Emit) -> Option<$crate::wire::codec::Json<'_>> {
                 let members = [$(($json, $crate::wire::codec::Field::write(&self.$field, emit)),)*];
-                let written = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
-                Some($crate::wire::codec::Json::Object(written.collect()))
+                let mut written = Vec::with_capacity(members.len());
+                written.extend(members.into_iter().filter_map(|(name, value)| Some((name, value?))));
+                Some($crate::wire::codec::Json::Object(written))
             }
         }
     };

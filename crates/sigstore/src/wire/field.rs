@@ -22,8 +22,8 @@ impl Field for String {
         }
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
-        (emit == Emit::All || !self.is_empty()).then(|| Json::String(self.clone()))
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
+        (emit == Emit::All || !self.is_empty()).then(|| Json::Text(self))
     }
 }
 
@@ -35,7 +35,7 @@ impl Field for bool {
         }
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         (emit == Emit::All || *self).then_some(Json::Bool(*self))
     }
 }
@@ -51,8 +51,8 @@ impl Field for i64 {
         }
     }
 
-    fn write(&self, _: Emit) -> Option<Json> {
-        Some(Json::String(self.to_string()))
+    fn write(&self, _: Emit) -> Option<Json<'_>> {
+        Some(Json::Integer(*self))
     }
 }
 
@@ -67,7 +67,7 @@ impl Field for u32 {
         }
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         (emit == Emit::All || *self != 0).then_some(Json::Unsigned(u64::from(*self)))
     }
 }
@@ -81,7 +81,7 @@ impl Field for u64 {
         }
     }
 
-    fn write(&self, _: Emit) -> Option<Json> {
+    fn write(&self, _: Emit) -> Option<Json<'_>> {
         Some(Json::Unsigned(*self))
     }
 }
@@ -94,8 +94,8 @@ impl Field for Vec<u8> {
         decode_base64(text, &context.dialect.base64()).ok_or_else(|| context.invalid(node.at, Kind::Bytes))
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
-        (emit == Emit::All || !self.is_empty()).then(|| Json::String(STANDARD.encode(self)))
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
+        (emit == Emit::All || !self.is_empty()).then(|| Json::Bytes(self))
     }
 }
 
@@ -107,10 +107,11 @@ impl<T: Field> Field for Vec<T> {
         }
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
+        let mut items = Vec::with_capacity(self.len());
         // An empty string in a list is still an item of the list.
-        let item = |item: &T| item.write(emit).or_else(|| item.write(Emit::All));
-        Some(Json::Array(self.iter().filter_map(item).collect()))
+        items.extend(self.iter().filter_map(|item| item.write(emit).or_else(|| item.write(Emit::All))));
+        Some(Json::Array(items))
     }
 }
 
@@ -120,7 +121,7 @@ impl<T: Field> Field for Option<T> {
         T::read(node, context).map(Some)
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         // A member that is present is written even when it holds its default.
         self.as_ref().and_then(|value| value.write(emit).or_else(|| value.write(Emit::All)))
     }
@@ -141,7 +142,7 @@ impl<T: Field> Field for Nullable<T> {
         T::read(node, context).map(|value| Self(Some(value)))
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         match (&self.0, emit) {
             (Some(value), _) => value.write(emit),
             (None, Emit::All) => Some(Json::Null),
@@ -171,7 +172,7 @@ impl<T: Field> Field for Tolerated<T> {
         Ok(Self(T::read(node, context)))
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         self.0.as_ref().ok().and_then(|item| item.write(emit))
     }
 }
@@ -189,7 +190,7 @@ impl Field for EnumName {
         }
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         self.0.write(emit)
     }
 }
@@ -203,8 +204,8 @@ impl Field for UnixSeconds {
         i64::read(node, context).map(Self)
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
-        (emit == Emit::All || self.0 != 0).then(|| Json::String(self.0.to_string()))
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
+        (emit == Emit::All || self.0 != 0).then(|| Json::Integer(self.0))
     }
 }
 
@@ -221,7 +222,7 @@ impl Field for Presence {
         Ok(Self::Present)
     }
 
-    fn write(&self, _: Emit) -> Option<Json> {
+    fn write(&self, _: Emit) -> Option<Json<'_>> {
         None
     }
 }

@@ -77,7 +77,7 @@ impl Field for DigestSet {
         members.into_iter().map(text).collect::<Result<_, _>>().map(Self)
     }
 
-    fn write(&self, _: Emit) -> Option<Json> {
+    fn write(&self, _: Emit) -> Option<Json<'_>> {
         None
     }
 }

@@ -288,6 +288,8 @@ impl<'a> Reader<'a> {
             self.offset += 1;
             return Ok(Value::Object(members));
         }
+        // As many as most messages here have.
+        members.reserve(4);
         loop {
             let (at, name) = self.name(&mut names)?;
             match &mut open {

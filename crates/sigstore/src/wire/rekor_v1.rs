@@ -50,7 +50,7 @@ impl Field for Spec {
         Ok(Self(Some(node)))
     }
 
-    fn write(&self, _: Emit) -> Option<Json> {
+    fn write(&self, _: Emit) -> Option<Json<'_>> {
         None
     }
 }
@@ -154,7 +154,7 @@ impl Field for LogEntries {
         members.into_iter().map(|member| LogEntry::read(member.node, context)).collect::<Result<_, _>>().map(Self)
     }
 
-    fn write(&self, emit: Emit) -> Option<Json> {
+    fn write(&self, emit: Emit) -> Option<Json<'_>> {
         self.0.write(emit)
     }
 }

@@ -37,15 +37,19 @@ impl NodeId {
 
     /// The fewest perfect subtrees that cover the leaves `start..end`, from the left. `start` is 0 or a multiple of the largest
     /// power of two below `end - start`, as each range of RFC 6962 is; so they come largest first.
-    pub(crate) fn cover(mut start: u64, end: u64) -> Vec<NodeId> {
+    pub(crate) fn cover(start: u64, end: u64) -> Vec<NodeId> {
         let mut nodes = Vec::new();
+        Self::extend_with_cover(&mut nodes, start, end);
+        nodes
+    }
+
+    fn extend_with_cover(nodes: &mut Vec<NodeId>, mut start: u64, end: u64) {
         while start < end {
             let fits = (end - start).ilog2();
             let level = start.trailing_zeros().min(fits);
             nodes.push(NodeId { level: u8::try_from(level).expect("a level is below 64"), index: start >> level });
             start += 1 << level;
         }
-        nodes
     }
 }
 
@@ -80,11 +84,13 @@ impl ProofPlan {
 
     /// `ranges` of leaves, one for each hash of the proof.
     fn of_ranges(ranges: impl Iterator<Item = (u64, u64)>) -> ProofPlan {
-        let mut plan = ProofPlan { nodes: Vec::new(), group_lengths: Vec::new() };
+        let count = ranges.size_hint().0;
+        // All but the ranges at the tree's right edge are one node each.
+        let mut plan = ProofPlan { nodes: Vec::with_capacity(2 * count), group_lengths: Vec::with_capacity(count) };
         for (start, end) in ranges {
-            let group = NodeId::cover(start, end);
-            plan.group_lengths.push(group.len());
-            plan.nodes.extend(group);
+            let before = plan.nodes.len();
+            NodeId::extend_with_cover(&mut plan.nodes, start, end);
+            plan.group_lengths.push(plan.nodes.len() - before);
         }
         plan
     }
@@ -95,8 +101,8 @@ pub fn inclusion_plan(index: LeafIndex, size: TreeSize) -> Result<ProofPlan, Pro
     if index.0 >= size.0 {
         return Err(ProofError::IndexOutOfRange { index, size });
     }
-    let mut siblings = Vec::new();
     let (mut start, mut end) = (0, size.0);
+    let mut siblings = Vec::with_capacity(size.0.ilog2() as usize + 1);
     while end - start > 1 {
         let middle = start + left_width(end - start);
         if index.0 < middle {

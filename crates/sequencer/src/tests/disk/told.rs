@@ -90,7 +90,13 @@ pub(super) fn hear(path: &Path) -> Heard {
                 let checkpoint = read_checkpoint(&words[5..]);
                 (
                     number(0),
-                    Added::Checkpointed(Logged { index, time_ms, leaf_input: unhex(words[3]), proof, checkpoint }),
+                    Added::Checkpointed(Logged {
+                        index,
+                        time_ms,
+                        leaf_input: unhex(words[3]).into(),
+                        proof,
+                        checkpoint,
+                    }),
                 )
             }
             other => panic!("a line that begins with {other}"),
