@@ -187,3 +187,81 @@ impl Rhythm {
         self.callers.push_back(callers);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Rendered;
+
+    fn waiting(id: u8) -> (Waiting, oneshot::Receiver<Result<Added, AddError>>) {
+        let (reply, answer) = oneshot::channel();
+        let render = Box::new(|_, _| Rendered::alike("entry"));
+        let pending = Pending { dedup_key: [id; 32], render, blobs: Vec::new(), meta: Vec::new() };
+        (Waiting { pending, wait_for: WaitFor::Sequenced, reply }, answer)
+    }
+
+    /// A pool whose last batches began among so many callers, the last of them at this time.
+    fn pool(callers: &[usize], last: Instant) -> Pool {
+        let pool = Pool::new(8);
+        let rhythm = Rhythm { last: Some(last), callers: callers.iter().copied().collect() };
+        pool.lock().rhythm = rhythm;
+        pool
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn who_is_alone_waits_for_nobody() {
+        let pool = pool(&[1, 1], Instant::now() + HOUR);
+        let (entry, _answer) = waiting(1);
+        pool.push(entry).unwrap();
+        assert_eq!(pool.take(8).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_waits_for_as_many_as_there_were_but_no_longer_than_its_time() {
+        let pool = pool(&[1, 2, 1], Instant::now() + HOUR);
+        let (first, _one) = waiting(1);
+        let (second, _two) = waiting(2);
+        pool.push(first).unwrap();
+        let (batch, pushed) = tokio::join!(pool.take(8), async { pool.push(second) });
+        assert_eq!((batch.unwrap().len(), pushed), (2, Ok(())));
+
+        let (third, _three) = waiting(3);
+        pool.push(third).unwrap();
+        // The last batch began now: the next one waits, and then goes without the other caller.
+        assert_eq!(pool.take(8).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_pool_that_closes_lets_the_last_batch_go_at_once() {
+        let pool = pool(&[5], Instant::now() + HOUR);
+        let (entry, _answer) = waiting(1);
+        pool.push(entry).unwrap();
+        let (batch, ()) = tokio::join!(pool.take(8), async { pool.close(AddError::ShuttingDown) });
+        assert_eq!(batch.unwrap().len(), 1);
+        assert!(pool.take(8).await.is_none());
+    }
+
+    #[test]
+    fn what_was_long_ago_is_forgotten() {
+        let mut rhythm = Rhythm { last: None, callers: VecDeque::new() };
+        assert_eq!(rhythm.next().0, 1);
+        rhythm.batch(300);
+        for _ in 1..REMEMBERED {
+            rhythm.batch(1);
+            assert_eq!(rhythm.next().0, 300);
+        }
+        rhythm.batch(1);
+        assert_eq!(rhythm.next().0, 1);
+    }
+
+    #[test]
+    fn callers_are_counted_while_they_wait() {
+        let pool = Pool::new(8);
+        let (one, two) = (pool.present(), pool.present());
+        assert_eq!(pool.callers.load(Ordering::Relaxed), 2);
+        drop((one, two));
+        assert_eq!(pool.callers.load(Ordering::Relaxed), 0);
+    }
+}
