@@ -5,6 +5,7 @@
 //! the log's public key; a small witness, honest or not. Out of scope: the services and the client themselves. Nothing here is linked into the product.
 
 pub mod audit;
+pub mod keys;
 pub mod load;
 pub mod process;
 pub mod witness;

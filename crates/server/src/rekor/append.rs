@@ -213,22 +213,26 @@ fn frozen() -> ApiError {
 fn not_added(error: &AddError) -> ApiError {
     tracing::warn!(%error, "entry not added");
     match error {
-        AddError::PoolFull => {
-            ApiError::new(503, grpc::UNAVAILABLE, "reached max pushback; retry").with_header("retry-after", "1")
-        }
-        AddError::ShuttingDown => ApiError::new(503, grpc::UNAVAILABLE, "the log is shutting down; retry"),
+        AddError::PoolFull => try_again("reached max pushback; retry"),
+        AddError::ShuttingDown => try_again("the log is shutting down; retry"),
+        // What comes again is an entry, or the duplicate of one that became durable all the same.
+        AddError::Storage | AddError::Unsigned => try_again("failed to integrate entry; retry"),
         AddError::Frozen => frozen(),
         AddError::EntryTooLarge { .. } => ApiError::invalid("invalid hashedrekord request"),
-        AddError::Storage | AddError::Unsigned | AddError::Fatal(_) => {
-            ApiError::new(500, grpc::UNKNOWN, "failed to integrate entry")
-        }
+        AddError::Fatal(_) => ApiError::new(500, grpc::UNKNOWN, "failed to integrate entry"),
     }
+}
+
+/// Later the same request may be answered otherwise.
+fn try_again(message: &'static str) -> ApiError {
+    ApiError::new(503, grpc::UNAVAILABLE, message).with_header("retry-after", "1")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::response::IntoResponse;
+    use touchmark_sequencer::FatalCause;
 
     #[test]
     fn a_duplicate_names_its_index_in_text_and_header() {
@@ -257,9 +261,21 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pool_asks_to_come_back() {
-        let error = not_added(&AddError::PoolFull);
-        assert_eq!((error.status, error.grpc_code), (503, 14));
-        assert_eq!(error.message, "reached max pushback; retry");
+    fn what_may_pass_asks_to_come_back_and_what_does_not_pass_does_not() {
+        for (error, message) in [
+            (AddError::PoolFull, "reached max pushback; retry"),
+            (AddError::ShuttingDown, "the log is shutting down; retry"),
+            (AddError::Storage, "failed to integrate entry; retry"),
+            (AddError::Unsigned, "failed to integrate entry; retry"),
+        ] {
+            let answer = not_added(&error);
+            assert_eq!((answer.grpc_code, answer.message.as_str()), (14, message), "{error}");
+            let response = answer.into_response();
+            assert_eq!(response.status().as_u16(), 503, "{error}");
+            assert_eq!(response.headers()["retry-after"], "1", "{error}");
+        }
+        let response =
+            not_added(&AddError::Fatal(FatalCause::ObjectDiffers { name: "tile/0/000".to_owned() })).into_response();
+        assert_eq!((response.status().as_u16(), response.headers().get("retry-after")), (500, None));
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use touchmark_keys::{KeyType, Scheme};
 use touchmark_outbound::{Limits, Response};
 use touchmark_server::{UpOptions, WitnessMode, up};
 use touchmark_sigstore::policy::WitnessPolicy;
@@ -16,7 +15,7 @@ use touchmark_testing::witness::{Behaviour, TestWitness};
 use touchmark_tlog::checkpoint::Checkpoint;
 use touchmark_tlog::note::SignedNote;
 
-use crate::rekor::record;
+use crate::rekor::p256_record;
 use crate::stack::{Stack, json, options, outbound, refusal, text};
 
 const ENTRIES: &str = "/api/v2/log/entries";
@@ -47,7 +46,7 @@ async fn start(policy: &str, mode: WitnessMode) -> Stack {
 }
 
 async fn append(stack: &Stack, message: &[u8], prefer: &str) -> Response {
-    let body = record(message, KeyType::EcdsaP256, Scheme::EcdsaP256Sha256).await.to_request().to_json();
+    let body = p256_record(message).to_request().to_json();
     let headers = [("content-type", "application/json"), ("prefer", prefer)];
     outbound().post(&stack.url(ENTRIES), &headers, body, &Limits::SERVICE).await.unwrap()
 }
@@ -102,7 +101,7 @@ async fn who_asks_gets_a_cosigned_checkpoint_and_who_does_not_waits_for_nobody()
             .len(),
         2
     );
-    let record = record(b"second", KeyType::EcdsaP256, Scheme::EcdsaP256Sha256).await;
+    let record = p256_record(b"second");
     let reply = stack.post(ENTRIES, "application/json", record.to_request().to_json()).await;
     assert!(!is_cosigned(&note_of(&reply), &policy));
     assert_eq!(reply.header("preference-applied"), None);
