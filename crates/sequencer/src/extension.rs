@@ -8,7 +8,7 @@
 //! In scope: the proof, the note (C2SP signed-note, tlog-checkpoint), the signatures. Out of scope: when to sign, and what to do when it
 //! fails (`sign`).
 //!
-//! Invariants: all fields private; no other constructor; times of signatures never run backwards.
+//! Invariants: all fields private; no other constructor; each signature is later than the one before (RFC 6962 §3.5).
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub(crate) struct LastSigned {
 pub(crate) struct SignableTree {
     size: TreeSize,
     root: Hash,
-    /// No signature on this tree may be older.
-    not_before_ms: u64,
+    /// Every signature on this tree is later.
+    after_ms: u64,
 }
 
 impl LastSigned {
@@ -107,7 +107,7 @@ pub(crate) enum Unreadable {
 impl SignableTree {
     /// The tree that was signed last, to be signed again with a new time.
     pub(crate) fn unchanged(last: &LastSigned) -> Self {
-        Self { size: last.size, root: last.root, not_before_ms: last.time_ms }
+        Self { size: last.size, root: last.root, after_ms: last.time_ms }
     }
 
     /// The tree of `size` with `root`, if `proof` proves that it extends the last signed one.
@@ -119,7 +119,7 @@ impl SignableTree {
     ) -> Result<Self, FatalCause> {
         verify_consistency(last.size, &last.root, size, root, proof)
             .map_err(|_| FatalCause::NotAnExtension { signed: last.size, new: size })?;
-        Ok(Self { size, root: *root, not_before_ms: last.time_ms })
+        Ok(Self { size, root: *root, after_ms: last.time_ms })
     }
 }
 
@@ -156,8 +156,9 @@ async fn sign_with(
     now_ms: u64,
     extensions: Vec<String>,
 ) -> Result<(SignedCheckpoint, LastSigned), SignFailure> {
-    let SignableTree { size, root, not_before_ms } = tree;
-    let time_ms = now_ms.max(not_before_ms);
+    let SignableTree { size, root, after_ms } = tree;
+    // Two signatures within a millisecond, or a clock that was put back: the log's time goes on all the same.
+    let time_ms = now_ms.max(after_ms.saturating_add(1));
     let is_final = !extensions.is_empty();
     let text = Checkpoint { origin: config.origin.clone(), size, root, extensions }.to_text();
     let mut signatures = Vec::with_capacity(config.signers.len());

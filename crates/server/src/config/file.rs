@@ -138,6 +138,16 @@ pub(super) struct CtLog {
     pub(super) data: PathBuf,
     /// Certificates (PEM) in which a submitted chain must end.
     pub(super) accepted_roots: PathBuf,
+    /// Takes certificates alone whose validity ends at this time or later; required together with `not_after_limit`.
+    pub(super) not_after_start: Option<String>,
+    /// And before this time.
+    pub(super) not_after_limit: Option<String>,
+    /// Refuses certificates whose validity has ended.
+    #[serde(default)]
+    pub(super) reject_expired: bool,
+    /// Refuses certificates whose validity has not ended.
+    #[serde(default)]
+    pub(super) reject_unexpired: bool,
     /// File on another disk that remembers the last checkpoint, so that a restored old copy of `data` is noticed.
     pub(super) anchor: Option<PathBuf>,
     /// C2SP tlog-policy: the witnesses that are asked for cosignatures, each with its URL, and their quorum.

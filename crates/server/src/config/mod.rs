@@ -13,8 +13,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use url::Url;
 
+use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
 use crate::fulcio::{AuthorizationRule, IssuerConfig, IssuerKind, IssuerTransport};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
@@ -59,6 +61,7 @@ pub(crate) struct CtLogRole {
     pub(crate) listen: SocketAddr,
     pub(crate) log: LogPlace,
     pub(crate) accepted_roots: PathBuf,
+    pub(crate) validity: Validity,
 }
 
 #[derive(Debug)]
@@ -219,6 +222,18 @@ impl Reading<'_> {
     }
 
     fn ctlog(&self, role: file::CtLog) -> Result<CtLogRole, ConfigError> {
+        let expired = match (role.reject_expired, role.reject_unexpired) {
+            (false, false) => Expired::Taken,
+            (true, false) => Expired::Refused,
+            (false, true) => Expired::Demanded,
+            (true, true) => {
+                return Err(invalid(
+                    "ctlog.reject_unexpired",
+                    "together with `reject_expired` refuses every certificate",
+                ));
+            }
+        };
+        let interval = interval(role.not_after_start.as_deref(), role.not_after_limit.as_deref())?;
         Ok(CtLogRole {
             listen: self.listen("ctlog", role.listen)?,
             log: self
@@ -226,6 +241,7 @@ impl Reading<'_> {
                 .witnessed(self.witnesses("ctlog", role.witness_policy, role.witness_mode)?)
                 .stamped(self.evidence("ctlog", role.evidence_interval_s, role.evidence_tsa)?),
             accepted_roots: self.path(role.accepted_roots),
+            validity: Validity { interval, expired },
         })
     }
 
@@ -412,6 +428,23 @@ impl Config {
         addresses.extend(self.tsa.iter().map(|role| role.listen));
         addresses.extend(self.tuf.iter().map(|role| role.listen));
         addresses
+    }
+}
+
+/// The `notAfter` times of a CT log's certificates, of which a log list names both ends or none.
+fn interval(start: Option<&str>, limit: Option<&str>) -> Result<Option<Interval>, ConfigError> {
+    let time = |key: &str, text: &str| {
+        text.parse::<Timestamp>().map_err(|_| invalid(key, "must be a time such as \"2027-01-01T00:00:00Z\""))
+    };
+    match (start, limit) {
+        (None, None) => Ok(None),
+        (Some(start), Some(limit)) => {
+            let (start, limit) = (time("ctlog.not_after_start", start)?, time("ctlog.not_after_limit", limit)?);
+            let interval = Interval::new(start, limit);
+            interval.map(Some).ok_or_else(|| invalid("ctlog.not_after_limit", "must be later than `not_after_start`"))
+        }
+        (Some(_), None) => Err(invalid("ctlog.not_after_limit", "is missing, and `not_after_start` is there")),
+        (None, Some(_)) => Err(invalid("ctlog.not_after_start", "is missing, and `not_after_limit` is there")),
     }
 }
 

@@ -46,6 +46,7 @@ fn the_commented_keys_of_the_example_are_keys() {
     assert!(config.passphrase_file.is_some());
     assert!(config.metrics_listen.is_some());
     assert!(config.ctlogs[0].log.anchor.is_some());
+    let Validity { interval: Some(_), expired: Expired::Refused } = config.ctlogs[0].validity else { panic!() };
     assert!(config.ctlogs[0].log.witnesses.is_some());
     assert_eq!(config.ctlogs[0].log.evidence.as_ref().unwrap().foreign.len(), 1);
 }
@@ -62,6 +63,14 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused(&alone("evidence_interval_s = 0"), "`ctlog.evidence_interval_s`: must be at least 1");
     check_refused(&alone("witness_mode = \"fail-open\""), "`ctlog.witness_policy`: is missing");
     check_refused(&alone("witness_mode = \"open\""), "unknown variant `open`, expected `fail-open` or `fail-closed`");
+    check_refused(&alone("reject_expired = true\nreject_unexpired = true"), "refuses every certificate");
+    let interval = |start: &str, limit: &str| alone(&format!("{start}\n{limit}"));
+    let (start, limit) = ("not_after_start = \"2027-01-01T00:00:00Z\"", "not_after_limit = \"2027-07-01T00:00:00Z\"");
+    assert!(parse(&interval(start, limit)).unwrap().ctlogs[0].validity.interval.is_some());
+    check_refused(&alone(start), "`ctlog.not_after_limit`: is missing");
+    check_refused(&alone(limit), "`ctlog.not_after_start`: is missing");
+    check_refused(&interval(start, "not_after_limit = \"2027-01-01T00:00:00Z\""), "must be later than");
+    check_refused(&interval(start, "not_after_limit = \"July\""), "must be a time such as");
     check_refused("nonsense", "line 1");
     check_refused("listen = \"127.0.0.1:1\"\nlisten_on = 1\n", "unknown field `listen_on`");
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");

@@ -8,7 +8,9 @@
 //! Invariants: one function renders the leaf, from (entry, index, time); the SCT is signed after the entry is durable, so a crash
 //! between the two leaves an entry without SCT, and the client's next try finds it as a duplicate.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use axum::response::Response;
 use touchmark_sequencer::{AddError, Added, Blob, Pending, Rendered, Sequenced, WaitFor};
@@ -39,15 +41,45 @@ impl CtLog {
     /// A second signature over the same entry says the same as the first: index and time are the entry's.
     async fn sign(&self, entry: &LogEntry, index: LeafIndex, time_ms: u64) -> Result<Sct, CtError> {
         let extensions = extensions(index);
-        let message = ct::sct_signed_bytes(entry, time_ms, &extensions);
         let signer = self.0.signer.as_ref();
-        let signature = sign_within(signer, &message, SIGN_DEADLINE).await.map_err(|failure| {
-            tracing::error!(%failure, "the log's signer failed");
-            CtError::Unavailable
-        })?;
+        let signature = match self.0.promises.of(index) {
+            Some(signature) => signature,
+            None => {
+                let message = ct::sct_signed_bytes(entry, time_ms, &extensions);
+                let signature = sign_within(signer, &message, SIGN_DEADLINE).await.map_err(|failure| {
+                    tracing::error!(%failure, "the log's signer failed");
+                    CtError::Unavailable
+                })?;
+                self.0.promises.remember(index, signature)
+            }
+        };
         let scheme = SctScheme::of_key(signer.public_key()).map_err(|_| CtError::Internal)?;
         let log_id = signer.public_key().spki_sha256();
         Ok(Sct { log_id, timestamp_ms: time_ms, extensions, scheme, signature })
+    }
+}
+
+/// SCTs whose signatures are remembered: as many as may wait in the log's pool, and half a mebibyte.
+const PROMISES_MAX: usize = 4096;
+
+/// The signatures of the newest SCTs by the index of their entry, so that who lost a reply and asks again is told the same bytes, although the
+/// signatures of most keys are random. What is forgotten is signed again.
+#[derive(Default)]
+pub(super) struct Promises(Mutex<BTreeMap<LeafIndex, Vec<u8>>>);
+
+impl Promises {
+    fn of(&self, index: LeafIndex) -> Option<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
+    }
+
+    /// The signature to give: of two that were made at the same time, the first.
+    fn remember(&self, index: LeafIndex, signature: Vec<u8>) -> Vec<u8> {
+        let mut promises = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let signature = promises.entry(index).or_insert(signature).clone();
+        if promises.len() > PROMISES_MAX {
+            promises.pop_first();
+        }
+        signature
     }
 }
 

@@ -3,16 +3,17 @@
 //!
 //! RFC 6962 §3 (structures) and §4 (messages); c2sp.org/static-ct-api (leaf index extension, data tiles, issuers).
 //!
-//! In scope: what is accepted (`submission`), the SCT (`append`), reading in both ways (`read`, `tiles`).
+//! In scope: what is accepted (`submission`, `validity`), the SCT (`append`), reading in both ways (`read`, `tiles`).
 //! Out of scope: order, durability, proofs and checkpoints (`touchmark_sequencer`); TLS structures (`sigstore::ct`).
 //! Invariants: an SCT is signed only for an entry that is durable at the index and time that it names; the same entry sent again
-//! gets the same index and time; an issuer's certificate is durable before any entry refers to it.
+//! gets the same index and time, and while the process remembers it the same signature; an issuer's certificate is durable before any entry refers to it.
 
 mod append;
 mod format;
 mod read;
 mod submission;
 mod tiles;
+mod validity;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use touchmark_keys::PublicKey;
-use touchmark_sequencer::Log;
+use touchmark_sequencer::{Clock, Log};
 use touchmark_signers::Signer;
 use touchmark_sigstore::ct::Sct;
 use touchmark_sigstore::x509::Certificate;
@@ -31,8 +32,11 @@ use crate::fulcio::{CtError, CtSubmit};
 use crate::http::{BodyError, bytes_response};
 use crate::metrics::Submissions;
 use crate::witness::{NotCosigned, Witnesses};
+use append::Promises;
 pub(crate) use format::CtEntries;
 use submission::{Kind, Submission};
+pub(crate) use tiles::MAXIMUM_MERGE_DELAY_S;
+pub(crate) use validity::{Expired, Interval, Validity};
 
 /// One log. Cheap to clone.
 #[derive(Clone)]
@@ -44,8 +48,18 @@ struct Inner {
     signer: Arc<dyn Signer>,
     /// The log's name in its checkpoints, with the key; also its identity in SCTs.
     note_key: NoteKey,
-    roots: Vec<Certificate>,
+    acceptance: Acceptance,
+    promises: Promises,
     submissions: Submissions,
+}
+
+/// What a log takes.
+pub(crate) struct Acceptance {
+    /// Chains must lead to one of them.
+    pub(crate) roots: Vec<Certificate>,
+    pub(crate) validity: Validity,
+    /// The log's own time.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Why a log does not start.
@@ -58,20 +72,28 @@ pub(crate) enum CtStartError {
 }
 
 impl CtLog {
-    /// `signer` holds the key that also signs the log's checkpoints; chains must lead to one of `roots`.
+    /// `signer` holds the key that also signs the log's checkpoints.
     pub(crate) fn new(
         log: Log,
         witnesses: Option<Witnesses>,
         signer: Arc<dyn Signer>,
-        roots: Vec<Certificate>,
+        acceptance: Acceptance,
         submissions: Submissions,
     ) -> Result<Self, CtStartError> {
-        if roots.is_empty() {
+        if acceptance.roots.is_empty() {
             return Err(CtStartError::NoRoot);
         }
         let note_key = NoteKey::new(log.origin(), NoteAlgorithm::Rfc6962, signer.public_key().clone());
         let note_key = note_key.map_err(|_| CtStartError::NoteKey)?;
-        Ok(Self(Arc::new(Inner { log, witnesses, signer, note_key, roots, submissions })))
+        Ok(Self(Arc::new(Inner {
+            log,
+            witnesses,
+            signer,
+            note_key,
+            acceptance,
+            promises: Promises::default(),
+            submissions,
+        })))
     }
 }
 
@@ -84,10 +106,11 @@ impl CtSubmit for CtLog {
     /// In process, by the same way as over HTTP: the authority gets no favours.
     async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
         let certificates: Vec<Certificate> = std::iter::once(precertificate).chain(chain).cloned().collect();
-        let submission = Submission::accept(Kind::Precertificate, &certificates, &self.0.roots).map_err(|error| {
-            tracing::error!(%error, "our own log refuses our own precertificate");
-            CtError::Refused { status: 400 }
-        })?;
+        let submission =
+            Submission::accept(Kind::Precertificate, &certificates, &self.0.acceptance).map_err(|error| {
+                tracing::error!(%error, "our own log refuses our own precertificate");
+                CtError::Refused { status: 400 }
+            })?;
         self.append(submission).await
     }
 }

@@ -27,9 +27,11 @@ use crate::witness::{self, Wish};
 
 /// Entries of one reply; a client asks again for the rest (RFC 6962 §4.6).
 const ENTRIES_MAX: u64 = 256;
+/// After so many bytes no further entry is added to a reply, for a chain may be long and is sent with each entry again.
+const ENTRIES_BYTES_MAX: usize = 4 << 20;
 
 pub(super) async fn get_roots(State(log): State<CtLog>) -> Response {
-    json(Roots { certificates: log.0.roots.iter().map(|root| root.der().to_vec()).collect() }.to_json())
+    json(Roots { certificates: log.0.acceptance.roots.iter().map(|root| root.der().to_vec()).collect() }.to_json())
 }
 
 pub(super) async fn get_sth(State(log): State<CtLog>) -> Result<Response, Refusal> {
@@ -61,11 +63,15 @@ impl CtLog {
         self.0.log.checkpoint().size.0
     }
 
-    /// `extra_data` of §4.6 for each row; each issuer is read once.
+    /// `extra_data` of §4.6 for each row, for fewer rows if they are long, and for one at least; each issuer is read once.
     async fn entries(&self, rows: Vec<Row>) -> Result<Vec<Entry>, Refusal> {
         let mut issuers: HashMap<[u8; 32], Vec<u8>> = HashMap::new();
         let mut entries = Vec::with_capacity(rows.len());
+        let mut bytes = 0;
         for row in rows {
+            if bytes >= ENTRIES_BYTES_MAX {
+                break;
+            }
             let leaf = DataTileEntry::parse(&row.bundle_bytes).map_err(|error| Refusal::internal(&error))?;
             for fingerprint in &leaf.fingerprints {
                 if !issuers.contains_key(fingerprint) {
@@ -80,7 +86,9 @@ impl CtLog {
                 LogEntry::X509 { .. } => extra_data_x509(&chain),
                 LogEntry::Precert { .. } => extra_data_precert(&leaf.pre_certificate, &chain),
             };
-            entries.push(Entry { leaf_input: leaf.merkle_tree_leaf(), extra_data });
+            let entry = Entry { leaf_input: leaf.merkle_tree_leaf(), extra_data };
+            bytes += entry.leaf_input.len() + entry.extra_data.len();
+            entries.push(entry);
         }
         Ok(entries)
     }

@@ -4,8 +4,8 @@
 //! RFC 6962 §3.1 (the chain must lead to an accepted root; precertificates are poisoned), §4.1 and §4.2 (requests).
 //!
 //! In scope: `add-chain`, `add-pre-chain` and the rules of acceptance, one of our own among them: code signing only.
-//! Out of scope: precertificate signing certificates (RFC 6962 §3.1, second form), which Fulcio does not use; validity at this
-//! time, because a log also shows what has expired.
+//! Out of scope: times (`validity`); name constraints, path lengths, purposes of authorities and critical extensions, which a log does not judge,
+//! because its work is to make certificates visible, bad ones first of all.
 //! Invariants: each certificate of a [`Submission`] is issued by the next and the last is an accepted root; what is logged is
 //! bytes as received.
 
@@ -16,7 +16,9 @@ use touchmark_sigstore::wire::ct::AddChainRequest;
 use touchmark_sigstore::x509::Certificate;
 
 use super::append::reply;
-use super::{CtLog, Refusal};
+use super::validity::Untimely;
+use super::{Acceptance, CtLog, Refusal};
+use crate::deps;
 use crate::http::read_body;
 
 /// All certificates of a submission together, in DER; the public logs' limit.
@@ -59,6 +61,8 @@ pub(super) enum SubmissionError {
     LeafIsCa,
     #[error("the leaf is not for code signing")]
     ExtendedKeyUsage,
+    #[error(transparent)]
+    Validity(#[from] Untimely),
     #[error("the leaf makes no log entry of this kind: {0}")]
     Entry(#[from] ct::CtError),
 }
@@ -73,6 +77,7 @@ impl SubmissionError {
             Self::Chain(_) => "chain_refused",
             Self::LeafIsCa => "leaf_is_ca",
             Self::ExtendedKeyUsage => "extended_key_usage",
+            Self::Validity(_) => "validity",
             Self::Entry(_) => "wrong_kind",
         }
     }
@@ -92,8 +97,12 @@ async fn add(log: CtLog, kind: Kind, request: Request) -> Result<Response, Refus
         Refusal::bad_request(error.to_string())
     };
     let body = read_body(request, BODY_BYTES_MAX).await?;
+    if log.0.log.is_frozen() {
+        log.0.submissions.count("frozen");
+        return Err(Refusal::frozen());
+    }
     let chain = parse(&body).map_err(refused)?;
-    let submission = Submission::accept(kind, &chain, &log.0.roots).map_err(refused)?;
+    let submission = Submission::accept(kind, &chain, &log.0.acceptance).map_err(refused)?;
     let sct = log.append(submission).await?;
     Ok(reply(&sct))
 }
@@ -115,10 +124,10 @@ impl Submission {
     pub(super) fn accept(
         kind: Kind,
         certificates: &[Certificate],
-        roots: &[Certificate],
+        acceptance: &Acceptance,
     ) -> Result<Self, SubmissionError> {
         let (leaf, above) = certificates.split_first().ok_or(SubmissionError::Empty)?;
-        let chain = ct::accept_chain(leaf, above, roots)?;
+        let chain = ct::accept_chain(leaf, above, &acceptance.roots)?;
         if leaf.is_ca() {
             return Err(SubmissionError::LeafIsCa);
         }
@@ -126,9 +135,10 @@ impl Submission {
         if !purposes.is_some_and(|all| CODE_SIGNING.parse().is_ok_and(|purpose| all.contains(purpose))) {
             return Err(SubmissionError::ExtendedKeyUsage);
         }
+        let _timely = acceptance.validity.admit(leaf, deps::timestamp(acceptance.clock.as_ref()))?;
         let entry = match kind {
             Kind::Certificate => LogEntry::from_certificate(leaf)?,
-            Kind::Precertificate => LogEntry::from_precertificate(leaf, chain.issuer())?,
+            Kind::Precertificate => LogEntry::from_submitted_precertificate(&chain)?,
         };
         Ok(Self { entry, chain })
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use touchmark_keys::KeyType;
 use touchmark_outbound::{Outbound, Reach};
-use touchmark_sequencer::Clock;
+use touchmark_sequencer::{Clock, FjallLedger, Ledger};
 use touchmark_signers::EphemeralSigner;
 use touchmark_sigstore::ct::{
     DataTileEntry, LogEntry, Sct, leaf_index_extension, parse_data_tile, parse_leaf_index_extension, verify_sct,
@@ -29,7 +29,10 @@ use url::Url;
 
 use super::*;
 use crate::fulcio::HttpCtLog;
-use crate::fulcio::tests::harness::{NOW_S, TestCa, TestClock, ct_log};
+use crate::fulcio::tests::harness::{NOW_S, TestCa, TestClock, ct_log_in};
+
+mod acceptance;
+mod reading;
 
 struct World {
     ca: TestCa,
@@ -40,8 +43,23 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (ca, clock) = (TestCa::new().await, TestClock::new());
-        let (log, directory) = ct_log(vec![ca.root()], Arc::clone(&clock) as Arc<dyn Clock>).await;
+        Self::of(TestCa::new().await, Validity::ANY).await
+    }
+
+    /// A log that accepts the chains of one authority.
+    async fn of(ca: TestCa, validity: Validity) -> Self {
+        Self::accepting(vec![ca.root()], ca, validity, |ledger| Arc::new(ledger)).await
+    }
+
+    async fn accepting(
+        roots: Vec<Certificate>,
+        ca: TestCa,
+        validity: Validity,
+        around: impl FnOnce(FjallLedger) -> Arc<dyn Ledger>,
+    ) -> Self {
+        let clock = TestClock::new();
+        let acceptance = Acceptance { roots, validity, clock: Arc::clone(&clock) as Arc<dyn Clock> };
+        let (log, directory) = ct_log_in(acceptance, around).await;
         Self { ca, log, clock, _directory: directory }
     }
 

@@ -2,7 +2,7 @@
 //! The reading half of c2sp.org/static-ct-api: checkpoint, tiles, issuers.
 //!
 //! In scope: paths to objects, content types, how long each may be cached, entity tags, gzip of data tiles. Out of scope: rendering (`touchmark_sequencer`).
-//! Invariant: a full tile and an issuer never change under their name; everything else may not be cached.
+//! Invariant: no tile and no issuer ever changes under its name; a partial tile is soon of no use, and the checkpoint may not be kept.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue};
@@ -44,19 +44,19 @@ pub(super) async fn tile(
     };
     let bytes = log.0.log.tile(path).await.map_err(|error| Refusal::internal(&error))?;
     let bytes = bytes.ok_or_else(Refusal::not_found)?;
-    let caching = if full { FOREVER } else { NOT_AT_ALL };
+    let caching = if full { FOREVER } else { MINUTES };
     Ok(Reader::of(&headers).reply("application/octet-stream", bytes, encoding, caching).await)
 }
 
-/// The longest time from an SCT to a checkpoint that covers it, in seconds: the most that static-ct-api allows. It takes about a second.
-const MAXIMUM_MERGE_DELAY_S: u32 = 60;
+/// The longest time from an SCT to a checkpoint that covers it, in seconds: what is asked of static logs. It takes about a second. No tree head that is
+/// shown may be older (RFC 6962 §3.5), so an idle log signs its tree again before.
+pub(crate) const MAXIMUM_MERGE_DELAY_S: u32 = 60;
 
-/// The log as a member of a log list (schema 3) describes it, without the time of its certificates, which this log does not limit. The URLs are those of
-/// the trusted root: the log's name, whatever address it is reached at.
+/// The log as a member of a log list (schema 3) describes it. The URLs are those of the trusted root: the log's name, whatever address it is reached at.
 pub(super) async fn metadata(State(log): State<CtLog>, headers: HeaderMap) -> Response {
     let key = log.0.signer.public_key();
     let url = format!("http://{}/", log.0.note_key.name());
-    let description = serde_json::json!({
+    let mut description = serde_json::json!({
         "description": log.0.note_key.name(),
         "log_id": STANDARD.encode(key.spki_sha256()),
         "key": STANDARD.encode(key.spki_der()),
@@ -64,6 +64,12 @@ pub(super) async fn metadata(State(log): State<CtLog>, headers: HeaderMap) -> Re
         "submission_url": url,
         "monitoring_url": url,
     });
+    if let Some(interval) = log.0.acceptance.validity.interval {
+        description["temporal_interval"] = serde_json::json!({
+            "start_inclusive": interval.start().to_string(),
+            "end_exclusive": interval.limit().to_string(),
+        });
+    }
     let bytes = description.to_string().into_bytes();
     Reader::of(&headers).reply("application/json", bytes, Encoding::Identity, MINUTES).await
 }

@@ -37,6 +37,7 @@ use super::open::{self, LogKind};
 use super::running::Running;
 use super::shards::{Demand, ended, is_ended_by, record_end};
 use super::{trust, up};
+use crate::ctlog::Validity;
 use crate::durable::failed;
 use crate::evidence::EvidencePlace;
 use crate::http::listener::Stop;
@@ -266,7 +267,7 @@ impl Admin {
         let accepted_roots = self.layout.ca_chain();
         let kind = match shard.kind {
             LogKind::Rekor => ServedKind::Rekor,
-            LogKind::Ct => ServedKind::Ct { accepted_roots: &accepted_roots },
+            LogKind::Ct => ServedKind::Ct { accepted_roots: &accepted_roots, validity: Validity::ANY },
         };
         let (router, attendants) = self.control.open_log(&place, kind, passphrase, &self.stop).await?;
         self.lanes.spawn(attendants.run());

@@ -183,7 +183,7 @@ impl Starting {
     }
 
     async fn ctlog(&mut self, role: &CtLogRole) -> Result<(), StartError> {
-        let kind = ServedKind::Ct { accepted_roots: &role.accepted_roots };
+        let kind = ServedKind::Ct { accepted_roots: &role.accepted_roots, validity: role.validity };
         let router = self.open_log(&role.log, kind).await?;
         self.mount_log(role.listen, &role.log.name, router);
         Ok(())

@@ -19,7 +19,7 @@ use super::Passphrase;
 use super::error::StartError;
 use super::open::{self, LogKind, OpenLog};
 use crate::config::LogPlace;
-use crate::ctlog::{self, CtLog};
+use crate::ctlog::{self, Acceptance, CtLog, Validity};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
 use crate::evidence::{self, Authorities, Foreign, ForeignPlace, OwnTsa, Stamping};
@@ -54,7 +54,7 @@ pub(super) struct OnlineTuf {
 /// What a log is served as.
 pub(super) enum ServedKind<'a> {
     Rekor,
-    Ct { accepted_roots: &'a Path },
+    Ct { accepted_roots: &'a Path, validity: Validity },
 }
 
 /// The logs that are open, by name; clones are the same.
@@ -163,10 +163,11 @@ impl Control {
         let stamping = self.stamping(place, &log, witnesses.clone())?;
         let service = match kind {
             ServedKind::Rekor => LogService::Rekor(Rekor::new(log.clone(), witnesses, &note_key, submissions)),
-            ServedKind::Ct { accepted_roots } => {
+            ServedKind::Ct { accepted_roots, validity } => {
                 let roots = open::chain(accepted_roots)?;
+                let acceptance = Acceptance { roots, validity, clock: Arc::clone(&self.deps.clock) };
                 LogService::Ct(
-                    CtLog::new(log.clone(), witnesses, signer, roots, submissions)
+                    CtLog::new(log.clone(), witnesses, signer, acceptance, submissions)
                         .map_err(StartError::role(role.clone()))?,
                 )
             }

@@ -18,6 +18,7 @@ use super::Passphrase;
 use super::error::StartError;
 use super::layout::KeyFile;
 use crate::config::LogPlace;
+use crate::ctlog::MAXIMUM_MERGE_DELAY_S;
 use crate::durable::{self, DirectoryLock};
 
 /// Runs work that blocks, such as decrypting a key, away from the threads that answer requests.
@@ -103,6 +104,15 @@ impl LogKind {
         }
     }
 
+    /// When an idle log signs its tree again. The tree heads of a CT log may not be older than its maximum merge delay (RFC 6962 §3.5): it signs
+    /// at half of that, so that a signer may be slow.
+    fn resign_after_ms(self) -> Option<u64> {
+        match self {
+            LogKind::Rekor => None,
+            LogKind::Ct => Some(u64::from(MAXIMUM_MERGE_DELAY_S) * 1000 / 2),
+        }
+    }
+
     fn entry_tiles(self) -> EntryTiles {
         match self {
             LogKind::Rekor => EntryTiles::Entries,
@@ -147,6 +157,7 @@ pub(super) async fn log(
     let mut config = LogConfig::new(place.name.clone(), vec![checkpoint_signer], kind.entry_tiles());
     config.anchor.clone_from(&place.anchor);
     config.final_line = kind.final_line();
+    config.resign_after_ms = kind.resign_after_ms().unwrap_or(config.resign_after_ms);
     let (ledger, objects) = stores(place.data.clone(), role()).await?;
     let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock).await.map_err(StartError::role(role()))?;
     Ok(OpenLog { log, note_key, signer, lock })
@@ -165,6 +176,13 @@ async fn stores(data: PathBuf, role: String) -> Result<(FjallLedger, FsObjects),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_head_of_a_ct_log_is_signed_again_before_it_is_too_old() {
+        let resign_after_ms = LogKind::Ct.resign_after_ms().unwrap();
+        let slowest_ms = u64::try_from(touchmark_signers::SIGN_DEADLINE.as_millis()).unwrap();
+        assert!(resign_after_ms + slowest_ms < u64::from(MAXIMUM_MERGE_DELAY_S) * 1000);
+    }
 
     #[test]
     fn the_final_line_is_that_of_the_public_logs_tool() {

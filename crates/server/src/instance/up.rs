@@ -29,6 +29,7 @@ use super::running::{Running, Start};
 use super::serve::USER_AGENT;
 use super::{Passphrase, open, shards, trust};
 use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
+use crate::ctlog::Validity;
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
 use crate::evidence::EvidencePlace;
@@ -275,7 +276,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             issuers: vec![issuer],
         }),
         ctlogs: logs(LogKind::Ct)
-            .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone() })
+            .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone(), validity: Validity::ANY })
             .collect(),
         rekors: logs(LogKind::Rekor).map(|log| RekorRole { listen, log }).collect(),
         tsa: Some(TsaRole { listen, key: layout.key(KeyFile::Tsa), chain: layout.tsa_chain() }),

@@ -3,11 +3,13 @@
 //!
 //! In scope: entries for certificates and precertificates, MerkleTreeLeaf, what an SCT signs, the leaf index extension. Out of scope: tiles
 //! (`tile`), hashing (`touchmark_tlog`).
-//! Invariants: for one certificate the entry made of the precertificate and the entry made of the certificate with SCTs are equal.
+//! Invariants: for one certificate the entry made of the precertificate and the entry made of the certificate with SCTs are equal, whichever of
+//! the two keys that RFC 6962 §3.1 allows has signed the precertificate: that of the certificate's issuer, or one that it certified for this.
 
 use touchmark_tlog::LeafIndex;
 
 use super::CtError;
+use super::submission::AcceptedChain;
 use super::tls::{self, Reader, Width};
 use crate::asn1;
 use crate::x509::Certificate;
@@ -29,17 +31,31 @@ impl LogEntry {
         Ok(Self::X509 { cert_der: certificate.der().to_vec() })
     }
 
-    /// The entry of a precertificate: its signed part without the poison, and its issuer's key.
+    /// The entry of a precertificate that the issuer of the certificate signed itself: its signed part without the poison, and its issuer's key.
     pub fn from_precertificate(precertificate: &Certificate, issuer: &Certificate) -> Result<Self, CtError> {
-        let poisoned = precertificate.is_critical(oid::CT_POISON)
-            && precertificate.extension_by(oid::CT_POISON) == Some(&asn1::null()[..]);
-        if !poisoned {
-            return Err(CtError::NoPoison);
-        }
-        if issuer.extended_key_usages().is_some_and(|purposes| purposes.contains(oid::KP_PRECERTIFICATE_SIGNING)) {
+        let _poisoned = check_poison(precertificate)?;
+        if signs_precertificates(issuer) {
             return Err(CtError::PrecertificateSigningCertificate);
         }
         Self::precert(precertificate, issuer, precertificate.tbs_without(oid::CT_POISON))
+    }
+
+    /// The entry of the precertificate at the beginning of a submission, in both forms of RFC 6962 §3.1.
+    ///
+    /// Where a precertificate signing certificate signed it, the entry is about the authority above that, which will issue the certificate (§3.2).
+    pub fn from_submitted_precertificate(chain: &AcceptedChain) -> Result<Self, CtError> {
+        let (precertificate, signer) = (chain.leaf(), chain.issuer());
+        if !signs_precertificates(signer) {
+            return Self::from_precertificate(precertificate, signer);
+        }
+        let _poisoned = check_poison(precertificate)?;
+        let issuer = chain.issuers().get(1).filter(|issuer| !signs_precertificates(issuer));
+        let issuer = issuer.ok_or(CtError::NoFinalIssuer)?;
+        let tbs = precertificate.tbs_without_from_issuer_of(oid::CT_POISON, signer);
+        Ok(Self::Precert {
+            issuer_key_hash: touchmark_keys::sha256(issuer.spki_der()),
+            tbs: tbs.ok_or(CtError::NoAuthorityKeyId)?,
+        })
     }
 
     /// The entry that the SCTs of a final certificate were given for. `issuer` must be the direct issuer of the verified path.
@@ -92,6 +108,20 @@ impl LogEntry {
         self.write(&mut bytes);
         touchmark_keys::sha256(&bytes)
     }
+}
+
+/// A certificate whose poison is what RFC 6962 §3.1 demands. Made by `check_poison` alone; that there is one poison only, the parser sees to.
+struct Poisoned;
+
+fn check_poison(precertificate: &Certificate) -> Result<Poisoned, CtError> {
+    let value = precertificate.extension_by(oid::CT_POISON);
+    let poisoned = precertificate.is_critical(oid::CT_POISON) && value == Some(&asn1::null()[..]);
+    if poisoned { Ok(Poisoned) } else { Err(CtError::NoPoison) }
+}
+
+/// Whether this is a precertificate signing certificate.
+fn signs_precertificates(issuer: &Certificate) -> bool {
+    issuer.extended_key_usages().is_some_and(|purposes| purposes.contains(oid::KP_PRECERTIFICATE_SIGNING))
 }
 
 /// The bytes of a MerkleTreeLeaf: what the tree hashes, and `leaf_input` of get-entries.

@@ -58,8 +58,16 @@ pub enum CtError {
     Poisoned,
     #[error("the certificate was not issued by the certificate given as its issuer")]
     WrongIssuer,
-    #[error("precertificate signing certificates are not supported")]
+    #[error(
+        "the certificate given as the issuer only signs precertificates: the entry is about the authority above it"
+    )]
     PrecertificateSigningCertificate,
+    #[error("no authority that could issue the certificate stands above the precertificate signing certificate")]
+    NoFinalIssuer,
+    #[error(
+        "the precertificate has an authority key identifier, and the precertificate signing certificate has none to replace it by"
+    )]
+    NoAuthorityKeyId,
     #[error("the leaf index extension is missing or malformed")]
     LeafIndexExtension,
     #[error("a leaf index over 40 bits")]

@@ -10,6 +10,7 @@ use super::*;
 use crate::issue::authority::CaProfile;
 use crate::vectors::{self, Case};
 use crate::workshop::{self, Holder, Key, alice, below, leaf_template, root};
+use crate::x509::CertificateError;
 use crate::x509::path::{ExtendedKeyUsage, PathError, VerifiedPath, verify_path};
 
 fn path_of(case: &Case) -> Option<VerifiedPath> {
@@ -143,6 +144,137 @@ fn entries_are_made_of_the_right_certificates_only() {
     let first = LogEntry::from_precertificate(&precertificate, &issuer.certificate).unwrap();
     assert_eq!(first.identity(), first.clone().identity());
     assert_ne!(first.identity(), LogEntry::from_certificate(&plain).unwrap().identity());
+}
+
+const AUTHORITY_KEY_ID: &str = "2.5.29.35";
+
+/// An intermediate of `root` that may sign precertificates and nothing else, below `issuer`, which stands in the chain for the certificate.
+fn precertificate_signer(issuer: &Holder) -> Holder {
+    // 1.3.6.1.4.1.11129.2.4.4 and id-ce-extKeyUsage.
+    let purposes = hex::decode("300c060a2b06010401d679020404").unwrap();
+    let eku = workshop::extension("2.5.29.37", workshop::CRITICAL, &purposes);
+    let plain =
+        below(issuer, KeyType::EcdsaP256, "precertificates", |issuer| CaProfile::CodeSigningIntermediate { issuer });
+    let certificate = workshop::with_extensions(&plain.certificate, &issuer.key, |extensions| extensions[1] = eku);
+    Holder { key: plain.key, certificate }
+}
+
+/// RFC 6962 §3.2: what is logged is what the final certificate will say, whoever signed the precertificate.
+#[test]
+fn a_precertificate_signing_certificate_stands_for_the_authority_above_it() {
+    let root = root(KeyType::EcdsaP256, "root");
+    let issuer = below(&root, KeyType::EcdsaP256, "issuer", |issuer| CaProfile::CodeSigningIntermediate { issuer });
+    let signer = precertificate_signer(&issuer);
+    let (key, principal) = (Key::new(KeyType::EcdsaP256), alice());
+    let mut template = leaf_template(&issuer, &key, &principal);
+    let direct = workshop::sign(&template.precertificate_tbs().unwrap(), &issuer.key);
+    template.issuer = &signer.certificate;
+    let precertificate = workshop::sign(&template.precertificate_tbs().unwrap(), &signer.key);
+    assert_ne!(precertificate.issuer_der(), issuer.certificate.subject_der());
+    let roots = [root.certificate.clone()];
+    let entry = |precertificate: &Certificate, chain: &[&Holder]| {
+        let chain: Vec<Certificate> = chain.iter().map(|holder| holder.certificate.clone()).collect();
+        LogEntry::from_submitted_precertificate(&accept_chain(precertificate, &chain, &roots).unwrap())
+    };
+    let expect = LogEntry::from_precertificate(&direct, &issuer.certificate).unwrap();
+    assert_eq!(entry(&precertificate, &[&signer, &issuer]), Ok(expect.clone()));
+    assert_eq!(entry(&direct, &[&issuer, &root]), Ok(expect.clone()));
+
+    // The SCT holds for the certificate that the authority issues.
+    let log = Key::new(KeyType::EcdsaP256);
+    let sct = Sct {
+        log_id: log.public().spki_sha256(),
+        timestamp_ms: 7,
+        extensions: Vec::new(),
+        scheme: SctScheme::EcdsaSha256,
+        signature: log.sign(&sct_signed_bytes(&expect, 7, &[])),
+    };
+    template.issuer = &issuer.certificate;
+    let leaf = workshop::sign(&template.certificate_tbs(std::slice::from_ref(&sct)).unwrap(), &issuer.key);
+    let entry_of_leaf = LogEntry::from_certificate_with_scts(&leaf, &issuer.certificate).unwrap();
+    verify_sct(&sct, &entry_of_leaf, &log.public()).unwrap();
+
+    // Without a key identifier in the precertificate there is none to replace; without one in the signer's certificate it cannot be replaced.
+    let key_id = asn1::object_identifier(AUTHORITY_KEY_ID.parse().unwrap());
+    let strip = |of: &Certificate, with: &Holder| {
+        workshop::with_extensions(of, &with.key, |all| {
+            all.retain(|one| !one.windows(key_id.len()).any(|w| w == key_id))
+        })
+    };
+    let (bare, bare_direct) = (strip(&precertificate, &signer), strip(&direct, &issuer));
+    assert_eq!(entry(&bare, &[&signer, &issuer]), LogEntry::from_precertificate(&bare_direct, &issuer.certificate));
+    let nameless = Holder { certificate: strip(&signer.certificate, &issuer), key: Key::new(KeyType::EcdsaP256) };
+    assert_eq!(entry(&precertificate, &[&nameless, &issuer]), Err(CtError::NoAuthorityKeyId));
+
+    // A signer that is itself the accepted root, or below another signer, stands for nobody.
+    let roots = [signer.certificate.clone()];
+    let alone = accept_chain(&precertificate, &[], &roots).unwrap();
+    assert_eq!(LogEntry::from_submitted_precertificate(&alone), Err(CtError::NoFinalIssuer));
+    let second = precertificate_signer(&signer);
+    template.issuer = &second.certificate;
+    let twice = workshop::sign(&template.precertificate_tbs().unwrap(), &second.key);
+    assert_eq!(entry(&twice, &[&second, &signer, &issuer]), Err(CtError::NoFinalIssuer));
+    let direct = LogEntry::from_precertificate(&precertificate, &signer.certificate);
+    assert_eq!(direct, Err(CtError::PrecertificateSigningCertificate));
+}
+
+#[test]
+fn a_precertificate_has_one_poison_which_is_critical_and_null() {
+    let (root, issuer) = authority();
+    let (key, principal) = (Key::new(KeyType::EcdsaP256), alice());
+    let template = leaf_template(&issuer, &key, &principal);
+    let plain = workshop::sign(&template.ct_tbs().unwrap(), &issuer.key);
+    let poison = |critical: &[u8], value: &[u8]| workshop::extension("1.3.6.1.4.1.11129.2.4.3", critical, value);
+    let (critical, null) = (workshop::CRITICAL, asn1::null());
+    let with = |added: Vec<Vec<u8>>| workshop::der_with_extensions(&plain, &issuer.key, |all| all.extend(added));
+    let entry = |der: &[u8]| {
+        let precertificate = Certificate::from_der(der).unwrap();
+        let chain = accept_chain(
+            &precertificate,
+            std::slice::from_ref(&issuer.certificate),
+            std::slice::from_ref(&root.certificate),
+        )
+        .unwrap();
+        LogEntry::from_submitted_precertificate(&chain)
+    };
+    assert!(entry(&with(vec![poison(critical, &null)])).is_ok());
+    for wrong in [poison(workshop::PLAIN, &null), poison(critical, &[]), poison(critical, &[4, 0])] {
+        let der = with(vec![wrong]);
+        assert_eq!(entry(&der), Err(CtError::NoPoison));
+        // Nor is it a certificate: whoever reads it as one does not know what it is.
+        let certificate = Certificate::from_der(&der).unwrap();
+        assert_eq!(LogEntry::from_certificate(&certificate), Err(CtError::Poisoned));
+    }
+    let twice = with(vec![poison(critical, &null), poison(critical, &null)]);
+    assert!(matches!(Certificate::from_der(&twice), Err(CertificateError::DuplicateExtension { .. })));
+}
+
+#[test]
+fn every_issuer_of_a_submission_is_an_authority_that_may_sign() {
+    let root = root(KeyType::EcdsaP256, "root");
+    let issuer = below(&root, KeyType::EcdsaP256, "issuer", |issuer| CaProfile::CodeSigningIntermediate { issuer });
+    let (key, principal) = (Key::new(KeyType::EcdsaP256), alice());
+    let precertificate =
+        workshop::sign(&leaf_template(&issuer, &key, &principal).precertificate_tbs().unwrap(), &issuer.key);
+    let accept = |issuer: &Certificate, root: &Certificate| {
+        accept_chain(&precertificate, &[issuer.clone(), root.clone()], std::slice::from_ref(root))
+    };
+    let edited = |holder: &Holder, signer: &Holder, place: usize, extension: Vec<u8>| {
+        workshop::with_extensions(&holder.certificate, &signer.key, |extensions| extensions[place] = extension)
+    };
+    // Key usage of CRLs alone; basic constraints of no authority: of the intermediate, and of the root.
+    let crl_only = || workshop::extension("2.5.29.15", workshop::CRITICAL, &[3, 2, 1, 2]);
+    let no_ca = || workshop::extension("2.5.29.19", workshop::CRITICAL, &[0x30, 0]);
+    assert!(accept(&issuer.certificate, &root.certificate).is_ok());
+    let refused = |issuer: &Certificate, root: &Certificate| match accept(issuer, root) {
+        Err(SubmissionError::Broken { position, error }) => (position, error),
+        other => panic!("{other:?}"),
+    };
+    let (usage, authority) = (PathError::AuthorityKeyUsage { position: 1 }, PathError::NotAnAuthority { position: 1 });
+    assert_eq!(refused(&edited(&issuer, &root, 0, crl_only()), &root.certificate), (0, usage.clone()));
+    assert_eq!(refused(&edited(&issuer, &root, 2, no_ca()), &root.certificate), (0, authority.clone()));
+    assert_eq!(refused(&issuer.certificate, &edited(&root, &root, 0, crl_only())), (1, usage));
+    assert_eq!(refused(&issuer.certificate, &edited(&root, &root, 1, no_ca())), (1, authority));
 }
 
 #[test]

@@ -267,24 +267,44 @@ impl Certificate {
 
     /// The signed part without one extension, every other byte as received.
     pub(crate) fn tbs_without(&self, oid: ObjectIdentifier) -> Vec<u8> {
-        let kept: Vec<&[u8]> = self
-            .parts
-            .extensions
-            .iter()
-            .filter(|extension| extension.oid != oid)
-            .map(|extension| self.slice(&extension.raw))
-            .collect();
-        let head = self.slice(&self.parts.tbs_head);
-        if kept.is_empty() {
-            return asn1::sequence(&[head]);
+        let kept = self.parts.extensions.iter().filter(|extension| extension.oid != oid);
+        tbs_of(&[self.slice(&self.parts.tbs_head)], kept.map(|extension| self.slice(&extension.raw)))
+    }
+
+    /// The same as the issuer of `signer`, which signed this certificate in its place, would have it: with that issuer's name, and with its key
+    /// identifier where this certificate has one of `signer` (RFC 6962 §3.2). `None` if `signer` has none to put there.
+    pub(crate) fn tbs_without_from_issuer_of(&self, oid: ObjectIdentifier, signer: &Certificate) -> Option<Vec<u8>> {
+        let (head, name) = (&self.parts.tbs_head, &self.parts.issuer);
+        let head = [self.slice(&(head.start..name.start)), signer.issuer_der(), self.slice(&(name.end..head.end))];
+        let mut extensions = Vec::new();
+        for extension in self.parts.extensions.iter().filter(|extension| extension.oid != oid) {
+            extensions.push(if extension.oid == oid::AUTHORITY_KEY_ID {
+                signer.raw_extension(oid::AUTHORITY_KEY_ID)?
+            } else {
+                self.slice(&extension.raw)
+            });
         }
-        let extensions = asn1::element(asn1::context_constructed(3), &[&asn1::sequence(&kept)]);
-        asn1::sequence(&[head, &extensions])
+        Some(tbs_of(&head, extensions.into_iter()))
+    }
+
+    fn raw_extension(&self, oid: ObjectIdentifier) -> Option<&[u8]> {
+        let found = self.parts.extensions.iter().find(|extension| extension.oid == oid)?;
+        Some(self.slice(&found.raw))
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {
         self.der.get(range.clone()).expect("every range was cut from this certificate by the parser")
     }
+}
+
+/// A signed part: its fields, and its extensions if there are any.
+fn tbs_of<'a>(head: &[&'a [u8]], extensions: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let extensions: Vec<&[u8]> = extensions.collect();
+    if extensions.is_empty() {
+        return asn1::sequence(head);
+    }
+    let extensions = asn1::element(asn1::context_constructed(3), &[&asn1::sequence(&extensions)]);
+    asn1::sequence(&[head, &[extensions.as_slice()]].concat())
 }
 
 impl PartialEq for Certificate {

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use touchmark_keys::KeyType;
-use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
+use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Ledger, Log, LogConfig};
 use touchmark_signers::{EphemeralSigner, Signer};
 use touchmark_sigstore::issue::assemble;
 use touchmark_sigstore::issue::authority::{AuthorityName, CaProfile, CaTemplate};
@@ -24,7 +24,7 @@ use tower::ServiceExt;
 
 use super::super::*;
 use super::issuer::FakeIssuer;
-use crate::ctlog::CtLog;
+use crate::ctlog::{Acceptance, CtLog, Validity};
 use crate::deps::WaysOut;
 use crate::metrics::Metrics;
 
@@ -59,6 +59,7 @@ impl Clock for TestClock {
 pub(crate) struct TestCa {
     pub(crate) chain: Vec<Certificate>,
     pub(crate) signer: Arc<EphemeralSigner>,
+    pub(crate) root_signer: Arc<EphemeralSigner>,
 }
 
 impl TestCa {
@@ -67,12 +68,17 @@ impl TestCa {
     }
 
     pub(super) async fn ending_in(lifetime: SignedDuration) -> Self {
+        Self::named("intermediate", lifetime).await
+    }
+
+    /// With this common name in every certificate that it issues.
+    pub(crate) async fn named(name: &str, lifetime: SignedDuration) -> Self {
         let root_key = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
         let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
         let root = authority(&root_key, &root_key, "root", CaProfile::Root, lifetime * 2).await;
         let profile = CaProfile::CodeSigningIntermediate { issuer: &root };
-        let intermediate = authority(&signer, &root_key, "intermediate", profile, lifetime).await;
-        Self { chain: vec![intermediate, root], signer: Arc::new(signer) }
+        let intermediate = authority(&signer, &root_key, name, profile, lifetime).await;
+        Self { chain: vec![intermediate, root], signer: Arc::new(signer), root_signer: Arc::new(root_key) }
     }
 
     pub(crate) fn authority(&self) -> CertificateAuthority {
@@ -108,6 +114,18 @@ async fn authority(
 
 /// A real log in a directory of its own.
 pub(crate) async fn ct_log(roots: Vec<Certificate>, clock: Arc<dyn Clock>) -> (CtLog, TempDir) {
+    ct_log_for(Acceptance { roots, validity: Validity::ANY, clock }).await
+}
+
+pub(crate) async fn ct_log_for(acceptance: Acceptance) -> (CtLog, TempDir) {
+    ct_log_in(acceptance, |ledger| Arc::new(ledger)).await
+}
+
+/// A log in a ledger around the real one.
+pub(crate) async fn ct_log_in(
+    acceptance: Acceptance,
+    around: impl FnOnce(FjallLedger) -> Arc<dyn Ledger>,
+) -> (CtLog, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let signer: Arc<dyn Signer> = Arc::new(EphemeralSigner::generate(KeyType::EcdsaP256).unwrap());
     let origin = "ct2027-1.test.touchmark.localhost";
@@ -116,9 +134,9 @@ pub(crate) async fn ct_log(roots: Vec<Certificate>, clock: Arc<dyn Clock>) -> (C
     let config = LogConfig::new(origin, vec![checkpoint_signer], EntryTiles::Data);
     let ledger = FjallLedger::open(directory.path().join("ledger")).unwrap();
     let objects = FsObjects::open(directory.path().join("objects")).unwrap();
-    let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock).await.unwrap();
+    let log = Log::open(config, around(ledger), Arc::new(objects), Arc::clone(&acceptance.clock)).await.unwrap();
     let submissions = Metrics::new().of_log(&log);
-    (CtLog::new(log, None, signer, roots, submissions).unwrap(), directory)
+    (CtLog::new(log, None, signer, acceptance, submissions).unwrap(), directory)
 }
 
 /// A whole service with one e-mail issuer on loopback.
