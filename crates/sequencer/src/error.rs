@@ -136,6 +136,11 @@ pub enum OpenError {
     /// The ledger holds another history than the one that was signed.
     #[error("the ledger's tree of {ledger} entries does not extend the tree of {signed} of the {from}")]
     Forked { from: CheckpointSource, ledger: TreeSize, signed: TreeSize },
+    /// Going on, the log would give every entry the time of its newest one until the clock has caught up.
+    #[error(
+        "the clock is {behind_s} s behind the log's newest time, more than the {max_s} s that are bridged: set the clock, then start again"
+    )]
+    ClockBehind { behind_s: u64, max_s: u64 },
     /// Rows, tiles and the state of the ledger do not belong together.
     #[error("the rows and tiles of {size} entries hash to {computed}, but the ledger's state says {recorded}")]
     RootMismatch { size: TreeSize, recorded: Hash, computed: Hash },

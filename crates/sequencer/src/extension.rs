@@ -86,6 +86,11 @@ impl LastSigned {
         self.size
     }
 
+    /// The latest time of its signatures; 0 if they have none.
+    pub(crate) fn time_ms(&self) -> u64 {
+        self.time_ms
+    }
+
     /// Whether it is known to be the final checkpoint of a frozen log.
     pub(crate) fn is_final(&self) -> bool {
         self.is_final

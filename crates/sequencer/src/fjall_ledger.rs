@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use touchmark_tlog::{Hash, LeafIndex};
 
@@ -54,6 +55,8 @@ const STATE_KEY: &str = "state";
 const CACHE_BYTES: u64 = 64 << 20;
 /// How much a keyspace keeps in memory before it is written as a table: what has become a table is not replayed at the next start.
 const MEMTABLE_BYTES: u64 = 8 << 20;
+/// What is read at once for a row.
+const ROWS_BLOCK_BYTES: u32 = 32 << 10;
 /// Journal that may wait for its tables, the least that fjall takes: a start replays at most about this much, whatever the log's size.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
@@ -211,11 +214,11 @@ impl Store {
     fn open(path: &Path, may_create: MayCreate) -> Result<Self, LedgerError> {
         let builder = Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
         let database = builder.open().map_err(failed)?;
-        let keyspace = |name| {
+        let keyspace = |name, shaped: fn(KeyspaceCreateOptions) -> KeyspaceCreateOptions| {
             let options = || match may_create {
                 MayCreate::No => KeyspaceCreateOptions::default(),
                 MayCreate::Keyspaces { memtable_bytes } => {
-                    KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
+                    shaped(KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))
                 }
             };
             match may_create {
@@ -223,9 +226,9 @@ impl Store {
                 _ => database.keyspace(name, options).map_err(failed),
             }
         };
-        let (rows, dedup, leaves, meta) =
-            (keyspace("rows")?, keyspace("dedup")?, keyspace("leaves")?, keyspace("meta")?);
-        Ok(Self { database, rows, dedup, leaves, meta })
+        let rows = keyspace("rows", in_order)?;
+        let [dedup, leaves, meta] = ["dedup", "leaves", "meta"].map(|name| keyspace(name, |options| options));
+        Ok(Self { rows, dedup: dedup?, leaves: leaves?, meta: meta?, database })
     }
 }
 
@@ -239,6 +242,12 @@ impl Store {
         let row = row.and_then(|row| record::decode_row(&index, &row)).ok_or(LedgerError::Damaged { what: "row" })?;
         Ok((row.leaf_hash.0 == key).then_some(place.index))
     }
+}
+
+/// For rows, which come in the order of their keys, stay in the tables that they were first written to, and are asked for only where they are: no
+/// filters, and few blocks, because both are in memory as long as a table is.
+fn in_order(options: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    options.filter_policy(FilterPolicy::disabled()).data_block_size_policy(BlockSizePolicy::all(ROWS_BLOCK_BYTES))
 }
 
 fn create(temporary: &Path, path: &Path, memtable_bytes: u64) -> Result<(), LedgerError> {

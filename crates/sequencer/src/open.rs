@@ -10,6 +10,7 @@
 //! Invariant: nothing is signed or written unless every check has passed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -32,6 +33,10 @@ use crate::read::{ROWS_MAX, TreeReader};
 use crate::sequence::Sequencer;
 use crate::sign::{Signing, TO_SIGN_MAX};
 
+/// How far the clock may be behind the log's newest time when a log is opened. It stands still until it has caught up, and with it the times of
+/// entries.
+const CLOCK_BEHIND_MAX: Duration = Duration::from_secs(600);
+
 impl Log {
     /// Opens a log, new or old. Must be called within a tokio run time.
     ///
@@ -46,6 +51,10 @@ impl Log {
         check_signers(&config)?;
         let state = ledger.state().await?;
         let signed_before = find_signed(&config, objects.as_ref(), &state).await?;
+        if state.frozen_ms.is_none() {
+            let signed_ms = signed_before.iter().map(|(_, last)| last.time_ms()).max().unwrap_or(0);
+            check_clock(clock.now_ms(), signed_ms.max(state.head.time_ms))?;
+        }
 
         let (edge, completed) = rebuild_edge(&config, ledger.as_ref(), objects.as_ref(), &state).await?;
         let backlog = Backlog::new(state.published);
@@ -86,6 +95,15 @@ fn check_signers(config: &LogConfig) -> Result<(), OpenError> {
         None => Ok(()),
         Some(signer) => Err(OpenError::SignerKey { name: signer.note_key.name().to_owned() }),
     }
+}
+
+/// A clock that is a little behind stands still until it has caught up; one that is far behind is wrong, or the log's newest time is.
+fn check_clock(now_ms: u64, newest_ms: u64) -> Result<(), OpenError> {
+    let behind = Duration::from_millis(newest_ms.saturating_sub(now_ms));
+    if behind > CLOCK_BEHIND_MAX {
+        return Err(OpenError::ClockBehind { behind_s: behind.as_secs(), max_s: CLOCK_BEHIND_MAX.as_secs() });
+    }
+    Ok(())
 }
 
 /// Every checkpoint that this log is known to have signed. None is of a larger tree than the ledger's.

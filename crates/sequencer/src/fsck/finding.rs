@@ -51,6 +51,8 @@ pub enum FindingKind {
     CheckpointBeyond,
     /// A checkpoint has another root than the entries make.
     CheckpointRoot,
+    /// The log is frozen, but its checkpoint is not that of its whole tree.
+    CheckpointNotFinal,
     /// A configured anchor is not there.
     AnchorMissing,
 }
@@ -79,6 +81,7 @@ impl FindingKind {
             Self::CheckpointOrigin => "checkpoint-origin",
             Self::CheckpointBeyond => "checkpoint-beyond",
             Self::CheckpointRoot => "checkpoint-root",
+            Self::CheckpointNotFinal => "checkpoint-not-final",
             Self::AnchorMissing => "anchor-missing",
         }
     }
@@ -110,7 +113,9 @@ impl FindingKind {
             Self::EntryTile => {
                 "the log serves other entries than it has signed: keep the tile and the checkpoint as evidence"
             }
-            Self::CheckpointMissing => "the next start signs and publishes one, if the ledger has no finding",
+            Self::CheckpointMissing | Self::CheckpointNotFinal => {
+                "the next start signs and publishes one, if the ledger has no finding"
+            }
             Self::CheckpointSignature => {
                 "is this the log's key and its trusted root? If so, somebody else wrote this checkpoint: keep it as evidence"
             }

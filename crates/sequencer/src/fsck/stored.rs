@@ -337,6 +337,17 @@ impl<'a> Check<'a> {
             let expected = format!("a time not before {} ms, that of the newest entry", self.time_ms);
             self.findings.add(kind, object, expected, format_args!("{} ms", head.time_ms));
         }
+        if let (Some(_), Some(signed)) = (self.state.frozen_ms, self.published)
+            && signed < head.size
+        {
+            let expected = format!("the final checkpoint, of {} entries", head.size);
+            self.findings.add(
+                FindingKind::CheckpointNotFinal,
+                "checkpoint object",
+                expected,
+                format_args!("one of {signed}"),
+            );
+        }
         let published = self.state.published;
         if published != in_full_tiles(published) || published > head.size {
             let expected = format!("a publishing cursor of full tiles within {}", head.size);

@@ -580,6 +580,22 @@ async fn a_restored_log_is_the_log_that_was_copied_and_goes_on() {
     assert_eq!(ledger.state().await, Ok(crate::LedgerState::empty()));
 }
 
+#[tokio::test]
+async fn a_frozen_log_without_its_final_checkpoint_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(dir.path(), 0..300).await;
+    let before = log.checkpoint().note;
+    let last = log.add(entry(300), WaitFor::Checkpointed).await;
+    assert!(last.is_ok());
+    log.freeze().await.unwrap();
+    close(log).await;
+    assert_eq!(named(&check(dir.path(), |_| {}).await.findings), []);
+    for path in ["objects/tree/checkpoint", "anchor"] {
+        std::fs::write(dir.path().join(path), before.as_bytes()).unwrap();
+    }
+    assert_eq!(named(&check(dir.path(), |_| {}).await.findings), [(Kind::CheckpointNotFinal, "checkpoint object")]);
+}
+
 async fn restore_into(dir: &Path, copy: &Copy) -> Result<Restored, RestoreError> {
     let ledger = FjallLedger::open(dir.join("ledger")).unwrap();
     let objects = FsObjects::open(dir.join("objects")).unwrap();

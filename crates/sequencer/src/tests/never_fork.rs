@@ -186,3 +186,27 @@ async fn a_signer_with_another_key_than_its_note_key_is_refused() {
     assert!(matches!(error, OpenError::SignerKey { .. }));
     assert_eq!(refusal(&disk, |config| config.signers.clear()).await, OpenError::NoSigner);
 }
+
+#[tokio::test]
+async fn a_clock_far_behind_is_refused_and_a_small_step_is_bridged() {
+    const NEWEST_MS: u64 = 1_000_000_000;
+    let disk = Disk::new();
+    let open_at = async |now_ms: u64| {
+        let faults = Faults::new(None);
+        let memory = Arc::new(Memory { disk: Arc::clone(&disk), faults: Arc::clone(&faults) });
+        Log::open(config(&faults), Arc::clone(&memory) as Arc<dyn Ledger>, memory, clock(now_ms)).await
+    };
+    let log = open_at(NEWEST_MS).await.unwrap();
+    log.add(entry(1), WaitFor::Checkpointed).await.unwrap();
+    log.shutdown().await;
+
+    let before = disk.lock().unwrap().objects.clone();
+    let refused = open_at(NEWEST_MS - 601_000).await.err();
+    assert_eq!(refused, Some(OpenError::ClockBehind { behind_s: 601, max_s: 600 }));
+    assert_eq!(disk.lock().unwrap().objects, before, "nothing was signed");
+
+    let log = open_at(NEWEST_MS - 600_000).await.unwrap();
+    let added = log.add(entry(2), WaitFor::Sequenced).await.unwrap();
+    assert!(matches!(added, crate::Added::Sequenced(place) if place.time_ms == NEWEST_MS), "{added:?}");
+    log.shutdown().await;
+}
