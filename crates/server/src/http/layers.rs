@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The layers around every router of a listener.
 //!
-//! In scope: CORS as the public services answer it, the panic boundary, the request deadline, the number of requests at once,
+//! In scope: CORS as the public services answer it, refusals in the words of gRPC for its callers, the panic boundary, the request deadline, the number of requests at once,
 //! and that each gets its share of the budget for bodies ([`super::budget`]).
 //! Out of scope: limits on connections ([`super::listener`]) and on one body (each handler states its own).
 //! Invariant: a panic in a handler ends one request and says nothing about why.
@@ -38,12 +38,12 @@ pub(crate) enum CrossOrigin {
     Refused,
 }
 
-/// Puts deadline, admission, panic boundary and CORS around a router, the innermost first.
+/// Puts panic boundary, deadline, admission and CORS around a router, the innermost first.
 pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
     let admission = Admission { requests: Arc::new(Semaphore::new(REQUESTS_MAX)), bodies: BodyBudget::new() };
     let layers = ServiceBuilder::new()
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(middleware::from_fn_with_state(admission, admit));
+        .layer(middleware::from_fn_with_state(admission, admit))
+        .layer(CatchPanicLayer::custom(after_panic));
     // All in one layer of the router, which boxes the replies of each.
     match cross_origin {
         CrossOrigin::Any => router.layer(ServiceBuilder::new().layer(cors()).layer(layers)),
@@ -58,7 +58,13 @@ struct Admission {
     bodies: BodyBudget,
 }
 
-async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
+    let is_call = grpc::is_call(request.headers());
+    let response = admitted(&admission, request, next).await;
+    if is_call { grpc::refusal_as_status(response) } else { response }
+}
+
+async fn admitted(admission: &Admission, mut request: Request, next: Next) -> Response {
     let Ok(_permit) = admission.requests.try_acquire() else {
         return ApiError::new(503, grpc::UNAVAILABLE, "too many requests at once; retry")
             .with_header("retry-after", "1")
@@ -92,7 +98,7 @@ fn cors() -> CorsLayer {
 mod tests {
     use super::*;
     use axum::body::Body;
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -107,6 +113,25 @@ mod tests {
         assert_eq!(response.status(), 500);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(&body[..], br#"{"code":13,"details":[],"message":"internal error"}"#);
+    }
+
+    #[tokio::test]
+    async fn a_caller_of_grpc_hears_of_a_panic_and_of_a_full_listener_in_its_own_words() {
+        let call = || Request::post("/").header(CONTENT_TYPE, "application/grpc").body(Body::empty()).unwrap();
+        let check = |response: Response, code: &str, message: &str| {
+            let headers = response.headers();
+            let media_type = headers["content-type"].to_str().unwrap();
+            assert_eq!((response.status().as_u16(), media_type), (200, "application/grpc"));
+            let found = ["grpc-status", "grpc-message"].map(|name| headers[name].to_str().unwrap());
+            assert_eq!(found, [code, message]);
+        };
+        let router = around(Router::new().route("/", post(panics)), CrossOrigin::Any);
+        check(router.oneshot(call()).await.unwrap(), "13", "internal%20error");
+        let held = Admission { requests: Arc::new(Semaphore::new(0)), bodies: BodyBudget::new() };
+        let router = Router::new().route("/", post(panics)).layer(middleware::from_fn_with_state(held, admit));
+        let response = router.oneshot(call()).await.unwrap();
+        assert_eq!(response.headers()["retry-after"], "1");
+        check(response, "14", "too%20many%20requests%20at%20once;%20retry");
     }
 
     #[tokio::test]

@@ -2,12 +2,13 @@
 //! HTTP plumbing that all services share.
 //!
 //! In scope: the error body of the grpc-gateway dialect (`{"code","message","details"}`), bounded body reading, the replies
-//! to unknown paths and methods, replies that caches keep ([`immutable`]), how much of all bodies is held at once ([`budget`]), the layers around every router
+//! to unknown paths and methods, the same for gRPC ([`grpc`]), replies that caches keep ([`immutable`]), how much of all bodies is held at once ([`budget`]), the layers around every router
 //! ([`layers`]), the accept loop ([`listener`]) and the front of a listener with health and readiness ([`site`]).
 //! Out of scope: what a request means; each service parses its own. TLS: a proxy in front ends it.
 //! Invariants: a body is never read past a stated limit; no text of an internal failure reaches a client.
 
 mod budget;
+pub(crate) mod grpc;
 pub(crate) mod immutable;
 pub(crate) mod layers;
 pub(crate) mod listener;
@@ -25,20 +26,9 @@ use http_body_util::BodyExt;
 
 use budget::{BODY_BYTES_UNCOUNTED_MAX, BodyShare};
 
-/// gRPC status codes in use, as the gateway writes them.
-pub(crate) mod grpc {
-    pub(crate) const UNKNOWN: u32 = 2;
-    pub(crate) const INVALID_ARGUMENT: u32 = 3;
-    pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
-    pub(crate) const NOT_FOUND: u32 = 5;
-    pub(crate) const ALREADY_EXISTS: u32 = 6;
-    pub(crate) const UNIMPLEMENTED: u32 = 12;
-    pub(crate) const INTERNAL: u32 = 13;
-    pub(crate) const UNAVAILABLE: u32 = 14;
-}
-
 /// An error reply of the grpc-gateway dialect. Every text in it is public.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
 pub(crate) struct ApiError {
     pub(crate) status: u16,
     pub(crate) grpc_code: u32,
@@ -78,11 +68,13 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = serde_json::json!({"code": self.grpc_code, "message": self.message, "details": self.details});
         let mut response = json_response(self.status, &body);
-        for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        for (name, value) in &self.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::try_from(value)) {
                 response.headers_mut().insert(name, value);
             }
         }
+        // A caller of gRPC gets the same in other words: `grpc::refusal_as_status`.
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -183,7 +175,10 @@ async fn discard(mut body: Body) {
 }
 
 /// The reply to a path that no service has.
-pub(crate) async fn unknown_path() -> ApiError {
+pub(crate) async fn unknown_path(request: Request) -> ApiError {
+    if grpc::is_call(request.headers()) {
+        return ApiError::new(404, grpc::UNIMPLEMENTED, "unknown service or method");
+    }
     ApiError::not_found()
 }
 

@@ -193,7 +193,7 @@ impl Starting {
         let router = self.open_log(&role.log, ServedKind::Rekor).await?;
         if shard == Shard::Active {
             let active = self.control.make_active(&role.log.name);
-            self.mount(role.listen, rekor::active_shard(active));
+            self.mount(role.listen, rekor::active_shard(active, self.stop.clone()));
         }
         self.mount_log(role.listen, &role.log.name, router);
         Ok(())

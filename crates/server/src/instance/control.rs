@@ -178,7 +178,7 @@ impl Control {
             Some(_) => RoleState::Stopped,
         });
         let router = match service.clone() {
-            LogService::Rekor(rekor) => rekor::router(rekor),
+            LogService::Rekor(rekor) => rekor::router(rekor, stop.clone()),
             LogService::Ct(ct_log) => ctlog::router(ct_log),
         };
         self.logs.lock().insert(place.name.clone(), OneLog { log, service, _lock: lock });

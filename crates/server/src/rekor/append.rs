@@ -73,13 +73,22 @@ impl Entered {
     fn into_response(self) -> Response {
         let status = if self.standing == Standing::New { 201 } else { 200 };
         let mut response = bytes_response(status, "application/json", self.entry.to_json());
-        let headers = response.headers_mut();
-        headers.extend(self.preference_applied);
+        response.headers_mut().extend(self.headers());
+        response
+    }
+
+    /// What the reply says beside the entry.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers: HeaderMap = self.preference_applied.clone().into_iter().collect();
         if self.standing == Standing::Original {
             headers.append("preference-applied", HeaderValue::from_static(RETURN_REPRESENTATION));
             headers.insert("x-log-index", HeaderValue::from(self.entry.log_index));
         }
-        response
+        headers
+    }
+
+    pub(super) fn into_entry(self) -> TransparencyLogEntry {
+        self.entry
     }
 }
 
@@ -206,7 +215,7 @@ fn duplicate(index: LeafIndex) -> ApiError {
 }
 
 /// The words of the public log, by which its clients know that they have to go elsewhere.
-fn frozen() -> ApiError {
+pub(super) fn frozen() -> ApiError {
     ApiError::new(405, grpc::UNIMPLEMENTED, "This log has been frozen, please switch to the latest log.")
 }
 

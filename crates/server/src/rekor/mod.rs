@@ -2,7 +2,7 @@
 //! Rekor v2: the transparency log of signatures (sigstore/rekor-tiles, `dev.sigstore.rekor.v2.Rekor`).
 //!
 //! In scope: `POST /api/v2/log/entries` ([`append`]); checkpoint, tiles and entry bundles ([`read`]), which the public server
-//! leaves to a bucket; the paths of one log and those of the active shard.
+//! leaves to a bucket; the same as gRPC ([`grpc`]); the paths of one log and those of the active shard.
 //! Out of scope: the leaf and the checks of a request (`touchmark_sigstore::rekor`), sequencing (`touchmark_sequencer`),
 //! Rekor v1, search.
 //! Invariants: the leaf is rendered by the one function that verifiers use; the reply carries a proof that this server has
@@ -10,6 +10,7 @@
 
 mod append;
 mod format;
+mod grpc;
 mod read;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,6 +21,7 @@ use axum::routing::{get, post};
 use touchmark_sequencer::Log;
 use touchmark_tlog::note::NoteKey;
 
+use crate::http::listener::Stop;
 use crate::metrics::Submissions;
 use crate::witness::Witnesses;
 
@@ -62,18 +64,18 @@ impl FromRef<ActiveRekor> for Rekor {
     }
 }
 
-/// The paths of one log, relative to `/log/<name>`: the API, and what generic tile-log tools expect at the base.
-pub(crate) fn router(rekor: Rekor) -> Router {
+/// The paths of one log, relative to `/log/<name>`: the API, and what generic tile-log tools expect at the base. Streams end at `stop`.
+pub(crate) fn router(rekor: Rekor, stop: Stop) -> Router {
     let base = Router::new()
         .route("/checkpoint", get(read::checkpoint))
         .route("/tile/{*path}", get(read::tile))
         .with_state(rekor.clone());
-    api().with_state(rekor).merge(base)
+    api().with_state(rekor.clone()).merge(base).merge(grpc::router(rekor, stop))
 }
 
-/// The bare paths, which belong to the active shard.
-pub(crate) fn active_shard(active: ActiveRekor) -> Router {
-    api().with_state(active)
+/// The bare paths, which belong to the active shard. Streams end at `stop`.
+pub(crate) fn active_shard(active: ActiveRekor, stop: Stop) -> Router {
+    api().with_state(active.clone()).merge(grpc::router(active, stop))
 }
 
 fn api<S>() -> Router<S>

@@ -15,6 +15,9 @@ use crate::http::ApiError;
 use crate::http::immutable::{Encoding, Reader};
 use crate::witness::{self, Wish};
 
+pub(super) const CHECKPOINT_TYPE: &str = "text/plain; charset=utf-8";
+pub(super) const TILE_TYPE: &str = "application/octet-stream";
+
 /// A full tile never changes.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// A partial tile does not change either, but is soon of no use to anyone.
@@ -25,7 +28,7 @@ pub(super) async fn checkpoint(State(rekor): State<Rekor>, headers: HeaderMap) -
     let shown = witness::checkpoint(&rekor.log, rekor.witnesses.as_ref(), Wish::of(&headers))?;
     let preference = shown.preference_applied();
     let note = shown.value().note.as_bytes().to_vec();
-    let mut response = Reader::of(&headers).reply("text/plain; charset=utf-8", note, Encoding::Identity, NEVER).await;
+    let mut response = Reader::of(&headers).reply(CHECKPOINT_TYPE, note, Encoding::Identity, NEVER).await;
     response.headers_mut().extend(preference);
     response.headers_mut().insert(VARY, HeaderValue::from_static("prefer"));
     Ok(response)
@@ -36,17 +39,20 @@ pub(super) async fn tile(
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let path = parse_tile_path(&format!("tile/{path}")).map_err(|_| ApiError::not_found())?;
+    let (path, bytes) = tile_bytes(&rekor, &path).await?;
     let caching = if is_full(&path) { FOREVER } else { MINUTES };
     let encoding = match path {
         TilePath::Entries { .. } => Encoding::GzipIfAsked,
         TilePath::Hashes(_) | TilePath::Data { .. } => Encoding::Identity,
     };
-    match rekor.log.tile(path).await {
-        Ok(Some(bytes)) => Ok(Reader::of(&headers).reply("application/octet-stream", bytes, encoding, caching).await),
-        Ok(None) => Err(ApiError::not_found()),
-        Err(error) => Err(ApiError::internal(&error)),
-    }
+    Ok(Reader::of(&headers).reply(TILE_TYPE, bytes, encoding, caching).await)
+}
+
+/// A tile or entry bundle by what follows `tile/` in its path.
+pub(super) async fn tile_bytes(rekor: &Rekor, path: &str) -> Result<(TilePath, Vec<u8>), ApiError> {
+    let path = parse_tile_path(&format!("tile/{path}")).map_err(|_| ApiError::not_found())?;
+    let bytes = rekor.log.tile(path).await.map_err(|error| ApiError::internal(&error))?;
+    Ok((path, bytes.ok_or_else(ApiError::not_found)?))
 }
 
 fn is_full(path: &TilePath) -> bool {

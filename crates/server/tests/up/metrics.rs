@@ -24,6 +24,12 @@ async fn metrics_count_what_happens_and_name_nobody() {
     }
     let refused = stack.post("/api/v2/log/entries", "application/json", r#"{"secret-of-a-client":1}"#).await;
     assert_eq!(refused.status, 400);
+    // The same over gRPC, where every reply has the status 200 of HTTP.
+    let channel = crate::grpc::channel(&stack).await;
+    crate::grpc::create(&channel, &crate::rekor::p256_record(b"over gRPC")).await.unwrap();
+    crate::grpc::create(&channel, &record).await.unwrap_err();
+    let create = "/dev.sigstore.rekor.v2.Rekor/CreateEntry";
+    stack.post(create, "application/grpc", &b"\0\0\0\0\x02\xff\xff"[..]).await;
     stack.get("/made/up/by/a/client").await;
 
     let page =
@@ -33,14 +39,17 @@ async fn metrics_count_what_happens_and_name_nobody() {
     let log = stack.rekor_log();
     let holds = |line: String| assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     for outcome in ["new", "duplicate", "malformed"] {
-        holds(format!("touchmark_log_submissions_total{{log=\"{log}\",outcome=\"{outcome}\"}} 1"));
+        holds(format!("touchmark_log_submissions_total{{log=\"{log}\",outcome=\"{outcome}\"}} 2"));
     }
-    holds(format!("touchmark_log_entries{{log=\"{log}\"}} 1.0"));
+    holds(format!("touchmark_log_entries{{log=\"{log}\"}} 2.0"));
     holds(format!("touchmark_log_pool_entries{{log=\"{log}\"}} 0.0"));
     holds(format!("touchmark_log_stopped{{log=\"{log}\"}} 0"));
-    holds(format!("touchmark_log_batch_entries_bucket{{le=\"1.0\",log=\"{log}\"}} 1"));
-    holds(format!("touchmark_log_commit_seconds_count{{log=\"{log}\"}} 1"));
+    holds(format!("touchmark_log_batch_entries_bucket{{le=\"1.0\",log=\"{log}\"}} 2"));
+    holds(format!("touchmark_log_commit_seconds_count{{log=\"{log}\"}} 2"));
     holds("touchmark_http_requests_total{method=\"POST\",route=\"/api/v2/log/entries\",status=\"409\"} 1".to_owned());
+    for status in [200, 400, 409] {
+        holds(format!("touchmark_http_requests_total{{method=\"POST\",route=\"{create}\",status=\"{status}\"}} 1"));
+    }
     holds("touchmark_http_requests_total{method=\"GET\",route=\"other\",status=\"404\"} 1".to_owned());
     assert!(!page.contains("made/up") && !page.contains("secret-of-a-client"), "{page}");
     // On the listener of the services there are none.

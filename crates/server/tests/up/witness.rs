@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tonic_health::pb::health_check_response::ServingStatus;
 use touchmark_outbound::{Limits, Response};
 use touchmark_server::{UpOptions, WitnessMode, up};
 use touchmark_sigstore::policy::WitnessPolicy;
@@ -191,7 +192,10 @@ async fn a_slow_witness_beyond_the_quorum_holds_nobody_up() {
 async fn a_witness_that_has_seen_more_than_the_log_has_stops_it() {
     let ([one, _two], policy) = two().await;
     let stack = start(&policy, WitnessMode::FailOpen).await;
+    let channel = crate::grpc::channel(&stack).await;
     assert!(is_cosigned(&note_of(&append(&stack, b"first", "cosigned").await), &policy));
+    let mut watched = crate::grpc::watch(&channel).await;
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     one.behave(Behaviour::Claims(1000));
     assert_eq!(append(&stack, b"second", "").await.status, 201);
     let begun = Instant::now();
@@ -201,6 +205,11 @@ async fn a_witness_that_has_seen_more_than_the_log_has_stops_it() {
     }
     let ready = stack.get("/readyz").await;
     assert!(ready.status == 503 && text(&ready).contains("stopped"), "{}", text(&ready));
+    // So do those hear it who ask, or have asked, over gRPC.
+    for service in ["", crate::grpc::SERVICE] {
+        assert_eq!(crate::grpc::health(&channel, service).await.unwrap(), ServingStatus::NotServing);
+    }
+    assert_eq!(watched.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     stack.stop().await;
 }
 

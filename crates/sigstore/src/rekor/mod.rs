@@ -28,7 +28,7 @@ pub use entry::{
     Promise,
 };
 pub use kind::EntryKind;
-pub use request::{RequestError, VerifiedHashedRekord, parse_request};
+pub use request::{KEY_DETAILS, RequestError, VerifiedHashedRekord, check_request, parse_request};
 
 /// The kind of the entries of a Rekor v2 log.
 pub const KIND: &str = "hashedrekord";

@@ -23,7 +23,7 @@ pub enum RequestError {
     Invalid(#[source] EntryError),
 }
 
-/// An entry whose signature was verified; only [`parse_request`] makes one.
+/// An entry whose signature was verified; only [`check_request`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedHashedRekord {
     record: HashedRekord,
@@ -46,7 +46,14 @@ impl VerifiedHashedRekord {
 /// # Errors
 /// The first check that fails, in the order of the public service.
 pub fn parse_request(body: &[u8]) -> Result<VerifiedHashedRekord, RequestError> {
-    let request = wire::CreateEntryRequest::from_json(body)?;
+    check_request(wire::CreateEntryRequest::from_json(body)?)
+}
+
+/// Checks a request to log an entry, however it came.
+///
+/// # Errors
+/// The first check that fails, in the order of the public service.
+pub fn check_request(request: wire::CreateEntryRequest) -> Result<VerifiedHashedRekord, RequestError> {
     let request = request.hashed_rekord_request_v002.ok_or(RequestError::NotHashedRekord)?;
     let key_details = request.signature.as_ref().and_then(|signature| signature.verifier.as_ref());
     let algorithm = key_details.map_or(Ok(Algorithm::Unspecified), |verifier| algorithm(&verifier.key_details.0))?;
@@ -102,7 +109,7 @@ const UNSPECIFIED: &str = "PUBLIC_KEY_DETAILS_UNSPECIFIED";
 
 /// `dev.sigstore.common.v1.PublicKeyDetails`: numbers and names, so that a name outside the enum can be told from one that
 /// is merely refused.
-const KEY_DETAILS: [(u32, &str); 26] = [
+pub const KEY_DETAILS: [(u32, &str); 26] = [
     (0, UNSPECIFIED),
     (1, "PKCS1_RSA_PKCS1V5"),
     (2, "PKCS1_RSA_PSS"),

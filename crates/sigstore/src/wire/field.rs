@@ -205,7 +205,7 @@ impl Field for UnixSeconds {
     }
 
     fn write(&self, emit: Emit) -> Option<Json<'_>> {
-        (emit == Emit::All || self.0 != 0).then(|| Json::Integer(self.0))
+        (emit == Emit::All || self.0 != 0).then_some(Json::Integer(self.0))
     }
 }
 
