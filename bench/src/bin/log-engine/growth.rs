@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A log that grows: the engine in this process on its embedded drivers, without HTTP and without signatures of entries.
+//! A log that grows: the engine in this process on its embedded drivers, without HTTP. For each entry a request is parsed and its P-256 signature
+//! verified, as the service does; it is the same request each time, because making signatures would take longer than checking them.
 //!
 //! Speed of the first and of the last hundred thousand entries, resident memory on the way, size on disk, restart, and the proof of a random
 //! entry.
@@ -16,6 +17,8 @@ use touchmark_sequencer::{
     WaitFor,
 };
 use touchmark_signers::{EphemeralSigner, Signer};
+use touchmark_sigstore::rekor::parse_request;
+use touchmark_testing::load::{self, LoadKey};
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 use touchmark_tlog::proof::verify_inclusion;
 use touchmark_tlog::{LeafIndex, leaf_hash};
@@ -35,10 +38,11 @@ pub(crate) async fn measure(dir: &Path, entries: u64) -> Result<()> {
     ensure!((2 * WINDOW..=ENTRIES_MAX).contains(&entries), "between {} and {ENTRIES_MAX} entries", 2 * WINDOW);
     let signer = Arc::new(EphemeralSigner::generate(KeyType::Ed25519).context("no key")?);
     let log = open(dir, &signer).await?;
+    let request: Arc<[u8]> = load::entry_request(&LoadKey::generate(), b"growth").body.into();
     println!("| entries | per second | resident memory |\n| --- | --- | --- |");
     let (mut rates, mut resident) = (Vec::new(), Vec::new());
     for first in (0..entries).step_by(usize::try_from(WINDOW)?) {
-        let rate = append(&log, first, WINDOW.min(entries - first)).await?;
+        let rate = append(&log, &request, first, WINDOW.min(entries - first)).await?;
         rates.push(rate);
         resident.push(resident_mib()?);
         let windows = rates.len();
@@ -80,13 +84,14 @@ async fn proofs(log: &Log, entries: u64) -> Result<()> {
     Ok(())
 }
 
-async fn append(log: &Log, first: u64, count: u64) -> Result<f64> {
+async fn append(log: &Log, request: &Arc<[u8]>, first: u64, count: u64) -> Result<f64> {
     let begun = Instant::now();
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
-            let log = log.clone();
+            let (log, request) = (log.clone(), Arc::clone(request));
             tokio::spawn(async move {
                 for id in (first + caller..first + count).step_by(usize::try_from(CALLERS)?) {
+                    parse_request(&request).context("a request")?;
                     add(&log, id).await?;
                 }
                 anyhow::Ok(())
