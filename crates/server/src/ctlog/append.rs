@@ -161,3 +161,23 @@ impl From<CtError> for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_two_signatures_is_given_and_the_oldest_is_forgotten() {
+        let promises = Promises::default();
+        assert_eq!(promises.remember(LeafIndex(0), vec![1]), [1]);
+        assert_eq!(promises.remember(LeafIndex(0), vec![2]), [1]);
+        assert_eq!(promises.of(LeafIndex(0)), Some(vec![1]));
+        for index in 1..=PROMISES_MAX as u64 {
+            promises.remember(LeafIndex(index), vec![3]);
+        }
+        assert_eq!((promises.of(LeafIndex(0)), promises.of(LeafIndex(1))), (None, Some(vec![3])));
+        // Of an old entry nothing is kept, and what is newer stays.
+        assert_eq!(promises.remember(LeafIndex(0), vec![4]), [4]);
+        assert_eq!((promises.of(LeafIndex(0)), promises.of(LeafIndex(1))), (None, Some(vec![3])));
+    }
+}

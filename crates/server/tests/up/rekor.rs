@@ -207,8 +207,11 @@ async fn a_right_signature_of_an_algorithm_that_the_log_does_not_take_is_refused
     }
     let body = request(&key, &signature, long.as_bytes(), ed25519ph.key_details());
     assert_eq!(stack.post(ENTRIES, "application/json", body.to_string()).await.status, 201);
-    let key = SchemeKey::generate(p256);
     let short = digest(HashAlgorithm::Sha256, b"artifact");
+    let key = SchemeKey::generate(Scheme::RsaPkcs1v15Sha256_2048);
+    let body = request(&key, &key.sign_digest(&short), short.as_bytes(), "PKIX_RSA_PKCS1V15_3072_SHA256");
+    check_refused(&stack, &body.to_string(), invalid).await;
+    let key = SchemeKey::generate(p256);
     let mut body = request(&key, &key.sign_digest(&short), short.as_bytes(), p256.key_details());
     *body.pointer_mut("/hashedRekordRequestV002/signature/verifier/keyDetails").unwrap() = serde_json::json!(5);
     assert_eq!(stack.post(ENTRIES, "application/json", body.to_string()).await.status, 201);
