@@ -79,9 +79,13 @@ impl Metrics {
         Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs }))
     }
 
-    /// What became of the entries of a log, which appears from now on.
-    pub(crate) fn of_log(&self, log: &Log) -> Submissions {
+    /// Shows a log from now on, and keeps it open.
+    pub(crate) fn watch(&self, log: &Log) {
         self.0.logs.lock().push(log.clone());
+    }
+
+    /// Where is counted what becomes of the entries of a log.
+    pub(crate) fn submissions(&self, log: &Log) -> Submissions {
         Submissions { counters: self.0.submissions.clone(), log: Arc::new(log.origin().to_owned()) }
     }
 

@@ -217,31 +217,24 @@ fn parse_stamp(line: &str) -> Option<Stamp> {
     (1..=STAMP_BYTES_MAX).contains(&reply.len()).then(|| Stamp { authority: authority.to_owned(), reply })
 }
 
-/// Two pieces that cannot both be of one log that only grows. Gives back the later one.
+/// Two pieces of one log whose trees have the same size must have the same root. (A token says that a tree was there by its time, and an old tree
+/// may be stamped late by anybody: so a smaller tree with a later time contradicts nothing.)
 ///
 /// # Errors
 /// What contradicts.
-pub fn follows<'a>(
-    earlier: &VerifiedEvidence,
-    later: &'a VerifiedEvidence,
-) -> Result<&'a VerifiedEvidence, Contradiction> {
-    let (one, other) = (&earlier.checkpoint, &later.checkpoint);
-    if one.size == other.size && one.root != other.root {
-        return Err(Contradiction::Roots { size: one.size.0 });
+pub fn agree<'a>(one: &VerifiedEvidence, other: &'a VerifiedEvidence) -> Result<&'a VerifiedEvidence, Forked> {
+    let (first, second) = (&one.checkpoint, &other.checkpoint);
+    if first.size == second.size && first.root != second.root {
+        return Err(Forked { size: first.size.0 });
     }
-    if one.size > other.size {
-        return Err(Contradiction::Shrunk { earlier: one.size.0, later: other.size.0 });
-    }
-    Ok(later)
+    Ok(other)
 }
 
-/// How two pieces of evidence, in the order of their times, contradict each other.
+/// A log has signed two histories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Contradiction {
-    #[error("two trees of {size} entries have different roots: the log forked")]
-    Roots { size: u64 },
-    #[error("a tree of {later} entries was stamped after one of {earlier}: the log shrank, or showed an old tree")]
-    Shrunk { earlier: u64, later: u64 },
+#[error("two trees of {size} entries have different roots: the log forked")]
+pub struct Forked {
+    pub size: u64,
 }
 
 #[cfg(test)]

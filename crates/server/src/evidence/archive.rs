@@ -81,7 +81,15 @@ impl Archive {
         let removed: Vec<PathBuf> = superfluous.iter().map(|number| self.directory.join(number.to_string())).collect();
         let work = move || -> Result<(), FileError> {
             durable::write(&path, &bytes, Access::Public)?;
-            removed.iter().try_for_each(|path| std::fs::remove_file(path).map_err(failed("cannot remove", path)))
+            for path in &removed {
+                match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        tracing::warn!(path = %path.display(), %error, "evidence that is not needed was not removed");
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
         };
         tokio::task::spawn_blocking(work).await.expect("writing a file does not panic and is never aborted")?;
         self.numbers.retain(|number| !superfluous.contains(number));
@@ -127,6 +135,19 @@ mod tests {
         assert_eq!(numbers(&directory(log.path())).unwrap(), [1, 4, 5, 6, 8]);
         assert_eq!(read(&directory(log.path()), 5).unwrap().unwrap(), evidence(2).to_text().into_bytes());
         assert_eq!(read(&directory(log.path()), 7).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_was_taken_away_does_not_hold_up_the_next() {
+        let log = tempfile::tempdir().unwrap();
+        let mut archive = Archive::open(log.path()).unwrap();
+        for _ in 0..2 {
+            archive.keep(&evidence(1)).await.unwrap();
+        }
+        std::fs::remove_file(archive.directory.join("2")).unwrap();
+        assert_eq!(archive.keep(&evidence(1)).await.unwrap(), 3);
+        assert_eq!(archive.keep(&evidence(2)).await.unwrap(), 4);
+        assert_eq!(numbers(&directory(log.path())).unwrap(), [1, 3, 4]);
     }
 
     #[tokio::test]

@@ -20,10 +20,11 @@ use axum::response::Response;
 use axum::routing::get;
 use touchmark_keys::{HashAlgorithm, digest};
 use touchmark_outbound::{Limits, Outbound};
-use touchmark_sequencer::Log;
+use touchmark_sequencer::{Log, SignedCheckpoint};
 use touchmark_sigstore::evidence::{Evidence, STAMP_BYTES_MAX, STAMPS_MAX, Stamp};
 use touchmark_sigstore::tsp::{self, TimestampRequest};
 use touchmark_sigstore::x509::Certificate;
+use touchmark_tlog::TreeSize;
 use touchmark_tlog::note::SignedNote;
 use url::Url;
 
@@ -63,6 +64,16 @@ pub(crate) struct Foreign {
     pub(crate) chain: Vec<Certificate>,
 }
 
+impl Foreign {
+    /// How the authority is named in public: its address without a query, which may hold a secret.
+    fn name(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        url.into()
+    }
+}
+
 /// Nobody could stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no timestamp authority: add [tsa] to this process, or name one with `evidence_tsa`")]
@@ -77,6 +88,8 @@ pub(crate) struct Stamping {
     foreign: Vec<Foreign>,
     outbound: Outbound,
     interval: Duration,
+    /// The newest tree at the round before: a cosigned one that is older is not stamped in its place.
+    round_before: TreeSize,
 }
 
 /// The authority of this process, which starts after the logs; empty if it has none.
@@ -99,7 +112,8 @@ impl Stamping {
         interval: Duration,
     ) -> Result<Self, FileError> {
         let Authorities { own, foreign, outbound } = authorities;
-        Ok(Self { log, witnesses, archive: Archive::open(directory)?, own, foreign, outbound, interval })
+        let (archive, round_before) = (Archive::open(directory)?, log.checkpoint().size);
+        Ok(Self { log, witnesses, archive, own, foreign, outbound, interval, round_before })
     }
 
     /// Runs until `stop`. The first round is at once: the first piece is of the start.
@@ -122,9 +136,7 @@ impl Stamping {
         if nobody_yet || self.log.stopped().is_some() {
             return None;
         }
-        let witnesses = self.witnesses.as_ref();
-        let cosigned = witness::checkpoint(&self.log, witnesses, Wish::Cosigned { wait: Duration::ZERO });
-        let shown = cosigned.or_else(|_| witness::checkpoint(&self.log, witnesses, Wish::Newest)).ok()?.value();
+        let shown = self.newest()?;
         if shown.size.0 == 0 {
             return None;
         }
@@ -151,6 +163,15 @@ impl Stamping {
         }
     }
 
+    /// The newest cosigned checkpoint, unless it is older than a round; else what readers are shown.
+    fn newest(&mut self) -> Option<SignedCheckpoint> {
+        let round_before = std::mem::replace(&mut self.round_before, self.log.checkpoint().size);
+        let witnesses = self.witnesses.as_ref();
+        let cosigned = witness::checkpoint(&self.log, witnesses, Wish::Cosigned { wait: Duration::ZERO });
+        let fresh = cosigned.ok().map(|shown| shown.value()).filter(|cosigned| cosigned.size >= round_before);
+        fresh.or_else(|| Some(witness::checkpoint(&self.log, witnesses, Wish::Newest).ok()?.value()))
+    }
+
     /// The verified tokens of those authorities that answer.
     async fn stamps(&self, message: &[u8]) -> Vec<Stamp> {
         let mut stamps = Vec::new();
@@ -165,7 +186,7 @@ impl Stamping {
             (foreign, request, reply)
         });
         for (foreign, request, reply) in futures_util::future::join_all(asked).await {
-            self.add(&mut stamps, foreign.url.as_str(), reply, &request, message, &foreign.chain);
+            self.add(&mut stamps, &foreign.name(), reply, &request, message, &foreign.chain);
         }
         stamps
     }

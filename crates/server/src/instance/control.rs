@@ -159,7 +159,7 @@ impl Control {
             Some(Started { witnesses, lane }) => (Some(witnesses), Some(lane)),
             None => (None, None),
         };
-        let submissions = self.metrics.of_log(&log);
+        let submissions = self.metrics.submissions(&log);
         let stamping = self.stamping(place, &log, witnesses.clone())?;
         let service = match kind {
             ServedKind::Rekor => LogService::Rekor(Rekor::new(log.clone(), witnesses, &note_key, submissions)),
@@ -181,6 +181,8 @@ impl Control {
             LogService::Rekor(rekor) => rekor::router(rekor, stop.clone()),
             LogService::Ct(ct_log) => ctlog::router(ct_log),
         };
+        // Last of all: a log whose opening failed is closed with its last clone.
+        self.metrics.watch(&log);
         self.logs.lock().insert(place.name.clone(), OneLog { log, service, _lock: lock });
         Ok((router.merge(evidence::router(&place.data)), Attendants { lane, stamping, stop: stop.clone() }))
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use touchmark_sigstore::evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceFailure, VerifiedEvidence, follows};
+use touchmark_sigstore::evidence::{EVIDENCE_BYTES_MAX, Evidence, EvidenceFailure, VerifiedEvidence, agree};
 use touchmark_sigstore::trust::TrustedRoot;
 
 use super::super::version::Output;
@@ -56,11 +56,11 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let now = Timestamp::now();
     let judged = files.iter().map(|path| Ok((path, judge(args, path, &root, now)?)));
     let mut pieces: Vec<(&PathBuf, VerifiedEvidence)> = judged.collect::<Result<_, Failure>>()?;
-    pieces.sort_by_key(|(_, piece)| (piece.checkpoint().origin.clone(), piece.time(), piece.checkpoint().size));
+    pieces.sort_by_key(|(_, piece)| (piece.checkpoint().origin.clone(), piece.checkpoint().size, piece.time()));
     for pair in pieces.windows(2) {
         let [(_, earlier), (path, later)] = pair else { continue };
         if earlier.checkpoint().origin == later.checkpoint().origin {
-            follows(earlier, later).map_err(|error| {
+            agree(earlier, later).map_err(|error| {
                 Failure::new(ExitStatus::Tampered, format!("{} contradicts the piece before it", path.display()))
                     .because(error)
             })?;

@@ -135,7 +135,7 @@ pub(crate) async fn ct_log_in(
     let ledger = FjallLedger::open(directory.path().join("ledger")).unwrap();
     let objects = FsObjects::open(directory.path().join("objects")).unwrap();
     let log = Log::open(config, around(ledger), Arc::new(objects), Arc::clone(&acceptance.clock)).await.unwrap();
-    let submissions = Metrics::new().of_log(&log);
+    let submissions = Metrics::new().submissions(&log);
     (CtLog::new(log, None, signer, acceptance, submissions).unwrap(), directory)
 }
 

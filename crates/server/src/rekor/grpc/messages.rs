@@ -67,8 +67,8 @@ impl HashedRekordRequest {
         let verifier = |verifier: Verifier| wire::Verifier {
             public_key: verifier.public_key.map(raw_bytes),
             x509_certificate: verifier.x509_certificate.map(raw_bytes),
-            // As JSON may write an enum, too. No value of this one is negative: what is, is unspecified.
-            key_details: EnumName(u32::try_from(verifier.key_details).unwrap_or(0).to_string()),
+            // As JSON may write an enum, too.
+            key_details: EnumName(verifier.key_details.to_string()),
         };
         let signature =
             |Signature { content, verifier: of }: Signature| wire::Signature { content, verifier: of.map(verifier) };
