@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use touchmark_outbound::{Limits, Outbound, Reach};
 use touchmark_testing::process::{ServerProcess, free_port};
 use touchmark_testing::witness::TestWitness;
+use url::Url;
 
 const ALICE: &str = "alice@example.com";
 
@@ -76,7 +77,6 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
     assert!(refused.contains("2 of (w1.example, w3.example)"), "{refused}");
 
     // Receipts: of the bundle as it is, and of the log as it is now.
-    let policy = ["--witness-policy", "witnesses.policy"];
     shell.run(0, &["log", "proof", "create", "--bundle", "a.txt.sigstore.json", "--receipt", "a.tlog-proof"]);
     std::fs::write(shell.path("b.txt"), "another one").unwrap();
     shell.run(0, &["sign-blob", "b.txt"]);
@@ -90,11 +90,19 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
     let by_index = [&of_log[..], &["--index", "1", "--receipt", "b.tlog-proof"]].concat();
     shell.run(0, &by_index);
     assert!(shell.run(2, &[&of_log[..], &["--index", "2"]].concat()).contains("is not in the tree of 2 entries"));
-    // Evidence of both trees, in files and over HTTP.
-    let archive = shell.path("data/logs").join(log).join("evidence");
+    let newest = evidence_of_two_entries(server.url(), log).await;
+    assert!(newest.contains("w2.example"), "what is stamped is cosigned: {newest}");
+    assert!(server.stop().await.unwrap().success());
+    // Offline from here: nobody listens any more.
+    check_evidence(&shell, log, &newest);
+    check_receipts(&shell);
+}
+
+/// The newest piece of evidence over HTTP, once it is of a tree of two entries.
+async fn evidence_of_two_entries(server: &Url, log: &str) -> String {
+    let address = server.join(&format!("log/{log}/evidence/latest")).unwrap();
     let begun = std::time::Instant::now();
-    let newest = loop {
-        let address = server.url().join(&format!("log/{log}/evidence/latest")).unwrap();
+    loop {
         let answer = Outbound::new("test", Reach::Private, None).get(&address, &Limits::SERVICE).await.unwrap();
         let text = String::from_utf8(answer.body).unwrap();
         if answer.status == 200 && text.contains(&format!("\n\n{log}\n2\n")) {
@@ -102,14 +110,16 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
         }
         assert!(begun.elapsed() < std::time::Duration::from_secs(30), "no evidence of the tree of 2 entries");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
-    assert!(newest.contains("w2.example"), "what is stamped is cosigned: {newest}");
-    assert!(server.stop().await.unwrap().success());
+    }
+}
+
+fn check_evidence(shell: &Shell, log: &str, newest: &str) {
+    let archive = shell.path("data/logs").join(log).join("evidence");
     let archive = archive.to_str().unwrap();
     let evidence = |code, path: &str| shell.run(code, &["log", "evidence", "verify", path, "--offline"]);
     let said = evidence(0, archive);
     assert!(said.contains(&format!("{log} had a tree of 2 entries")), "{said}");
-    std::fs::write(shell.path("newest"), &newest).unwrap();
+    std::fs::write(shell.path("newest"), newest).unwrap();
     evidence(0, "newest");
     std::fs::write(shell.path("twin"), newest.replace(&format!("\n{log}\n2\n"), &format!("\n{log}\n3\n"))).unwrap();
     assert!(evidence(15, "twin").contains("expected a checkpoint signed by the log"));
@@ -118,8 +128,10 @@ async fn a_quorum_of_two_witnesses_reaches_the_verifier() {
     assert!(evidence(15, "twin").contains("the timestamp of own is not good"));
     std::fs::write(shell.path("twin"), newest.replacen("timestamp own", "timestamp", 1)).unwrap();
     assert!(evidence(3, "twin").contains("line 2"));
+}
 
-    // Offline from here: nobody listens any more.
+fn check_receipts(shell: &Shell) {
+    let policy = ["--witness-policy", "witnesses.policy"];
     let verify = |code, file: &str, more: &[&str]| {
         shell.run(code, &[&["log", "proof", "verify", file, "--offline"], more].concat())
     };
