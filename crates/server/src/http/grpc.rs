@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::Full;
@@ -25,6 +25,7 @@ use tonic::{Code, Extensions, Status};
 use tonic_prost::{ProstCodec, ProstEncoder};
 use touchmark_sigstore::wire::REQUEST_BYTES_MAX;
 
+use super::replies::Replies;
 use super::{ApiError, read_body};
 
 // Codes in use, as the gateway writes them.
@@ -42,18 +43,21 @@ const MEDIA_TYPE: &str = "application/grpc";
 const PREFIX_BYTES: usize = 5;
 
 /// Whether a request is a call, in the form that is spoken here: messages are protocol buffers, frames those of HTTP/2.
-pub(super) fn is_call(headers: &HeaderMap) -> bool {
+///
+/// A GET is none, whatever it says of a body that it has not: the reply to a call is a 200, which shared caches keep of a GET.
+pub(super) fn is_call(method: &Method, headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case(MEDIA_TYPE) || media_type.eq_ignore_ascii_case("application/grpc+proto")
+    let speaks = |form: &str| media_type.eq_ignore_ascii_case(form);
+    *method == Method::POST && (speaks(MEDIA_TYPE) || speaks("application/grpc+proto"))
 }
 
 /// A layer around methods: what is no call does not get to them.
 pub(crate) async fn calls_only(request: Request, next: Next) -> Response {
-    if is_call(request.headers()) {
+    if is_call(request.method(), request.headers()) {
         return next.run(request).await;
     }
-    let message = "expected a call with content-type application/grpc or application/grpc+proto";
+    let message = "expected a POST with content-type application/grpc or application/grpc+proto";
     ApiError::new(415, INVALID_ARGUMENT, message).into_response()
 }
 
@@ -100,7 +104,7 @@ pub(crate) type Replied<A> = Result<(A, HeaderMap), ApiError>;
 /// # Errors
 /// What `answer` says, or what the call lacks.
 pub(crate) async fn unary<Q, A, F>(
-    request: Request,
+    mut request: Request,
     answer: impl FnOnce(Result<Q, Malformed>) -> F,
 ) -> Result<Response, ApiError>
 where
@@ -108,6 +112,7 @@ where
     A: Message + 'static,
     F: Future<Output = Replied<A>>,
 {
+    let replies = request.extensions_mut().remove::<Replies>();
     let headers = request.headers().clone();
     // Read here and not by tonic, which reserves what a prefix announces: the listener's budget is for these bodies, too.
     let body = read_body(request, REQUEST_BYTES_MAX + PREFIX_BYTES).await?;
@@ -126,8 +131,18 @@ where
     let response = Grpc::new(codec).max_decoding_message_size(REQUEST_BYTES_MAX).unary(service, call).await;
     match response.extensions().get::<Status>() {
         Some(status) => Err(refusal(status)),
-        None => Ok(response.map(Body::new)),
+        None => whole(response, replies).await,
     }
+}
+
+/// A reply that is counted, where the listener says how: tonic makes the bytes when they are asked for.
+async fn whole(
+    response: axum::http::Response<tonic::body::Body>,
+    replies: Option<Replies>,
+) -> Result<Response, ApiError> {
+    let Some(replies) = replies else { return Ok(response.map(Body::new)) };
+    let (parts, body) = response.into_parts();
+    Ok(Response::from_parts(parts, replies.count_call(body).await?))
 }
 
 /// Through tonic, which knows no other errors than its own.

@@ -2,7 +2,7 @@
 //! The layers around every router of a listener.
 //!
 //! In scope: CORS as the public services answer it, refusals in the words of gRPC for its callers, the panic boundary, the request deadline, the number of requests at once,
-//! and that each gets its share of the budget for bodies ([`super::budget`]).
+//! and that each gets its share of the budget for bodies ([`super::budget`]) and that of replies ([`super::replies`]).
 //! Out of scope: limits on connections ([`super::listener`]) and on one body (each handler states its own).
 //! Invariant: a panic in a handler ends one request and says nothing about why.
 
@@ -22,6 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
 
 use super::budget::BodyBudget;
+use super::replies::{Peer, ReplyBudget};
 use super::{ApiError, grpc};
 
 /// How long a request may take from its head to the head of its reply.
@@ -40,7 +41,10 @@ pub(crate) enum CrossOrigin {
 
 /// Puts panic boundary, deadline, admission and CORS around a router, the innermost first.
 pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
-    let admission = Admission { requests: Arc::new(Semaphore::new(REQUESTS_MAX)), bodies: BodyBudget::new() };
+    admitting(router, cross_origin, Admission::new())
+}
+
+pub(super) fn admitting(router: Router, cross_origin: CrossOrigin, admission: Admission) -> Router {
     let layers = ServiceBuilder::new()
         .layer(middleware::from_fn_with_state(admission, admit))
         .layer(CatchPanicLayer::custom(after_panic));
@@ -53,14 +57,31 @@ pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
 
 /// What one listener admits.
 #[derive(Clone)]
-struct Admission {
+pub(super) struct Admission {
     requests: Arc<Semaphore>,
     bodies: BodyBudget,
+    pub(super) replies: ReplyBudget,
 }
 
-async fn admit(State(admission): State<Admission>, request: Request, next: Next) -> Response {
-    let is_call = grpc::is_call(request.headers());
+impl Admission {
+    pub(super) fn new() -> Self {
+        Admission {
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            bodies: BodyBudget::new(),
+            replies: ReplyBudget::default(),
+        }
+    }
+}
+
+async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+    let is_call = grpc::is_call(request.method(), request.headers());
+    let replies = admission.replies.of(request.extensions_mut().remove::<Peer>());
+    if is_call {
+        // What it answers has no length that is seen from here.
+        request.extensions_mut().insert(replies.clone());
+    }
     let response = admitted(&admission, request, next).await;
+    let response = replies.count_body(response).await.unwrap_or_else(IntoResponse::into_response);
     if is_call { grpc::refusal_as_status(response) } else { response }
 }
 
@@ -127,11 +148,22 @@ mod tests {
         };
         let router = around(Router::new().route("/", post(panics)), CrossOrigin::Any);
         check(router.oneshot(call()).await.unwrap(), "13", "internal%20error");
-        let held = Admission { requests: Arc::new(Semaphore::new(0)), bodies: BodyBudget::new() };
+        let held = Admission { requests: Arc::new(Semaphore::new(0)), ..Admission::new() };
         let router = Router::new().route("/", post(panics)).layer(middleware::from_fn_with_state(held, admit));
         let response = router.oneshot(call()).await.unwrap();
         assert_eq!(response.headers()["retry-after"], "1");
         check(response, "14", "too%20many%20requests%20at%20once;%20retry");
+    }
+
+    #[tokio::test]
+    async fn a_get_is_no_call_and_a_cache_sees_that_there_is_nothing() {
+        for (method, status) in [(Method::GET, 404), (Method::HEAD, 404), (Method::POST, 200)] {
+            let router = around(Router::new().fallback(crate::http::unknown_path), CrossOrigin::Any);
+            let request = Request::builder().method(&method).uri("/x").header(CONTENT_TYPE, "application/grpc");
+            let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(response.status(), status, "{method}");
+            assert_eq!(response.headers().contains_key("grpc-status"), status == 200, "{method}");
+        }
     }
 
     #[tokio::test]

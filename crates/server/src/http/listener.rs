@@ -4,20 +4,23 @@
 //! In scope: the number of connections, the time a peer may take to send a request head, graceful shutdown.
 //! Out of scope: routing and what a request costs ([`super::layers`]).
 //! Invariants: no peer holds a connection longer than [`HEAD_READ_TIMEOUT`] without sending a whole request head (HTTP/2: its
-//! preface, and then an answer to each ping), nor longer than [`WRITE_STALL_TIMEOUT`] without taking what it asked for.
+//! preface, and then an answer to each ping), nor longer than [`WRITE_STALL_TIMEOUT`] with a write that waits, nor longer than twice
+//! [`REPLY_STALL_TIMEOUT`] with replies that it asked for and does not take, by whatever means of HTTP/2 it puts them off ([`super::replies`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Layer;
 
+use super::replies::Peer;
 use super::stall::WriteStall;
 
 /// Open connections on one listener; more wait in the kernel's queue.
@@ -26,6 +29,8 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time in which a peer must take at least one byte of what waits for it.
 const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which a peer must take some of the replies that are held for it, also when it does not let them be written.
+const REPLY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that requests under way get at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest request head: a token of some kilobytes in a header fits many times.
@@ -53,7 +58,11 @@ impl Stop {
 }
 
 /// Serves the router until `stop`, then lets requests under way finish.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Stop) {
+    serve_patiently(listener, router, stop, REPLY_STALL_TIMEOUT).await;
+}
+
+pub(super) async fn serve_patiently(listener: TcpListener, router: Router, mut stop: Stop, patience: Duration) {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -66,7 +75,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut stop: Stop)
             let router = router.clone();
             let stop = stop.clone();
             tokio::spawn(async move {
-                connection(stream, router, watcher, stop).await;
+                connection(stream, router, watcher, stop, patience).await;
                 drop(permit);
             });
         }
@@ -89,7 +98,7 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: hyper_util::server::graceful::Watcher, mut stop: Stop) {
+async fn connection(stream: TcpStream, router: Router, watcher: Watcher, mut stop: Stop, patience: Duration) {
     let Some(protocol) = (tokio::select! {
         protocol = first_bytes(&stream, HEAD_READ_TIMEOUT) => protocol,
         () = stop.requested() => None,
@@ -111,10 +120,16 @@ async fn connection(stream: TcpStream, router: Router, watcher: hyper_util::serv
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .keep_alive_interval(HEAD_READ_TIMEOUT)
         .keep_alive_timeout(HEAD_READ_TIMEOUT);
-    let stream = TokioIo::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT));
+    let peer = Peer::default();
+    let stream = TokioIo::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT, peer.clone()));
+    // By this the layers around the router know whose replies they count.
+    let router = Extension(peer.clone()).layer(router);
     let served = builder.serve_connection(stream, TowerToHyperService::new(router)).into_owned();
-    if let Err(error) = watcher.watch(served).await {
-        tracing::debug!(%error, "a connection ended early");
+    tokio::select! {
+        ended = watcher.watch(served) => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        },
+        () = peer.stalled(patience) => tracing::debug!("a connection was closed: its peer does not take the replies it asked for"),
     }
 }
 

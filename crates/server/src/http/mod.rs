@@ -2,7 +2,7 @@
 //! HTTP plumbing that all services share.
 //!
 //! In scope: the error body of the grpc-gateway dialect (`{"code","message","details"}`), bounded body reading, the replies
-//! to unknown paths and methods, the same for gRPC ([`grpc`]), replies that caches keep ([`immutable`]), how much of all bodies is held at once ([`budget`]), the layers around every router
+//! to unknown paths and methods, the same for gRPC ([`grpc`]), replies that caches keep ([`immutable`]), how much of all bodies is held at once ([`budget`]) and of all replies ([`replies`]), the layers around every router
 //! ([`layers`]), the accept loop ([`listener`]) and the front of a listener with health and readiness ([`site`]).
 //! Out of scope: what a request means; each service parses its own. TLS: a proxy in front ends it.
 //! Invariants: a body is never read past a stated limit; no text of an internal failure reaches a client.
@@ -12,6 +12,7 @@ pub(crate) mod grpc;
 pub(crate) mod immutable;
 pub(crate) mod layers;
 pub(crate) mod listener;
+mod replies;
 pub(crate) mod site;
 mod stall;
 
@@ -176,7 +177,7 @@ async fn discard(mut body: Body) {
 
 /// The reply to a path that no service has.
 pub(crate) async fn unknown_path(request: Request) -> ApiError {
-    if grpc::is_call(request.headers()) {
+    if grpc::is_call(request.method(), request.headers()) {
         return ApiError::new(404, grpc::UNIMPLEMENTED, "unknown service or method");
     }
     ApiError::not_found()

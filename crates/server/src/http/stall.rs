@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A connection that ends when its peer takes no more bytes.
 //!
-//! In scope: the time that one write may wait. Out of scope: reading, which has its own limits ([`super::listener`]).
+//! In scope: the time that one write may wait. Out of scope: reading, which has its own limits ([`super::listener`]); replies that never come to a write,
+//! which are counted with what is written here ([`super::replies`]).
 //! Invariant: a peer that asks and does not read the replies holds neither a connection nor what was made for it.
 
 use std::io::{self, IoSlice};
@@ -12,22 +13,26 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::replies::Peer;
+
 pub(super) struct WriteStall<S> {
     stream: S,
     patience: Duration,
+    peer: Peer,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteStall<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        WriteStall { stream, patience, stalled: None }
+    pub(super) fn new(stream: S, patience: Duration, peer: Peer) -> Self {
+        WriteStall { stream, patience, peer, stalled: None }
     }
 
     /// A write that went through ends the wait; one that waits too long fails.
     fn bounded(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
+        if let Poll::Ready(result) = &written {
             self.stalled = None;
+            self.peer.wrote(*result.as_ref().unwrap_or(&0));
             return written;
         }
         let patience = self.patience;
@@ -79,7 +84,7 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_takes_nothing_ends_the_connection() {
         let (near, mut far) = duplex(4);
-        let mut near = WriteStall::new(near, Duration::from_millis(20));
+        let mut near = WriteStall::new(near, Duration::from_millis(20), Peer::default());
         near.write_all(&[0u8; 4]).await.unwrap();
         let error = near.write_all(&[0u8; 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

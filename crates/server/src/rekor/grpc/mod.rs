@@ -40,8 +40,10 @@ use crate::witness::{self, Wish};
 pub(crate) const SERVICE: &str = "dev.sigstore.rekor.v2.Rekor";
 /// Health and reflection read names only.
 const NAME_BYTES_MAX: usize = 4 << 10;
-/// Open streams (watched health, reflection) of one log; more are told to come back.
+/// Open streams of one log, of each of both kinds (watched health, reflection); more are told to come back.
 const STREAMS_MAX: usize = 256;
+/// How long one caller may watch; who goes on asks again, and who has gone leaves his place.
+const WATCH_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long a conversation about descriptions may take: tools ask some questions and hang up.
 const REFLECTION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How soon who watches the health of a log hears that it has stopped.
@@ -53,8 +55,8 @@ where
     S: Clone + Send + Sync + 'static,
     Rekor: FromRef<S>,
 {
-    let streams = Streams { permits: Arc::new(Semaphore::new(STREAMS_MAX)), stop };
-    let health = HealthServer::new(LogHealth { state: state.clone(), streams: streams.clone() });
+    let streams = || Streams { permits: Arc::new(Semaphore::new(STREAMS_MAX)), stop: stop.clone() };
+    let health = HealthServer::new(LogHealth { state: state.clone(), streams: streams() });
     Router::new()
         .route("/dev.sigstore.rekor.v2.Rekor/CreateEntry", post(create_entry))
         .route("/dev.sigstore.rekor.v2.Rekor/GetTile", post(get_tile))
@@ -62,7 +64,7 @@ where
         .route("/dev.sigstore.rekor.v2.Rekor/GetCheckpoint", post(get_checkpoint))
         .with_state(state)
         .route_service("/grpc.health.v1.Health/{method}", health.max_decoding_message_size(NAME_BYTES_MAX))
-        .merge(reflection(streams))
+        .merge(reflection(streams()))
         .route_layer(middleware::from_fn(calls_only))
 }
 
@@ -115,7 +117,7 @@ async fn get_checkpoint(State(rekor): State<Rekor>, request: Request) -> Result<
     .await
 }
 
-/// The streams of one log.
+/// The streams of one log and one kind: those who watch take no place from those who ask for descriptions.
 #[derive(Clone)]
 struct Streams {
     permits: Arc<Semaphore>,
@@ -170,7 +172,7 @@ where
     /// The status now, and then each time that it is another one.
     async fn watch(&self, request: tonic::Request<HealthCheckRequest>) -> Result<tonic::Response<Statuses>, Status> {
         let place = self.streams.place().ok_or_else(|| Status::unavailable(TOO_MANY_STREAMS))?;
-        let (state, service, mut stop) = (self.state.clone(), request.into_inner().service, self.streams.stop.clone());
+        let (state, service) = (self.state.clone(), request.into_inner().service);
         let changes = stream::unfold((place, state, service, None), |(place, state, service, told)| async move {
             let status = loop {
                 let status = Self::status(&state, &service).unwrap_or(ServingStatus::ServiceUnknown);
@@ -181,10 +183,21 @@ where
             };
             Some((Ok(HealthCheckResponse { status: status.into() }), (place, state, service, Some(status))))
         });
-        let end = stream::once(async { Err(Status::unavailable("the service is stopping; retry")) });
-        let until_stop = changes.take_until(Box::pin(async move { stop.requested().await }));
-        Ok(tonic::Response::new(Box::pin(until_stop.chain(end))))
+        Ok(tonic::Response::new(ended(changes, self.streams.stop.clone(), WATCH_TIMEOUT)))
     }
+}
+
+/// The same statuses until the process is to stop or the time is over, and then a word to come back.
+fn ended(
+    statuses: impl Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static,
+    mut stop: Stop,
+    patience: Duration,
+) -> Statuses {
+    let end = Box::pin(async move {
+        let _ = tokio::time::timeout(patience, stop.requested()).await;
+    });
+    let last = stream::once(async { Err(Status::unavailable("the watch is over; retry")) });
+    Box::pin(statuses.take_until(end).chain(last))
 }
 
 /// `grpc.reflection`, in the version of today and the one that older tools ask for.
@@ -221,4 +234,22 @@ async fn bounded_conversation(
         }))
     });
     Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_ends_when_its_time_is_over_and_at_the_order_to_stop() {
+        for stopped in [false, true] {
+            let (switch, stop) = Stop::pair();
+            let patience = if stopped { WATCH_TIMEOUT } else { Duration::from_millis(20) };
+            let mut watched = ended(stream::pending(), stop, patience);
+            switch.send(stopped).unwrap();
+            let last = tokio::time::timeout(Duration::from_secs(5), watched.next()).await.expect("it ends");
+            assert_eq!(last.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
+            assert!(watched.next().await.is_none());
+        }
+    }
 }
