@@ -97,8 +97,7 @@ impl FjallLedger {
         if !path.try_exists().map_err(|error| io_failed(&error))? {
             create(&dir.join("store.new"), &path, memtable_bytes)?;
         }
-        journal::settle(&path)?;
-        let store = Store::open(&path, MayCreate::No)?;
+        let store = Store::replay(&path)?;
         let schema = store.meta.get(SCHEMA_KEY).map_err(failed)?;
         let schema = schema.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));
         match schema {
@@ -233,6 +232,18 @@ impl Store {
 }
 
 impl Store {
+    /// Opens a store whose journals are in order, or are put in order, and sees that all of them was replayed.
+    fn replay(path: &Path) -> Result<Self, LedgerError> {
+        let settled = journal::settle(path)?;
+        let opened = Self::open(path, MayCreate::No);
+        if settled.is_whole().map_err(|error| io_failed(&error))? {
+            return opened;
+        }
+        drop(opened);
+        settled.give_back().map_err(|error| io_failed(&error))?;
+        Err(LedgerError::Io(io::ErrorKind::InvalidData))
+    }
+
     /// The entry whose dedup key this is, if its leaf hash is the same.
     fn leaf_by_dedup_key(&self, key: [u8; 32]) -> Result<Option<LeafIndex>, LedgerError> {
         let Some(bytes) = self.dedup.get(key).map_err(failed)? else { return Ok(None) };

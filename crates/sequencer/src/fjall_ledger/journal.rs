@@ -13,6 +13,11 @@
 //! The last whole record is then written again, as it is, and synced. Its sync may have failed in the life before; Linux then counts its pages
 //! as clean, and it would stand in memory alone until the next power cut, though it has been read and built upon.
 //!
+//! fjall also takes a read that fails for the end of a journal, and cuts off, for good, what is behind it. [`Settled`] knows what was there: after
+//! fjall has opened the store, a journal that became shorter is made whole again and the store refused. What is left is a read that fails
+//! where the same bytes were read a moment before, and a crash within the moment until they are back; if a checkpoint over them was published or
+//! anchored, opening the log refuses then.
+//!
 //! The format is that of fjall 3: records of a start (1, count u32, number u64), items (2, type u8, compression u8, keyspace u64, lengths of key u16, of
 //! value u32, of the stored value u32, key, stored value) or clearings (4, keyspace u64), and an end (3, XXH3 of the items u64, "FJL\x03"); numbers
 //! little-endian. A new journal file is zeros to a length of 64 MiB.
@@ -44,29 +49,80 @@ enum Rest {
     Damaged,
 }
 
+/// The journals of a store as they have to be replayed. In memory, until fjall has done that.
+pub(super) struct Settled(Vec<Journal>);
+
+struct Journal {
+    path: PathBuf,
+    /// Tells the length even where the name is gone: fjall removes a journal whose records have all become tables.
+    file: File,
+    records: Vec<u8>,
+}
+
 /// Looks at all journals of a store and mends the end of the last. Effects: that journal, cut or with its last record written again, durable. A crash
 /// in between leaves the same to be done at the next start.
-pub(super) fn settle(store: &Path) -> Result<(), LedgerError> {
-    let mut journals = journals(store).map_err(|error| super::io_failed(&error))?;
-    let Some((_, last)) = journals.pop() else { return Ok(()) };
-    for (_, sealed) in &journals {
-        let bytes = written(sealed).map_err(|error| super::io_failed(&error))?;
-        let (whole, _) = whole_records(&bytes);
-        if rest(&bytes, whole) != Rest::Nothing {
-            return Err(damaged(sealed, whole));
+pub(super) fn settle(store: &Path) -> Result<Settled, LedgerError> {
+    let io_failed = |error: io::Error| super::io_failed(&error);
+    let paths = journals(store).map_err(io_failed)?;
+    let count = paths.len();
+    let mut journals = Vec::with_capacity(count);
+    for (position, (_, path)) in paths.into_iter().enumerate() {
+        let file = File::options().read(true).write(true).open(&path).map_err(io_failed)?;
+        let mut records = written(&file).map_err(io_failed)?;
+        let (whole, last_record) = whole_records(&records);
+        let is_last = position + 1 == count;
+        match rest(&records, whole) {
+            Rest::Nothing => {}
+            Rest::Torn if is_last => {
+                tracing::warn!(journal = %path.display(), at = whole, "a record that was never completed is dropped");
+                cut(&file, whole).map_err(io_failed)?;
+            }
+            Rest::Torn | Rest::Damaged => return Err(damaged(&path, whole)),
         }
-    }
-    let bytes = written(&last).map_err(|error| super::io_failed(&error))?;
-    let (whole, record) = whole_records(&bytes);
-    match rest(&bytes, whole) {
-        Rest::Nothing => {}
-        Rest::Torn => {
-            tracing::warn!(journal = %last.display(), at = whole, "a record that was never completed is dropped");
-            cut(&last, whole).map_err(|error| super::io_failed(&error))?;
+        records.truncate(whole);
+        if is_last {
+            write_again(&file, &records, last_record).map_err(io_failed)?;
+            durable::sync_parent(&path).map_err(io_failed)?;
         }
-        Rest::Damaged => return Err(damaged(&last, whole)),
+        journals.push(Journal { path, file, records });
     }
-    write_again(&last, &bytes, record).map_err(|error| super::io_failed(&error))
+    Ok(Settled(journals))
+}
+
+impl Settled {
+    /// Whether fjall, which has opened the store, has replayed everything.
+    pub(super) fn is_whole(&self) -> io::Result<bool> {
+        for journal in &self.0 {
+            if journal.has_lost()?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes back what fjall, which has closed the store again, has cut off. Effects: the journals are durable as they were.
+    pub(super) fn give_back(&self) -> io::Result<()> {
+        for journal in &self.0 {
+            let Some(lost) = journal.has_lost()? else { continue };
+            tracing::error!(
+                journal = %journal.path.display(), at = lost.start,
+                "the journal could not be read again to its end, and was cut there; what is missing is written back. Check the disk"
+            );
+            let file = File::options().create(true).truncate(false).write(true).open(&journal.path)?;
+            file.write_all_at(&journal.records, 0)?;
+            file.sync_all()?;
+            durable::sync_parent(&journal.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Journal {
+    /// The part of the records that the file no longer has.
+    fn has_lost(&self) -> io::Result<Option<Range<usize>>> {
+        let length = usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?;
+        Ok((length < self.records.len()).then_some(length..self.records.len()))
+    }
 }
 
 /// The journals of a store, the oldest first.
@@ -84,8 +140,7 @@ fn journals(store: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 }
 
 /// A journal without the zeros at its end (but for less than a chunk of them), most of which were never written and take no time to pass over.
-fn written(journal: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(journal)?;
+fn written(file: &File) -> io::Result<Vec<u8>> {
     let mut end = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let (mut chunk, zeros) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
     while let Some(last) = end.checked_sub(1) {
@@ -110,17 +165,14 @@ fn damaged(journal: &Path, at: usize) -> LedgerError {
     LedgerError::Damaged { what: "journal" }
 }
 
-fn cut(journal: &Path, length: usize) -> io::Result<()> {
-    let file = File::options().write(true).open(journal)?;
-    file.set_len(length as u64)?;
-    file.sync_all()
+fn cut(journal: &File, length: usize) -> io::Result<()> {
+    journal.set_len(length as u64)?;
+    journal.sync_all()
 }
 
-fn write_again(journal: &Path, bytes: &[u8], record: Range<usize>) -> io::Result<()> {
-    let file = File::options().write(true).open(journal)?;
-    file.write_all_at(&bytes[record.clone()], record.start as u64)?;
-    file.sync_all()?;
-    durable::sync_parent(journal)
+fn write_again(journal: &File, bytes: &[u8], record: Range<usize>) -> io::Result<()> {
+    journal.write_all_at(&bytes[record.clone()], record.start as u64)?;
+    journal.sync_all()
 }
 
 /// Where the whole records at the beginning end, and the last of them.

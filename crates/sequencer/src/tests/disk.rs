@@ -212,6 +212,26 @@ fn a_batch_whose_sync_failed_is_written_again_by_the_next_start() {
     assert!(stopped > 2, "the sync that failed was hardly ever that of a commit: {stopped}");
 }
 
+/// fjall takes a read that fails for the end of its journal, and cuts the journal there.
+#[test]
+fn a_journal_that_cannot_be_read_at_a_start_is_not_cut() {
+    let base = base();
+    let shim = build_shim(base.path());
+    let (mut seeds, mut not_opened) = ((1..).filter(|seed| Shape::of(*seed).has_long_batches()), 0);
+    let mut run = Run::new(seeds.next().unwrap(), base.path(), Names::Journalled, false);
+    let mut random = Random::part(run.seed, 4);
+    run.live(&shim, 0, "", &mut random);
+    // A start reads some hundred times; the journal is replayed after its first look at the tables.
+    for life in 1..150 {
+        run.live(&shim, life, &format!("eio r {} 1", life + 20), &mut random);
+        run.audit(life);
+        let told = told::hear(&run.path(&format!("told{life}")));
+        not_opened += u64::from(told.remarks.iter().any(|remark| remark.starts_with("not opened")));
+    }
+    assert!(not_opened > 20, "no read that failed kept the log from opening: {not_opened}");
+    run.end();
+}
+
 fn build_shim(dir: &Path) -> PathBuf {
     let shim = dir.join("shim.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/disk/shim.c");
