@@ -191,6 +191,30 @@ fn up_refuses_an_address_that_others_can_reach() {
     shell.run(["up", "--data-dir", "d", "--listen", "0.0.0.0:0"]).exits(2).says("loopback");
 }
 
+/// Whoever stops it then gets the exit code of a stop, not the death by a signal, and a directory that starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_can_be_stopped_while_it_starts() {
+    let shell = Shell::new();
+    let (data_dir, port) = (shell.path("data"), free_port().unwrap());
+    let mut up = Command::new(env!("CARGO_BIN_EXE_touchmark"))
+        .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+        .arg(&data_dir)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while !data_dir.join("lock").exists() {
+        assert!(up.try_wait().unwrap().is_none(), "it ended by itself");
+        assert!(begun.elapsed() < touchmark_testing::process::READY_WITHIN, "it did not begin");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(Command::new("kill").args(["-TERM", &up.id().to_string()]).status().unwrap().success());
+    assert!(up.wait().unwrap().success());
+    let server = ServerProcess::start(Path::new(env!("CARGO_BIN_EXE_touchmark")), &data_dir, port).await.unwrap();
+    assert!(server.stop().await.unwrap().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sign_and_verify_through_a_running_instance() {
     let mut shell = Shell::new();

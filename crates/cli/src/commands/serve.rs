@@ -9,7 +9,7 @@ use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
 
-use super::up::{server_failure, until_stopped};
+use super::up::serve_until_stopped;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -20,9 +20,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(|error| Failure::new(ExitStatus::Unreadable, error.to_string()))?;
-    super::block_on_all_cores(async {
-        let running = touchmark_server::serve(config).await.map_err(|error| server_failure(&error))?;
-        printer.note(format_args!("serving at {}", running.url()));
-        until_stopped(running, printer).await
-    })
+    super::block_on_all_cores(serve_until_stopped(
+        touchmark_server::serve(config),
+        |running| printer.note(format_args!("serving at {}", running.url())),
+        printer,
+    ))
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use touchmark_server::{Running, Start, StartError, UpOptions, WitnessMode};
 use zeroize::Zeroizing;
 
@@ -98,21 +99,35 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
         evidence_interval: args.evidence_interval.map(Duration::from_secs),
         passphrase: args.passphrase.read()?,
     };
-    super::block_on_all_cores(async {
-        let running = touchmark_server::up(options).await.map_err(|error| server_failure(&error))?;
-        let issuer = running.oidc_issuer().unwrap_or_default();
-        announce(&Instance { url: &running.url(), issuer: &issuer, data_dir: &data_dir }, running.start(), printer);
-        until_stopped(running, printer).await
-    })
+    super::block_on_all_cores(serve_until_stopped(
+        touchmark_server::up(options),
+        |running| {
+            let issuer = running.oidc_issuer().unwrap_or_default();
+            announce(&Instance { url: &running.url(), issuer: &issuer, data_dir: &data_dir }, running.start(), printer);
+        },
+        printer,
+    ))
 }
 
-/// Serves until a signal, or until a part that should run for good has ended; then ends in order.
-pub(super) async fn until_stopped(mut running: Running, printer: Printer) -> Result<(), Failure> {
-    let ended_by_itself = tokio::select! {
-        signal = stop_signal() => {
-            signal.map_err(|error| Failure::from_error(ExitStatus::Internal, &error))?;
-            false
+/// Starts services, says so, and serves until a signal, or until a part that should run for good has ended; then ends in order. A signal that comes
+/// while they start ends the start, which leaves what a crash there would.
+pub(super) async fn serve_until_stopped(
+    start: impl Future<Output = Result<Running, StartError>>,
+    started: impl FnOnce(&Running),
+    printer: Printer,
+) -> Result<(), Failure> {
+    // Before anything can be ready: who sees that it is may stop it at once.
+    let mut stop = StopSignals::listen().map_err(|error| Failure::from_error(ExitStatus::Internal, &error))?;
+    let mut running = tokio::select! {
+        running = start => running.map_err(|error| server_failure(&error))?,
+        () = stop.next() => {
+            printer.note("stopped before it was ready");
+            return Ok(());
         }
+    };
+    started(&running);
+    let ended_by_itself = tokio::select! {
+        () = stop.next() => false,
         () = running.wait() => true,
     };
     running.shutdown().await;
@@ -123,19 +138,23 @@ pub(super) async fn until_stopped(mut running: Running, printer: Printer) -> Res
     Ok(())
 }
 
-/// SIGINT or SIGTERM; Ctrl-C where there are no signals.
-async fn stop_signal() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
+/// SIGINT and SIGTERM, which no longer end the process by themselves.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            interrupt = tokio::signal::ctrl_c() => interrupt,
-            _ = terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 fn announce(instance: &Instance<'_>, start: Start, printer: Printer) {
