@@ -410,12 +410,11 @@ impl<'a> Check<'a> {
 
 fn is_tile_of(name: &str, size: TreeSize, entry_tiles: EntryTiles) -> bool {
     let Ok(path) = parse_tile_path(name) else { return false };
-    let full = match (path, entry_tiles) {
-        (TilePath::Hashes(tile), _) => !tile.is_partial(),
-        (TilePath::Entries { .. }, EntryTiles::Entries) | (TilePath::Data { .. }, EntryTiles::Data) => {
-            !name.contains(".p/")
-        }
+    let is_of_this_log = match (path, entry_tiles) {
+        (TilePath::Hashes(_), _)
+        | (TilePath::Entries { .. }, EntryTiles::Entries)
+        | (TilePath::Data { .. }, EntryTiles::Data) => true,
         (TilePath::Entries { .. }, EntryTiles::Data) | (TilePath::Data { .. }, EntryTiles::Entries) => false,
     };
-    full && path.is_in(size)
+    is_of_this_log && !path.is_partial() && path.is_in(size)
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use touchmark_tlog::tile::{TILE_WIDTH, TilePath, parse_tile_path};
+use touchmark_tlog::tile::{TilePath, parse_tile_path};
 
 use super::append::issuer_name;
 use super::{CtLog, Refusal};
@@ -36,15 +36,15 @@ pub(super) async fn tile(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let path = parse_tile_path(&format!("tile/{path}")).map_err(|_| Refusal::not_found())?;
-    let (full, encoding) = match &path {
-        TilePath::Hashes(tile) => (tile.width == TILE_WIDTH, Encoding::Identity),
-        TilePath::Data { width, .. } => (*width == TILE_WIDTH, Encoding::GzipIfAsked),
+    let encoding = match path {
+        TilePath::Hashes(_) => Encoding::Identity,
+        TilePath::Data { .. } => Encoding::GzipIfAsked,
         // Entry bundles are another kind of log's.
         TilePath::Entries { .. } => return Err(Refusal::not_found()),
     };
+    let caching = if path.is_partial() { MINUTES } else { FOREVER };
     let bytes = log.0.log.tile(path).await.map_err(|error| Refusal::internal(&error))?;
     let bytes = bytes.ok_or_else(Refusal::not_found)?;
-    let caching = if full { FOREVER } else { MINUTES };
     Ok(Reader::of(&headers).reply("application/octet-stream", bytes, encoding, caching).await)
 }
 

@@ -21,11 +21,17 @@ use std::fmt;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 
 use budget::{BODY_BYTES_UNCOUNTED_MAX, BodyShare};
+
+/// What a client prefers (RFC 7240), one preference after the other, in small letters.
+pub(crate) fn preferences(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|preference| preference.trim().to_ascii_lowercase())
+}
 
 /// An error reply of the grpc-gateway dialect. Every text in it is public.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -16,7 +16,7 @@ use touchmark_tlog::proof::{Included, verify_inclusion};
 use touchmark_tlog::{LeafIndex, leaf_hash};
 
 use super::Rekor;
-use crate::http::{ApiError, bytes_response, grpc, read_body};
+use crate::http::{ApiError, bytes_response, grpc, preferences, read_body};
 use crate::metrics::outcome;
 use crate::witness::{self, Wish};
 
@@ -45,9 +45,7 @@ const RETURN_REPRESENTATION: &str = "return=representation";
 impl Repeated {
     /// Reads the preferences of a request (RFC 7240).
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-        let mut preferences = values.flat_map(|value| value.split(','));
-        if preferences.any(|preference| preference.trim().eq_ignore_ascii_case(RETURN_REPRESENTATION)) {
+        if preferences(headers).any(|preference| preference == RETURN_REPRESENTATION) {
             Repeated::Original
         } else {
             Repeated::Conflict

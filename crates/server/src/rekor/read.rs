@@ -40,7 +40,7 @@ pub(super) async fn tile(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (path, bytes) = tile_bytes(&rekor, &path).await?;
-    let caching = if is_full(&path) { FOREVER } else { MINUTES };
+    let caching = if path.is_partial() { MINUTES } else { FOREVER };
     let encoding = match path {
         TilePath::Entries { .. } => Encoding::GzipIfAsked,
         TilePath::Hashes(_) | TilePath::Data { .. } => Encoding::Identity,
@@ -53,8 +53,4 @@ pub(super) async fn tile_bytes(rekor: &Rekor, path: &str) -> Result<(TilePath, V
     let path = parse_tile_path(&format!("tile/{path}")).map_err(|_| ApiError::not_found())?;
     let bytes = rekor.log.tile(path).await.map_err(|error| ApiError::internal(&error))?;
     Ok((path, bytes.ok_or_else(ApiError::not_found)?))
-}
-
-fn is_full(path: &TilePath) -> bool {
-    !path.path().contains(".p/")
 }

@@ -20,7 +20,7 @@ use touchmark_sequencer::{Log, Logged, SignedCheckpoint};
 use touchmark_tlog::LeafIndex;
 
 use super::{WitnessMode, Witnesses};
-use crate::http::{ApiError, grpc};
+use crate::http::{ApiError, grpc, preferences};
 
 /// How long a writer waits who does not say how long: two rounds and their answers.
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
@@ -60,11 +60,8 @@ impl<T> Shown<T> {
 impl Wish {
     /// Reads the preferences of a request. What is not understood is passed over, as RFC 7240 §2 says.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         let (mut cosigned, mut wait) = (false, WAIT_DEFAULT);
-        for preference in
-            values.flat_map(|value| value.split(',')).map(|preference| preference.trim().to_ascii_lowercase())
-        {
+        for preference in preferences(headers) {
             match preference.split_once('=') {
                 None if preference == "cosigned" => cosigned = true,
                 Some(("wait", seconds)) => {

@@ -35,11 +35,20 @@ pub enum TilePath {
 impl TilePath {
     /// Whether a tree of this size has the whole resource.
     pub fn is_in(&self, size: TreeSize) -> bool {
-        let tile = match *self {
+        self.tile().is_in(size)
+    }
+
+    /// Whether it is less than a full tile, and so not there for good.
+    pub fn is_partial(&self) -> bool {
+        self.tile().is_partial()
+    }
+
+    /// The tile of hashes over the same leaves.
+    fn tile(&self) -> Tile {
+        match *self {
             TilePath::Hashes(tile) => tile,
             TilePath::Entries { index, width } | TilePath::Data { index, width } => Tile { level: 0, index, width },
-        };
-        tile.is_in(size)
+        }
     }
 
     /// The path.

@@ -24,6 +24,7 @@ use touchmark_sequencer::{
 use touchmark_server::{Inventory, LogFiles, StartError};
 use touchmark_tlog::checkpoint::Checkpoint;
 use touchmark_tlog::note::{NoteKey, SignedNote};
+use touchmark_tlog::tile::{TilePath, parse_tile_path};
 use url::Url;
 
 use super::fsck::{advance, unreachable};
@@ -256,8 +257,8 @@ struct Resumed<'a, T> {
 
 impl<T: Tiles> Tiles for Resumed<'_, T> {
     async fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TilesError> {
-        let is_full_entries =
-            (name.starts_with("tile/entries/") || name.starts_with("tile/data/")) && !name.contains(".p/");
+        let is_full_entries = parse_tile_path(name)
+            .is_ok_and(|path| matches!(path, TilePath::Entries { .. } | TilePath::Data { .. }) && !path.is_partial());
         if is_full_entries && let Some(bytes) = self.to.read(name).await? {
             return Ok(Some(bytes));
         }
