@@ -26,12 +26,13 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use fjall::config::{BlockSizePolicy, FilterPolicy};
+use fjall::compaction::Leveled;
+use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use touchmark_tlog::{Hash, LeafIndex};
 
@@ -53,10 +54,20 @@ const SCHEMA_KEY: &str = "schema";
 const STATE_KEY: &str = "state";
 /// Blocks of tables that are kept in memory.
 const CACHE_BYTES: u64 = 64 << 20;
-/// How much a keyspace keeps in memory before it is written as a table: what has become a table is not replayed at the next start.
-const MEMTABLE_BYTES: u64 = 8 << 20;
+/// How much a keyspace keeps in memory before it is written as a table: what has become a table is not replayed at the next start. The tables of
+/// rows stay as they were first written, and each costs a start some time.
+const MEMTABLE_BYTES: u64 = 24 << 20;
 /// What is read at once for a row.
 const ROWS_BLOCK_BYTES: u32 = 32 << 10;
+/// Tables of hashes that wait to be merged into the level below, all of which that rewrites. Each costs a look at its filter for every new entry;
+/// fjall slows writes down at 20.
+const HASHED_RUNS: u8 = 8;
+/// The size of a merged table of hashes. The first level has [`HASHED_RUNS`] of them, two million entries: what one step rewrites. Below it, a step takes a
+/// table and its neighbours, so that no step is much longer, however large the log.
+const HASHED_TABLE_BYTES: u64 = 16 << 20;
+/// The threads that write tables and merge them. Of two, fjall keeps one free for writing by having it spin while the other merges; with one, what is to be
+/// written waits in memory for one step of merging.
+const WORKERS: usize = 1;
 /// Journal that may wait for its tables, the least that fjall takes: a start replays at most about this much, whatever the log's size.
 const JOURNAL_BYTES: u64 = 64 << 20;
 
@@ -211,7 +222,8 @@ enum MayCreate {
 
 impl Store {
     fn open(path: &Path, may_create: MayCreate) -> Result<Self, LedgerError> {
-        let builder = Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES);
+        let builder =
+            Database::builder(path).cache_size(CACHE_BYTES).max_journaling_size(JOURNAL_BYTES).worker_threads(WORKERS);
         let database = builder.open().map_err(failed)?;
         let keyspace = |name, shaped: fn(KeyspaceCreateOptions) -> KeyspaceCreateOptions| {
             let options = || match may_create {
@@ -226,7 +238,8 @@ impl Store {
             }
         };
         let rows = keyspace("rows", in_order)?;
-        let [dedup, leaves, meta] = ["dedup", "leaves", "meta"].map(|name| keyspace(name, |options| options));
+        let [dedup, leaves] = ["dedup", "leaves"].map(|name| keyspace(name, by_hash));
+        let meta = keyspace("meta", |options| options);
         Ok(Self { rows, dedup: dedup?, leaves: leaves?, meta: meta?, database })
     }
 }
@@ -259,6 +272,13 @@ impl Store {
 /// filters, and few blocks, because both are in memory as long as a table is.
 fn in_order(options: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
     options.filter_policy(FilterPolicy::disabled()).data_block_size_policy(BlockSizePolicy::all(ROWS_BLOCK_BYTES))
+}
+
+/// For keys that are hashes: they come in no order and do not compress, and almost all that are asked for are not there, which filters answer.
+/// Merging is what costs, so it is done seldom.
+fn by_hash(options: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
+    let seldom = Leveled::default().with_l0_threshold(HASHED_RUNS).with_table_target_size(HASHED_TABLE_BYTES);
+    options.data_block_compression_policy(CompressionPolicy::disabled()).compaction_strategy(Arc::new(seldom))
 }
 
 fn create(temporary: &Path, path: &Path, memtable_bytes: u64) -> Result<(), LedgerError> {

@@ -10,13 +10,16 @@
 //!
 //! Invariants: below `tree` there is never a partly written file; an immutable file is never written twice; no name leads out of `tree`.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::entry::Blob;
 use crate::objects::{ObjectError, Objects};
 
 pub(crate) mod durable;
@@ -81,9 +84,7 @@ impl FsObjects {
         name: &str,
         work: impl FnOnce(&Directory, &Path) -> io::Result<T> + Send + 'static,
     ) -> Result<T, ObjectError> {
-        if !is_object_name(name) {
-            return Err(ObjectError::Name { name: name.to_owned() });
-        }
+        demand_name(name)?;
         let directory = Arc::clone(&self.directory);
         let path = directory.tree.join(name);
         let done = tokio::task::spawn_blocking(move || work(&directory, &path)).await;
@@ -91,20 +92,28 @@ impl FsObjects {
     }
 }
 
-/// What a try to create a file found.
-enum Created {
-    Durable,
-    Differs,
+/// An object whose file is written, but has not its name yet.
+struct Unnamed<'a> {
+    object: &'a Blob,
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
 }
 
 #[async_trait]
 impl Objects for FsObjects {
     async fn create(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
-        let bytes = bytes.to_vec();
-        match self.run(name, move |directory, path| directory.create(path, &bytes)).await? {
-            Created::Durable => Ok(()),
-            Created::Differs => Err(ObjectError::Differs { name: name.to_owned() }),
+        self.create_all(&[Arc::new(Blob { name: name.to_owned(), bytes: bytes.to_vec() })]).await
+    }
+
+    async fn create_all(&self, objects: &[Arc<Blob>]) -> Result<(), ObjectError> {
+        for object in objects {
+            demand_name(&object.name)?;
         }
+        let Some(first) = objects.first() else { return Ok(()) };
+        let (directory, objects) = (Arc::clone(&self.directory), objects.to_vec());
+        let done = tokio::task::spawn_blocking(move || directory.create_all(&objects)).await;
+        done.unwrap_or_else(|_| Err(io_error(&first.name, &io::ErrorKind::Interrupted.into())))
     }
 
     async fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
@@ -124,24 +133,46 @@ impl Objects for FsObjects {
 }
 
 impl Directory {
-    /// Effect: a file of this name. A crash before the rename leaves a temporary file, which the next start removes; a crash after it may
+    /// Effect: files of these names. A crash before a rename leaves a temporary file, which the next start removes; a crash after it may
     /// leave a name that is not durable yet, which is why an existing file is synced again before it counts.
-    fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<Created> {
-        if let Some(found) = existing(path, bytes)? {
-            return Ok(found);
+    fn create_all(&self, objects: &[Arc<Blob>]) -> Result<(), ObjectError> {
+        let mut unnamed = Vec::with_capacity(objects.len());
+        for object in objects {
+            unnamed.extend(self.write(object)?);
         }
-        if let Some(parent) = path.parent() {
-            durable::create_dirs(parent)?;
+        // After all are written: what the first sync makes durable, those after it find done.
+        for written in &unnamed {
+            written.file.sync_all().map_err(|error| io_error(&written.object.name, &error))?;
+        }
+        let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_in_directory = BTreeMap::new();
+        for written in &unnamed {
+            written.name()?;
+            last_in_directory.insert(written.path.parent(), written);
+        }
+        for written in last_in_directory.into_values() {
+            durable::sync_parent(&written.path).map_err(|error| io_error(&written.object.name, &error))?;
+        }
+        Ok(())
+    }
+
+    /// `None` if the object exists, durable.
+    fn write<'a>(&self, object: &'a Blob) -> Result<Option<Unnamed<'a>>, ObjectError> {
+        let path = self.tree.join(&object.name);
+        if exists(&path, object)? {
+            return Ok(None);
         }
         let temporary = self.temporary();
-        durable::write(&temporary, bytes)?;
-        let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = existing(path, bytes)? {
-            std::fs::remove_file(&temporary)?;
-            return Ok(found);
-        }
-        durable::rename(&temporary, path)?;
-        Ok(Created::Durable)
+        let write = || {
+            if let Some(parent) = path.parent() {
+                durable::create_dirs(parent)?;
+            }
+            let mut file = File::create(&temporary)?;
+            file.write_all(&object.bytes)?;
+            Ok(file)
+        };
+        let file = write().map_err(|error| io_error(&object.name, &error))?;
+        Ok(Some(Unnamed { object, path, temporary, file }))
     }
 
     fn temporary(&self) -> PathBuf {
@@ -149,13 +180,31 @@ impl Directory {
     }
 }
 
-fn existing(path: &Path, bytes: &[u8]) -> io::Result<Option<Created>> {
-    let Some(found) = read_if_exists(path)? else { return Ok(None) };
-    if found != bytes {
-        return Ok(Some(Created::Differs));
+impl Unnamed<'_> {
+    /// Gives the file its name, if another has not created the same object meanwhile.
+    fn name(&self) -> Result<(), ObjectError> {
+        let named = if exists(&self.path, self.object)? {
+            std::fs::remove_file(&self.temporary)
+        } else {
+            std::fs::rename(&self.temporary, &self.path)
+        };
+        named.map_err(|error| io_error(&self.object.name, &error))
     }
-    durable::sync(path)?;
-    Ok(Some(Created::Durable))
+}
+
+/// Whether the object is there, durable.
+fn exists(path: &Path, object: &Blob) -> Result<bool, ObjectError> {
+    let io_error = |error| io_error(&object.name, &error);
+    let Some(found) = read_if_exists(path).map_err(io_error)? else { return Ok(false) };
+    if found != object.bytes {
+        return Err(ObjectError::Differs { name: object.name.clone() });
+    }
+    durable::sync(path).map_err(io_error)?;
+    Ok(true)
+}
+
+fn demand_name(name: &str) -> Result<(), ObjectError> {
+    if is_object_name(name) { Ok(()) } else { Err(ObjectError::Name { name: name.to_owned() }) }
 }
 
 /// Goes through a directory; no level of it has more than some thousand names, for tile paths are cut into groups of three digits.

@@ -4,8 +4,11 @@
 //! In scope: what an implementer owes. Out of scope: the file system driver (`fs_objects`); S3 and its kin (their issue).
 
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+
+use crate::entry::Blob;
 
 /// The one object that changes.
 pub const CHECKPOINT_NAME: &str = "checkpoint";
@@ -19,6 +22,14 @@ pub trait Objects: Send + Sync {
     /// Stores an immutable object. If it exists with the same bytes, that is success (and the object is durable then, too); with other
     /// bytes it is [`ObjectError::Differs`] and nothing is changed.
     async fn create(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError>;
+
+    /// Stores immutable objects, each as by [`create`](Objects::create). All are durable when it returns `Ok`; until then any of them may be.
+    async fn create_all(&self, objects: &[Arc<Blob>]) -> Result<(), ObjectError> {
+        for object in objects {
+            self.create(&object.name, &object.bytes).await?;
+        }
+        Ok(())
+    }
 
     /// Stores an object in the place of an older one.
     async fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError>;

@@ -25,6 +25,8 @@ use crate::sequence::StopIfPanicked;
 
 /// Objects that may wait to be published before no more entries are sequenced. At 700 bytes an entry these are about 50 MB.
 const BACKLOG_MAX: usize = 512;
+/// Objects that are published in one step, whose cost is hardly that of one. A reader finds them in the backlog until then.
+const STEP_MAX: usize = 32;
 /// The checkpoint object is written at once after a quiet time, and then at most so often.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
 /// The pause before an object is tried again.
@@ -100,16 +102,16 @@ impl Backlog {
         self.freed.notify_one();
     }
 
-    fn first(&self) -> Option<Arc<Blob>> {
-        self.lock().waiting.front().map(|item| Arc::clone(&item.object))
+    /// The oldest objects, up to [`STEP_MAX`].
+    fn first(&self) -> Vec<Arc<Blob>> {
+        self.lock().waiting.iter().take(STEP_MAX).map(|item| Arc::clone(&item.object)).collect()
     }
 
-    /// The first object is durable.
-    fn first_is_durable(&self) {
+    /// So many of the oldest objects are durable.
+    fn first_are_durable(&self, count: usize) {
         let mut queue = self.lock();
-        if let Some(Item { published_after: Some(size), .. }) = queue.waiting.pop_front() {
-            queue.published = size;
-        }
+        let published = queue.waiting.drain(..count).filter_map(|item| item.published_after).next_back();
+        queue.published = published.unwrap_or(queue.published);
         drop(queue);
         self.freed.notify_one();
     }
@@ -170,28 +172,26 @@ impl Publishing {
         }
     }
 
-    /// Effect: immutable objects, one after the other. A crash between two leaves the cursor where the last commit saved it; the next
-    /// start completes the same objects from the ledger again, finds those that exist to be equal, and stores the others.
+    /// Effect: immutable objects, in steps. A crash within one leaves the cursor where the last commit saved it; the next start completes
+    /// the same objects from the ledger again, finds those that exist to be equal, and stores the others.
     async fn publish_backlog(&mut self) -> Step {
-        while let Some(object) = self.shared.backlog.first() {
+        loop {
+            let objects = self.shared.backlog.first();
+            if objects.is_empty() {
+                return Step::Done;
+            }
             let mut pause = RETRY_MIN;
-            loop {
-                match self.shared.objects.create(&object.name, &object.bytes).await {
-                    Ok(()) => break,
-                    Err(ObjectError::Differs { name }) => {
-                        self.shared.stop(FatalCause::ObjectDiffers { name });
-                        return Step::GaveUp;
-                    }
-                    Err(error) => {
-                        if let Step::GaveUp = self.wait_after(&error, &mut pause).await {
-                            return Step::GaveUp;
-                        }
-                    }
+            while let Err(error) = self.shared.objects.create_all(&objects).await {
+                if let ObjectError::Differs { name } = error {
+                    self.shared.stop(FatalCause::ObjectDiffers { name });
+                    return Step::GaveUp;
+                }
+                if let Step::GaveUp = self.wait_after(&error, &mut pause).await {
+                    return Step::GaveUp;
                 }
             }
-            self.shared.backlog.first_is_durable();
+            self.shared.backlog.first_are_durable(objects.len());
         }
-        Step::Done
     }
 
     /// Effect: the checkpoint object. A crash before it leaves an older checkpoint of the same log there; the next start signs and

@@ -57,3 +57,25 @@ async fn of_two_writers_of_one_name_the_first_wins() {
     let kept = objects.read("a").await.unwrap().unwrap();
     assert_eq!(kept, if one.is_ok() { b"one" } else { b"two" });
 }
+
+#[tokio::test]
+async fn many_objects_are_created_in_one_step() {
+    let (dir, objects) = objects();
+    let object = |name: &str, bytes: &[u8]| Arc::new(Blob { name: name.to_owned(), bytes: bytes.to_vec() });
+    objects.create("tile/0/001", b"there").await.unwrap();
+    let many = ["tile/0/000", "tile/0/001", "tile/entries/000", "tile/0/000"];
+    let many: Vec<_> =
+        many.iter().map(|name| object(name, if *name == "tile/0/001" { b"there" } else { b"new" })).collect();
+    objects.create_all(&many).await.unwrap();
+    for object in &many {
+        assert_eq!(objects.read(&object.name).await, Ok(Some(object.bytes.clone())));
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+
+    // One that is there with other bytes stays as it was, and is named.
+    let again = [object("tile/0/002", b"new"), object("tile/0/001", b"other")];
+    let refused = objects.create_all(&again).await;
+    assert_eq!(refused, Err(ObjectError::Differs { name: "tile/0/001".to_owned() }));
+    assert_eq!(objects.read("tile/0/001").await, Ok(Some(b"there".to_vec())));
+    assert_eq!(objects.create_all(&[]).await, Ok(()));
+}
