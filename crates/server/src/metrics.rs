@@ -6,16 +6,19 @@
 //! Invariants: labels are names of logs, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
 //! digest appears; the page is never on the listener of a service.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use pin_project_lite::pin_project;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -25,8 +28,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use touchmark_sequencer::{AddError, Added, Distribution, Log, LogStats};
+use tower::Service;
+use tower::layer::layer_fn;
 
-use crate::http::{ApiError, bytes_response, unknown_path, wrong_method};
+use crate::http::{Answers, ApiError, bytes_response, unknown_path, wrong_method};
 
 /// The media type of the text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -89,6 +94,12 @@ impl Metrics {
         Submissions { counters: self.0.submissions.clone(), log: Arc::new(log.origin().to_owned()) }
     }
 
+    /// The same router, whose requests are counted.
+    pub(crate) fn observing(&self, router: Router) -> Router {
+        let metrics = self.clone();
+        router.layer(layer_fn(move |route| Observed { metrics: metrics.clone(), route }))
+    }
+
     /// The listener's only page.
     pub(crate) fn router(self) -> Router {
         Router::new()
@@ -107,19 +118,54 @@ async fn page(State(metrics): State<Metrics>) -> Response {
     }
 }
 
-/// Counts a request and its reply. A layer of the services' router.
-pub(crate) async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let method = method(request.method());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    let took = begun.elapsed();
-    let inner = &metrics.0;
-    let by_route = RouteLabels { route };
-    inner.request_seconds.get_or_create(&by_route).observe(took.as_secs_f64());
-    let labels = RequestLabels { method, route: by_route.route, status: response.status().as_u16() };
-    inner.requests.get_or_create(&labels).inc();
-    response
+/// A route whose requests and replies are counted. No middleware of a function, which costs each request two boxes more.
+#[derive(Clone)]
+struct Observed<S> {
+    metrics: Metrics,
+    route: S,
+}
+
+impl<S: Answers> Service<Request> for Observed<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Observation<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.route.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let name = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+        let method = method(request.method());
+        let begun = Instant::now();
+        Observation { reply: self.route.call(request), metrics: self.metrics.clone(), name, method, begun }
+    }
+}
+
+pin_project! {
+    struct Observation<F> {
+        #[pin]
+        reply: F,
+        metrics: Metrics,
+        name: String,
+        method: &'static str,
+        begun: Instant,
+    }
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Observation<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(response) = ready!(this.reply.poll(context));
+        let by_route = RouteLabels { route: std::mem::take(this.name) };
+        let Inner { request_seconds, requests, .. } = &*this.metrics.0;
+        request_seconds.get_or_create(&by_route).observe(this.begun.elapsed().as_secs_f64());
+        let status = response.status().as_u16();
+        requests.get_or_create(&RequestLabels { method: this.method, route: by_route.route, status }).inc();
+        Poll::Ready(Ok(response))
+    }
 }
 
 /// A client may make up methods.

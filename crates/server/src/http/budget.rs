@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
     use crate::http::layers::{CrossOrigin, around};
-    use crate::http::{ApiError, read_body};
+    use crate::http::{Answers, ApiError, read_body};
 
     const BODY_BYTES_MAX: usize = 4 << 20;
     const LARGE: usize = BODY_BYTES_UNCOUNTED_MAX + 1;
@@ -102,12 +102,12 @@ mod tests {
         Body::from_stream(stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b' '; bytes]))]))
     }
 
-    async fn send(router: &Router, path: &str, body: Body) -> Response {
-        router.clone().oneshot(Request::post(path).body(body).unwrap()).await.unwrap()
+    async fn send(service: &impl Answers, path: &str, body: Body) -> Response {
+        service.clone().oneshot(Request::post(path).body(body).unwrap()).await.unwrap()
     }
 
-    async fn check(router: &Router, body: Body, status: u16) {
-        assert_eq!(send(router, "/", body).await.status(), status);
+    async fn check(service: &impl Answers, body: Body, status: u16) {
+        assert_eq!(send(service, "/", body).await.status(), status);
     }
 
     #[tokio::test]
@@ -118,8 +118,8 @@ mod tests {
         let router = around(router, CrossOrigin::Any);
         let mut requests = tokio::task::JoinSet::new();
         for _ in 0..BODY_BYTES_IN_FLIGHT_MAX / BODY_BYTES_MAX {
-            let router = router.clone();
-            requests.spawn(async move { send(&router, "/hold", unannounced(LARGE)).await.status() });
+            let reply = router.clone().oneshot(Request::post("/hold").body(unannounced(LARGE)).unwrap());
+            requests.spawn(async move { reply.await.unwrap().status() });
         }
         for _ in 0..requests.len() {
             assert_eq!(bodies.recv().await, Some(LARGE));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The layers around every router of a listener.
+//! The layers around what a listener serves.
 //!
 //! In scope: CORS as the public services answer it, refusals in the words of gRPC for its callers, the panic boundary, the request deadline, the number of requests at once,
 //! and that each gets its share of the budget for bodies ([`super::budget`]) and that of replies ([`super::replies`]).
@@ -7,23 +7,26 @@
 //! Invariant: a panic in a handler ends one request and says nothing about why.
 
 use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderName, Method};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::util::option_layer;
+use tower::{Layer, Service, ServiceExt};
 use tower_http::cors::{AllowOrigin, Any as AnyOrigin, CorsLayer};
 
 use super::budget::BodyBudget;
 use super::replies::{Peer, ReplyBudget};
-use super::{ApiError, grpc};
+use super::{Answers, ApiError, grpc};
 
 /// How long a request may take from its head to the head of its reply.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,24 +42,17 @@ pub(crate) enum CrossOrigin {
     Refused,
 }
 
-/// Puts panic boundary, deadline, admission and CORS around a router, the innermost first.
-pub(crate) fn around(router: Router, cross_origin: CrossOrigin) -> Router {
-    admitting(router, cross_origin, Admission::new())
+/// Puts panic boundary, deadline, admission and CORS around a service, the innermost first.
+pub(crate) fn around(service: impl Answers, cross_origin: CrossOrigin) -> impl Answers {
+    admitting(service, cross_origin, Admission::new())
 }
 
-pub(super) fn admitting(router: Router, cross_origin: CrossOrigin, admission: Admission) -> Router {
-    let layers = ServiceBuilder::new()
-        .layer(middleware::from_fn_with_state(admission, admit))
-        .layer(CatchPanicLayer::custom(after_panic));
-    // All in one layer of the router, which boxes the replies of each.
-    match cross_origin {
-        CrossOrigin::Any => router.layer(ServiceBuilder::new().layer(cors()).layer(layers)),
-        CrossOrigin::Refused => router.layer(layers),
-    }
+pub(super) fn admitting(service: impl Answers, cross_origin: CrossOrigin, admission: Admission) -> impl Answers {
+    let admitted = Admitted { admission: Arc::new(admission), service };
+    option_layer((cross_origin == CrossOrigin::Any).then(cors)).layer(admitted)
 }
 
 /// What one listener admits.
-#[derive(Clone)]
 pub(super) struct Admission {
     requests: Arc<Semaphore>,
     bodies: BodyBudget,
@@ -73,19 +69,41 @@ impl Admission {
     }
 }
 
-async fn admit(State(admission): State<Admission>, mut request: Request, next: Next) -> Response {
+/// A service behind the admission of a listener. Not a middleware of the router, which costs each request some boxes more.
+#[derive(Clone)]
+struct Admitted<S> {
+    admission: Arc<Admission>,
+    service: S,
+}
+
+impl<S: Answers> Service<Request> for Admitted<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { admission, service } = self.clone();
+        Box::pin(async move { Ok(admit(&admission, request, service).await) })
+    }
+}
+
+async fn admit(admission: &Admission, mut request: Request, service: impl Answers) -> Response {
     let is_call = grpc::is_call(request.method(), request.headers());
     let replies = admission.replies.of(request.extensions_mut().remove::<Peer>());
     if is_call {
         // What it answers has no length that is seen from here.
         request.extensions_mut().insert(replies.clone());
     }
-    let response = admitted(&admission, request, next).await;
+    let response = admitted(admission, request, service).await;
     let response = replies.count_body(response).await.unwrap_or_else(IntoResponse::into_response);
     if is_call { grpc::refusal_as_status(response) } else { response }
 }
 
-async fn admitted(admission: &Admission, mut request: Request, next: Next) -> Response {
+async fn admitted(admission: &Admission, mut request: Request, service: impl Answers) -> Response {
     let Ok(_permit) = admission.requests.try_acquire() else {
         return ApiError::new(503, grpc::UNAVAILABLE, "too many requests at once; retry")
             .with_header("retry-after", "1")
@@ -94,13 +112,20 @@ async fn admitted(admission: &Admission, mut request: Request, next: Next) -> Re
     // Held here until the reply is made: what a handler made of the body is gone by then, too.
     let share = admission.bodies.share();
     request.extensions_mut().insert(share.clone());
-    let outcome = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    // Nothing that a handler shares with others is left half-changed: what panics poisons its locks.
+    let outcome = AssertUnwindSafe(service.oneshot(request)).catch_unwind();
+    let outcome = tokio::time::timeout(REQUEST_TIMEOUT, outcome).await;
     drop(share);
-    outcome.unwrap_or_else(|_| ApiError::new(504, grpc::DEADLINE_EXCEEDED, "deadline exceeded").into_response())
+    match outcome {
+        Ok(Ok(Ok(response))) => response,
+        Ok(Ok(Err(never))) => match never {},
+        Ok(Err(payload)) => after_panic(payload),
+        Err(_) => ApiError::new(504, grpc::DEADLINE_EXCEEDED, "deadline exceeded").into_response(),
+    }
 }
 
 // The payload may hold anything the request held, so that it is not printed either: the panic hook has named the place.
-fn after_panic(_payload: Box<dyn Any + Send + 'static>) -> Response {
+fn after_panic(_payload: Box<dyn Any + Send>) -> Response {
     ApiError::internal(&"a request handler panicked").into_response()
 }
 
@@ -118,10 +143,10 @@ fn cors() -> CorsLayer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::body::Body;
     use axum::routing::{get, post};
     use http_body_util::BodyExt;
-    use tower::ServiceExt;
 
     async fn panics() -> &'static str {
         panic!("secret text of a panic")
@@ -149,7 +174,7 @@ mod tests {
         let router = around(Router::new().route("/", post(panics)), CrossOrigin::Any);
         check(router.oneshot(call()).await.unwrap(), "13", "internal%20error");
         let held = Admission { requests: Arc::new(Semaphore::new(0)), ..Admission::new() };
-        let router = Router::new().route("/", post(panics)).layer(middleware::from_fn_with_state(held, admit));
+        let router = admitting(Router::new().route("/", post(panics)), CrossOrigin::Any, held);
         let response = router.oneshot(call()).await.unwrap();
         assert_eq!(response.headers()["retry-after"], "1");
         check(response, "14", "too%20many%20requests%20at%20once;%20retry");

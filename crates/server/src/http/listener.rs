@@ -11,15 +11,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tower::Layer;
+use tower::ServiceExt;
 
+use super::Answers;
 use super::replies::Peer;
 use super::stall::WriteStall;
 
@@ -57,12 +60,12 @@ impl Stop {
     }
 }
 
-/// Serves the router until `stop`, then lets requests under way finish.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Stop) {
-    serve_patiently(listener, router, stop, REPLY_STALL_TIMEOUT).await;
+/// Serves until `stop`, then lets requests under way finish.
+pub(crate) async fn serve(listener: TcpListener, service: impl Answers, stop: Stop) {
+    serve_patiently(listener, service, stop, REPLY_STALL_TIMEOUT).await;
 }
 
-pub(super) async fn serve_patiently(listener: TcpListener, router: Router, mut stop: Stop, patience: Duration) {
+pub(super) async fn serve_patiently(listener: TcpListener, service: impl Answers, mut stop: Stop, patience: Duration) {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -72,10 +75,10 @@ pub(super) async fn serve_patiently(listener: TcpListener, router: Router, mut s
         };
         if let Some((stream, permit)) = accepted {
             let watcher = graceful.watcher();
-            let router = router.clone();
+            let service = service.clone();
             let stop = stop.clone();
             tokio::spawn(async move {
-                connection(stream, router, watcher, stop, patience).await;
+                connection(stream, service, watcher, stop, patience).await;
                 drop(permit);
             });
         }
@@ -98,7 +101,7 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, watcher: Watcher, mut stop: Stop, patience: Duration) {
+async fn connection(stream: TcpStream, service: impl Answers, watcher: Watcher, mut stop: Stop, patience: Duration) {
     let Some(protocol) = (tokio::select! {
         protocol = first_bytes(&stream, HEAD_READ_TIMEOUT) => protocol,
         () = stop.requested() => None,
@@ -122,9 +125,14 @@ async fn connection(stream: TcpStream, router: Router, watcher: Watcher, mut sto
         .keep_alive_timeout(HEAD_READ_TIMEOUT);
     let peer = Peer::default();
     let stream = TokioIo::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT, peer.clone()));
-    // By this the layers around the router know whose replies they count.
-    let router = Extension(peer.clone()).layer(router);
-    let served = builder.serve_connection(stream, TowerToHyperService::new(router)).into_owned();
+    // By this the layers around the service know whose replies they count.
+    let asked_by = peer.clone();
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(asked_by.clone());
+        service.clone().oneshot(request)
+    });
+    let served = builder.serve_connection(stream, answer).into_owned();
     tokio::select! {
         ended = watcher.watch(served) => if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
@@ -178,6 +186,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

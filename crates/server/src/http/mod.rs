@@ -16,6 +16,7 @@ mod replies;
 pub(crate) mod site;
 mod stall;
 
+use std::convert::Infallible;
 use std::fmt;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -24,8 +25,20 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
+use tower::Service;
 
 use budget::{BODY_BYTES_UNCOUNTED_MAX, BodyShare};
+
+/// What answers requests, each with a reply: a router, or what is put around one.
+pub(crate) trait Answers:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
 
 /// What a client prefers (RFC 7240), one preference after the other, in small letters.
 pub(crate) fn preferences(headers: &HeaderMap) -> impl Iterator<Item = String> {

@@ -7,18 +7,22 @@
 //! Invariant: `/readyz` is 200 only when every role of the listener's process is up.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::HOST;
 use axum::http::uri::{PathAndQuery, Uri};
-use axum::middleware;
 use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
 use axum::routing::get;
-use tower::ServiceExt;
+use futures_util::future::Either;
+use tower::Service;
 
-use crate::metrics::{Metrics, observe};
+use crate::metrics::Metrics;
 
 use super::{ApiError, grpc, json_response, unknown_path, wrong_method};
 
@@ -99,25 +103,36 @@ pub(crate) struct Services {
     pub(crate) log_names: Vec<String>,
 }
 
-/// The front of one listener.
+/// Where the process says how it is, beside the services.
+const HEALTH: &str = "/healthz";
+const READINESS: &str = "/readyz";
+
+/// The front of one listener; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Site {
-    readiness: Readiness,
+pub(crate) struct Site(Arc<Front>);
+
+struct Front {
+    probes: Router,
     /// Where the requests to services are counted.
     metrics: Metrics,
     /// `None` while the process is starting; replaced as a whole when a log comes.
-    services: Arc<RwLock<Option<Arc<Services>>>>,
+    services: RwLock<Option<Arc<Services>>>,
 }
 
 impl Site {
     pub(crate) fn new(readiness: Readiness, metrics: Metrics) -> Self {
-        Site { readiness, metrics, services: Arc::default() }
+        let probes = Router::new()
+            .route(HEALTH, get(|| async { json_response(200, &serde_json::json!({"status": "SERVING"})) }))
+            .route(READINESS, get(|State(readiness): State<Readiness>| async move { readiness.response() }))
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(readiness);
+        Site(Arc::new(Front { probes, metrics, services: RwLock::default() }))
     }
 
     /// Puts the services behind the front.
     pub(crate) fn open(&self, services: Services) {
         let router = services.router.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
-        self.replace(Services { router: self.counted(router), log_names: services.log_names });
+        self.replace(Services { router: self.0.metrics.observing(router), log_names: services.log_names });
     }
 
     /// Adds a log to services that are open. Requests under way end with the services that they began with.
@@ -125,41 +140,38 @@ impl Site {
         let Some(open) = self.services() else { return };
         let log = Router::new().nest(&format!("/log/{name}"), router).method_not_allowed_fallback(wrong_method);
         let log_names = open.log_names.iter().cloned().chain([name.to_owned()]).collect();
-        self.replace(Services { router: open.router.clone().merge(self.counted(log)), log_names });
-    }
-
-    fn counted(&self, router: Router) -> Router {
-        router.layer(middleware::from_fn_with_state(self.metrics.clone(), observe))
+        self.replace(Services { router: open.router.clone().merge(self.0.metrics.observing(log)), log_names });
     }
 
     fn replace(&self, services: Services) {
-        *self.services.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(services));
+        *self.0.services.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(services));
     }
 
     fn services(&self) -> Option<Arc<Services>> {
-        self.services.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn router(self) -> Router {
-        Router::new()
-            .route("/healthz", get(|| async { json_response(200, &serde_json::json!({"status": "SERVING"})) }))
-            .route("/readyz", get(|State(site): State<Site>| async move { site.readiness.response() }))
-            .method_not_allowed_fallback(wrong_method)
-            .fallback(dispatch)
-            .with_state(self)
+        self.0.services.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-async fn dispatch(State(site): State<Site>, request: Request) -> Response {
-    let Some(services) = site.services() else {
-        return ApiError::new(503, grpc::UNAVAILABLE, "the service is starting; retry")
-            .with_header("retry-after", "1")
-            .into_response();
-    };
-    let request = under_log_name(request, &services.log_names);
-    match services.router.clone().oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+/// The way of a request to its service.
+impl Service<Request> for Site {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<RouteFuture<Infallible>, Ready<Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if matches!(request.uri().path(), HEALTH | READINESS) {
+            return Either::Left(self.0.probes.clone().call(request));
+        }
+        let Some(services) = self.services() else {
+            let starting = ApiError::new(503, grpc::UNAVAILABLE, "the service is starting; retry");
+            return Either::Right(ready(Ok(starting.with_header("retry-after", "1").into_response())));
+        };
+        let request = under_log_name(request, &services.log_names);
+        Either::Left(services.router.clone().call(request))
     }
 }
 
@@ -193,13 +205,14 @@ mod tests {
     use super::*;
     use axum::body::Body;
     use http_body_util::BodyExt;
+    use tower::ServiceExt;
 
     fn request(host: &str, path: &str) -> Request {
         Request::builder().uri(path).header("host", host).body(Body::empty()).unwrap()
     }
 
     async fn check(site: &Site, host: &str, path: &str, status: u16, contains: &str) {
-        let response = site.clone().router().oneshot(request(host, path)).await.unwrap();
+        let response = site.clone().oneshot(request(host, path)).await.unwrap();
         assert_eq!(response.status(), status, "{host} {path}");
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body = String::from_utf8_lossy(&body);

@@ -64,7 +64,7 @@ pub(super) async fn compose(
         let site = Site::new(starting.control.readiness.clone(), starting.control.metrics.clone());
         let is_login_page = config.oidc.as_ref().is_some_and(|role| role.listen == address);
         let cross_origin = if is_login_page { CrossOrigin::Refused } else { CrossOrigin::Any };
-        starting.tasks.spawn(listener::serve(listener, around(site.clone().router(), cross_origin), stop.clone()));
+        starting.tasks.spawn(listener::serve(listener, around(site.clone(), cross_origin), stop.clone()));
         starting.control.sites.insert(address, site);
     }
     if let Some(listener) = metrics_listener {

@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::*;
-use crate::http::bytes_response;
 use crate::http::grpc::unary;
 use crate::http::layers::{Admission, CrossOrigin, admitting};
 use crate::http::listener::{Stop, bind, serve_patiently};
+use crate::http::{Answers, bytes_response};
 
 const LARGE: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -27,7 +27,7 @@ async fn call(request: Request) -> Result<Response, ApiError> {
     unary(request, async |_: Result<Vec<u8>, grpc::Malformed>| Ok((vec![7u8; LARGE], HeaderMap::new()))).await
 }
 
-fn router() -> (Router, ReplyBudget) {
+fn router() -> (impl Answers, ReplyBudget) {
     let admission = Admission::new();
     let budget = admission.replies.clone();
     let reply = |bytes: usize| get(move || async move { bytes_response(200, "text/plain", vec![7u8; bytes]) });
