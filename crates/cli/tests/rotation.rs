@@ -26,6 +26,8 @@ use url::Url;
 
 const EMAIL: &str = "alice@example.com";
 const FROZEN: &str = "This log has been frozen, please switch to the latest log.";
+/// Rotations that are killed, each a little later than the one before.
+const KILLED_ROTATIONS: u64 = 16;
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -392,6 +394,57 @@ async fn logs_are_changed_at_rest_too_and_only_forward() {
     }
     assert!(server.stop().await.unwrap().success());
     assert!(!socket.exists());
+}
+
+/// A rotation that is killed, alone or with the server that it asks, leaves logs that start, one of them for new entries, that clients follow, and
+/// that can be rotated again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_that_is_killed_leaves_logs_that_work() {
+    let shell = Shell { dir: tempfile::tempdir().unwrap() };
+    let port = free_port().unwrap();
+    let start = async || ServerProcess::start(binary(), &shell.data_dir(), port).await.unwrap();
+    let server = start().await;
+    shell.initialize("signer", &server).await;
+    shell.sign("signer", "before").await;
+    let mut server = Some(server);
+    for round in 0..KILLED_ROTATIONS {
+        let is_alone = round % 2 == 0;
+        if let (true, Some(server)) = (is_alone, server.take()) {
+            assert!(server.stop().await.unwrap().success());
+        }
+        let mut rotate = std::process::Command::new(binary())
+            .args(["log", "rotate", "--kind", "rekor", "--data-dir"])
+            .arg(shell.data_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Over the time that a rotation takes, from nothing of it to all.
+        tokio::time::sleep(Duration::from_millis(6 * round)).await;
+        if let Some(server) = server.take() {
+            server.kill().unwrap();
+        }
+        rotate.kill().unwrap();
+        rotate.wait().unwrap();
+
+        server = Some(start().await);
+        let states = shell.states().await;
+        let active = states.iter().filter(|(name, state)| name.starts_with("rekor") && *state == "active");
+        assert_eq!(active.count(), 1, "round {round}: {states:?}");
+        let file = format!("after{round}");
+        shell.sign("signer", &file).await;
+        for file in ["before", &file] {
+            shell.verifies("signer", file).await;
+        }
+    }
+    let logs = shell.states().await.len();
+    shell.log(&["rotate", "--kind", "rekor"]).await;
+    shell.sign("signer", "last").await;
+    shell.verifies("signer", "last").await;
+    assert!(shell.states().await.len() >= logs, "a log that was prepared before is taken");
+    assert!(server.unwrap().stop().await.unwrap().success());
+    shell.log(&["fsck"]).await;
 }
 
 fn trusted_root_file(shell: &Shell) -> TrustedRoot {
