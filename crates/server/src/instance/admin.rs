@@ -306,6 +306,10 @@ impl Admin {
 
     async fn end_due(&mut self) {
         for name in due(&self.manifest, self.control.deps.now()) {
+            if self.control.logs.log(&name).is_none() {
+                // Its data are gone; the start said so.
+                continue;
+            }
             if let Err(error) = self.freeze(&name, Demand::NotIfActive).await {
                 tracing::error!(%error, name, "a retired log was not frozen; trying again");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -316,6 +320,7 @@ impl Admin {
     fn until_next_end(&self) -> Duration {
         let now = self.control.deps.now();
         let retired = self.manifest.logs.iter().filter(|shard| !shard.state.is_frozen());
+        let retired = retired.filter(|shard| self.control.logs.log(&shard.name).is_some());
         let next = retired.filter_map(|shard| shard.state.until()).min();
         let wait = next.map(|until| Duration::try_from(until.duration_since(now)).unwrap_or_default());
         wait.unwrap_or(CHECK_EVERY).min(CHECK_EVERY)

@@ -29,7 +29,7 @@ use super::layout::{KeyFile, Layout};
 use super::manifest::{LOGS_MAX, Manifest, Shard, ShardState, key_path};
 use super::open::{self, LogKind, blocking};
 use super::serve::USER_AGENT;
-use super::up::{check_passphrase, keys_unknown_to, log_place, publish_changes, whole_second};
+use super::up::{check_passphrase, is_lost, keys_unknown_to, log_place, publish_changes, whole_second};
 use super::{Passphrase, trust};
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock, LockError};
@@ -315,6 +315,9 @@ pub(super) async fn freeze_ended(
     deps: &Deps,
 ) -> Result<Manifest, StartError> {
     for name in admin::due(&manifest, deps.now()) {
+        if manifest.shard(&name).is_some_and(|shard| is_lost(layout, shard)) {
+            continue;
+        }
         freeze_at_rest(layout, &mut manifest, &name, passphrase, deps).await?;
     }
     Ok(manifest)

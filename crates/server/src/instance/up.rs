@@ -254,6 +254,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
     let logs = |kind| {
         let current = manifest.current(kind).map(|shard| shard.name.as_str());
         let mut shards: Vec<&Shard> = manifest.of_kind(kind).collect();
+        shards.retain(|shard| !is_lost(layout, shard));
         shards.sort_by_key(|shard| Some(shard.name.as_str()) != current);
         shards.into_iter().map(|shard| log_place(layout, shard, witnesses))
     };
@@ -287,6 +288,19 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             key: layout.key(KeyFile::Oidc),
         }),
     }
+}
+
+/// Whether the data of a log that takes no new entries are gone. The others go on without it: nothing is ever signed in its name, and what it signed
+/// verifies as before.
+pub(super) fn is_lost(layout: &Layout, shard: &Shard) -> bool {
+    let has_ended = shard.state.is_frozen() || shard.state.until().is_some();
+    let directory = layout.log(&shard.name);
+    let is_lost = has_ended && !directory.is_dir();
+    if is_lost {
+        let name = &shard.name;
+        tracing::error!(name, directory = %directory.display(), "the directory of a log that has ended is missing: it is not served; restore it from a backup");
+    }
+    is_lost
 }
 
 /// Where a log of a data directory lies.
