@@ -53,7 +53,9 @@ pub async fn append(
         source,
     };
     let record = signature.to_entry().map_err(|error| refused(ReplyError::OwnEntry(error)))?;
-    let headers = [("content-type", "application/json"), ("accept", "application/json")];
+    // An answer that was lost, or that came too late, is asked for again: the entry is there already then.
+    let headers =
+        [("content-type", "application/json"), ("accept", "application/json"), ("prefer", "return=representation")];
     let limits = Limits { timeout: APPEND_TIMEOUT, ..Limits::SERVICE };
     let body = record.to_request().to_json();
     let response = endpoint.post(signing.outbound, &headers, &body, &limits).await?;
