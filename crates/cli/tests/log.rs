@@ -317,12 +317,20 @@ async fn a_log_goes_on_from_a_backup_only_where_nothing_newer_was_signed() {
         let checkpoint =
             copies.filter(|path| !path.ends_with(&name)).map(|path| path.join("checkpoint")).next().unwrap();
         assert_eq!(restore(&new, &["--newest-checkpoint", checkpoint.to_str().unwrap()]).status.code(), Some(14));
+        // Nor does the backup's own.
+        let own = old.join(&name).join("checkpoint");
+        let refused = restore(&old, &["--newest-checkpoint", own.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("the backup's own checkpoint"));
         assert!(!directory.exists(), "nothing was put in place so far");
 
         let restored = restore(&new, &newest);
         assert!(restored.status.success());
         assert!(instance.command(&["fsck", "--log", &name]).status.success());
     }
+
+    // Where a log is, no backup is made.
+    assert!(instance.command(&["backup", "--to", data_dir.join("logs").to_str().unwrap()]).status.code() == Some(2));
 
     // It goes on, admits no duplicate, and extends what it has signed.
     let before = json(&instance.command(&["list", "--output", "json"]));
@@ -334,4 +342,34 @@ async fn a_log_goes_on_from_a_backup_only_where_nothing_newer_was_signed() {
     for (before, after) in before["logs"].as_array().unwrap().iter().zip(after["logs"].as_array().unwrap()) {
         assert!(after["size"].as_u64() > before["size"].as_u64());
     }
+}
+
+/// A log that is put back signs another history; the backup of the first one is not written over, however small both are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_another_history_does_not_replace_the_first() {
+    let instance = Instance::new();
+    let data_dir = instance.data_dir();
+    let (old, new) = (instance.dir.path().join("old"), instance.dir.path().join("new"));
+    for (entries, backup) in [(0..2, &old), (2..4, &new)] {
+        let server = instance.start().await;
+        fill(&server, &data_dir, entries).await;
+        assert!(server.stop().await.unwrap().success());
+        assert!(instance.command(&["backup", "--to", backup.to_str().unwrap()]).status.success());
+    }
+    let (name, directory) = instance.log("rekor");
+    std::fs::remove_dir_all(&directory).unwrap();
+    let from = old.join(&name);
+    assert!(
+        instance.command(&["restore", "--from", from.to_str().unwrap(), "--risk-forking-the-log"]).status.success()
+    );
+    let server = instance.start().await;
+    fill(&server, &data_dir, 10..15).await;
+    assert!(server.stop().await.unwrap().success());
+
+    let seal = |backup: &Path| std::fs::read(backup.join(&name).join("backup.json")).unwrap();
+    let first = seal(&new);
+    let refused = instance.command(&["backup", "--log", &name, "--to", new.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(14));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the tree of 4 entries that was shown before"));
+    assert_eq!(seal(&new), first);
 }

@@ -447,6 +447,31 @@ async fn a_rotation_that_is_killed_leaves_logs_that_work() {
     shell.log(&["fsck"]).await;
 }
 
+/// A log that is lost for good has ended: the next one takes its place, and what the lost one signed verifies as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_log_is_followed_by_another() {
+    let shell = Shell { dir: tempfile::tempdir().unwrap() };
+    let port = free_port().unwrap();
+    let server = ServerProcess::start(binary(), &shell.data_dir(), port).await.unwrap();
+    shell.initialize("signer", &server).await;
+    shell.sign("signer", "before").await;
+    assert!(server.stop().await.unwrap().success());
+    let lost = trusted_root_file(&shell).tlogs()[0].hostname().unwrap().to_owned();
+    std::fs::remove_dir_all(shell.data_dir().join("logs").join(&lost)).unwrap();
+    assert!(ServerProcess::start(binary(), &shell.data_dir(), port).await.is_err(), "the log that signs must be there");
+
+    for overlap in ["0s", "1h"] {
+        shell.log(&["rotate", "--kind", "rekor", "--overlap", overlap]).await;
+        let server = ServerProcess::start(binary(), &shell.data_dir(), port).await.unwrap();
+        shell.sign("signer", overlap).await;
+        for file in ["before", overlap] {
+            shell.verifies("signer", file).await;
+        }
+        assert!(server.stop().await.unwrap().success());
+    }
+    assert!(!shell.data_dir().join("logs").join(&lost).exists(), "an empty log of that name would be a fork");
+}
+
 fn trusted_root_file(shell: &Shell) -> TrustedRoot {
     TrustedRoot::from_json(&std::fs::read(shell.data_dir().join("client/trusted_root.json")).unwrap()).unwrap()
 }

@@ -106,7 +106,7 @@ pub async fn restore<'a, T: Tiles>(
     if state != LedgerState::empty() {
         return Err(RestoreError::NotEmpty(state.head));
     }
-    let Served { origin, keys, format, tiles, hash_tiles } = served;
+    let (format, tiles) = (served.format, served.tiles);
     let mut blobs = Vec::new();
     let mut take = |object: &Blob| {
         // Tiles are rendered again; what else there is, a handful of issuers, is kept.
@@ -116,7 +116,7 @@ pub async fn restore<'a, T: Tiles>(
         Ok(())
     };
     let hears = Hears { take: &mut take, progress };
-    let report = check_served(Served { origin, keys, format, tiles, hash_tiles }, hears).await?;
+    let report = check_served(served, hears).await?;
     if report.findings.count() > 0 {
         return Ok(Restored::Refused(report));
     }

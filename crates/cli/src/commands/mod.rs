@@ -70,7 +70,7 @@ enum Command {
     VerifyBlob(Deferred<verify_blob::Args>),
     /// Verify what somebody states about files: provenance, bills of materials and others
     VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
-    /// Look after transparency logs: list, check
+    /// Look after transparency logs: list, check, rotate, freeze, back up, restore, receipts, evidence of time
     Log(Deferred<log::Args>),
     /// Work on bundles
     Bundle(Deferred<bundle::Args>),

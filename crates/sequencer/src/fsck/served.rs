@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::future::Future;
 
 use futures_util::StreamExt as _;
+use touchmark_tlog::checkpoint::Checkpoint;
 use touchmark_tlog::note::NoteKey;
 use touchmark_tlog::tile::TILE_WIDTH;
 use touchmark_tlog::{Hash, TreeSize, leaf_hash};
@@ -47,6 +48,8 @@ pub struct Served<'a, T> {
     pub format: &'a dyn EntryFormat,
     pub tiles: &'a T,
     pub hash_tiles: HashTiles,
+    /// A tree that the log has shown before, and that this one must extend.
+    pub earlier: Option<&'a Checkpoint>,
 }
 
 /// What is done about hash tiles, which follow from the entries.
@@ -179,12 +182,27 @@ impl<T: Tiles> Check<'_, T> {
             }
             let hash = facts.as_ref().map_or_else(|| leaf_hash(&entry), |facts| facts.leaf_hash);
             let completed = self.tree.append(&hash, entry.into());
+            self.compare_with_earlier();
             for name in facts.into_iter().flat_map(|facts| facts.blobs) {
                 self.blob(name).await?;
             }
             self.objects(completed).await?;
         }
         Ok(())
+    }
+
+    fn compare_with_earlier(&mut self) {
+        let Some(earlier) = self.served.earlier.filter(|earlier| earlier.size == self.tree.size()) else { return };
+        let root = self.tree.root();
+        if root != earlier.root {
+            let what = format!("the tree of {} entries that was shown before", earlier.size);
+            self.findings.add(
+                FindingKind::CheckpointRoot,
+                what,
+                format!("root {}", earlier.root),
+                format!("root {root}"),
+            );
+        }
     }
 
     /// The partial tiles of the tree, as it ends.

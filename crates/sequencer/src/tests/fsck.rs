@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use touchmark_tlog::checkpoint::Checkpoint;
+use touchmark_tlog::note::{NoteKey, SignedNote};
 use touchmark_tlog::tile::decode_entry_bundle;
 use touchmark_tlog::{Hash, LeafIndex, leaf_hash};
 
@@ -423,13 +425,17 @@ impl Tiles for Running {
     }
 }
 
+fn served_from<'a, T>(keys: &'a [NoteKey], tiles: &'a T) -> Served<'a, T> {
+    Served { origin: ORIGIN, keys, format: &Format, tiles, hash_tiles: HashTiles::Compared, earlier: None }
+}
+
 async fn check_copy<T: Tiles>(tiles: &T) -> (crate::ServedReport, Copy) {
     check_copy_with(tiles, HashTiles::Compared).await
 }
 
 async fn check_copy_with<T: Tiles>(tiles: &T, hash_tiles: HashTiles) -> (crate::ServedReport, Copy) {
     let keys = [note_key()];
-    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles, hash_tiles };
+    let served = Served { hash_tiles, ..served_from(&keys, tiles) };
     let mut taken = Copy::default();
     let mut take = |blob: &Blob| {
         taken.0.insert(blob.name.clone(), blob.bytes.clone());
@@ -463,6 +469,30 @@ async fn a_copy_of_a_log_that_goes_on_is_whole_under_its_checkpoint() {
     }
     writer.await.unwrap();
     close(log).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_that_does_not_extend_an_earlier_one_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_log(dir.path(), 0..10).await;
+    let text = log.checkpoint();
+    let earlier = Checkpoint::parse(SignedNote::parse(text.note.as_bytes()).unwrap().text()).unwrap();
+    for id in 10..20 {
+        log.add(entry(id), WaitFor::Checkpointed).await.unwrap();
+    }
+    let tiles = Running(log.clone());
+    let keys = [note_key()];
+    let check = async |earlier: &Checkpoint| {
+        let served = Served { earlier: Some(earlier), ..served_from(&keys, &tiles) };
+        let hears = Hears { take: &mut |_| Ok(()), progress: &mut |_, _| {} };
+        check_served(served, hears).await.unwrap().findings
+    };
+    assert_eq!(named(&check(&earlier).await), []);
+    let mut other = earlier.clone();
+    other.root.0[0] ^= 1;
+    let expect = (Kind::CheckpointRoot, "the tree of 10 entries that was shown before");
+    assert_eq!(named(&check(&other).await), [expect]);
+    log.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -547,8 +577,7 @@ async fn a_restored_log_is_the_log_that_was_copied_and_goes_on() {
         let objects = FsObjects::open(dir.path().join("objects")).unwrap();
         let tiles = StoredTiles { ledger: &ledger, objects: &objects, format: &Format };
         let keys = [note_key()];
-        let served =
-            Served { origin: ORIGIN, keys: &keys, format: &Format, tiles: &tiles, hash_tiles: HashTiles::Rendered };
+        let served = Served { hash_tiles: HashTiles::Rendered, ..served_from(&keys, &tiles) };
         let mut taken = Copy::default();
         let mut take = |blob: &Blob| {
             taken.0.insert(blob.name.clone(), blob.bytes.clone());
@@ -600,7 +629,7 @@ async fn restore_into(dir: &Path, copy: &Copy) -> Result<Restored, RestoreError>
     let ledger = FjallLedger::open(dir.join("ledger")).unwrap();
     let objects = FsObjects::open(dir.join("objects")).unwrap();
     let keys = [note_key()];
-    let served = Served { origin: ORIGIN, keys: &keys, format: &Format, tiles: copy, hash_tiles: HashTiles::Compared };
+    let served = served_from(&keys, copy);
     let restored_as = RestoredAs { time_ms: 5_000, frozen_ms: None };
     restore(served, (&ledger, &objects), restored_as, &mut |_, _| {}).await
 }

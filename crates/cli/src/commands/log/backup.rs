@@ -6,8 +6,8 @@
 //! written, and the tree derived from it has the root that the log signed; the checkpoint is written last, and so is `backup.json`, without
 //! which `restore` takes nothing.
 //!
-//! A directory that holds an older backup of the same log is brought up to date: full entry tiles that are there are not asked for again. They
-//! must have the new root, too, so a log that was put back or forked is found here.
+//! A directory that holds an older backup of the same log is brought up to date: full entry tiles that are there are not asked for again. The
+//! new tree must extend that of the older backup, so a log that was put back or forked is found here, and the older backup stays.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -74,6 +74,14 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     for log in logs {
         let keys = places::note_keys(log, &root)?;
         let copy = Copy { log, keys: &keys, to: args.to.join(&log.name), printer };
+        refuse_place_of_a_log(&copy.to, &inventory)?;
+        if held.is_some() && is_yet_to_start(log) {
+            printer.warning(format_args!(
+                "{}: nothing was ever in it; it is made at the next start of its server",
+                log.name
+            ));
+            continue;
+        }
         let report = match held {
             Some(_) => copy.stopped()?,
             None => copy.running(&server(args, &inventory)?)?,
@@ -95,6 +103,27 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         printer.result(json!({ "version": 1, "logs": done }));
     }
     Ok(())
+}
+
+/// A log that `create` or `rotate` has announced and no server has opened.
+fn is_yet_to_start(log: &LogFiles) -> bool {
+    ["ledger", "objects"].iter().all(|part| !log.directory.join(part).exists())
+}
+
+/// A backup is of no use where the log itself is, and would stand among its files.
+fn refuse_place_of_a_log(to: &Path, inventory: &Inventory) -> Result<(), Failure> {
+    let to = resolved(to);
+    let Some(log) = inventory.logs().iter().find(|log| to.starts_with(resolved(&log.directory))) else { return Ok(()) };
+    Err(Failure::new(ExitStatus::Usage, format!("{} is the place of the log {} itself", to.display(), log.name))
+        .hint("choose a directory on another disk with --to"))
+}
+
+/// The path without links, as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = path.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
+    let rest = |part: &Path| path.strip_prefix(part).map(Path::to_owned).unwrap_or_default();
+    known.map_or_else(|| path.clone(), |(part, known)| known.join(rest(part)))
 }
 
 /// The server that holds the directory.
@@ -155,7 +184,8 @@ impl Copy<'_> {
     fn make<T: Tiles>(&self, source: &T) -> Result<ServedReport, Failure> {
         let before = self.before()?;
         let tiles = Resumed { to: Directory(self.to.clone()), source };
-        let served = self.served(&tiles, HashTiles::Rendered);
+        let earlier = before.as_ref().filter(|before| before.size.0 > 0);
+        let served = Served { earlier, ..self.served(&tiles, HashTiles::Rendered) };
         let mut take = |object: &Blob| keep(&self.to, &object.name, &object.bytes).map_err(|error| error.to_string());
         let report = self.check(served, &mut take, "copying entries")?;
         refuse_findings(&report, "the log", self.log)?;
@@ -198,7 +228,7 @@ impl Copy<'_> {
 
     fn served<'a, T>(&'a self, tiles: &'a T, hash_tiles: HashTiles) -> Served<'a, T> {
         let (origin, keys) = (self.log.name.as_str(), self.keys);
-        Served { origin, keys, format: self.log.kind.entry_format(), tiles, hash_tiles }
+        Served { origin, keys, format: self.log.kind.entry_format(), tiles, hash_tiles, earlier: None }
     }
 
     fn check<T: Tiles>(

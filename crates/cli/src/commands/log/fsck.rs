@@ -160,8 +160,14 @@ fn served<T: Tiles>(args: &Args, tiles: &T, place: String, printer: Printer) -> 
         None => by_origin(&note, &args.trust.for_verifying(printer)?)?,
     };
     let bar = printer.counter(0, "checking entries");
-    let served =
-        Served { origin: &origin, keys: &keys, format: kind.entry_format(), tiles, hash_tiles: HashTiles::Compared };
+    let served = Served {
+        origin: &origin,
+        keys: &keys,
+        format: kind.entry_format(),
+        tiles,
+        hash_tiles: HashTiles::Compared,
+        earlier: None,
+    };
     let mut progress = |done, of| advance(&bar, done, of);
     let hears = Hears { take: &mut |_| Ok(()), progress: &mut progress };
     let report = block_on(async { check_served(served, hears).await.map_err(|error| unreachable(&error)) });

@@ -130,6 +130,9 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let _held = inventory.hold(&logs).map_err(|error| server_failure(&error))?;
     refuse_occupied(log)?;
     // 2. Whether the log may go on from there.
+    if let Some(newest) = &args.newest_checkpoint {
+        refuse_own_checkpoint(newest, &args.from)?;
+    }
     let copy = head(&args.from.join("checkpoint"), log, &keys)?;
     let anchor = args.anchor.clone().or_else(|| log.anchor.clone());
     let risk = if args.risk_forking_the_log { Risk::Fork } else { Risk::None };
@@ -174,6 +177,18 @@ fn seal(from: &Path) -> Result<Value, Failure> {
     })
 }
 
+/// That of the backup says nothing of what was signed later.
+fn refuse_own_checkpoint(newest: &Path, from: &Path) -> Result<(), Failure> {
+    let (Ok(newest), Ok(from)) = (fs::canonicalize(newest), fs::canonicalize(from)) else { return Ok(()) };
+    if !newest.starts_with(&from) {
+        return Ok(());
+    }
+    let message =
+        format!("{} is the backup's own checkpoint: it says nothing of what the log signed later", newest.display());
+    Err(Failure::new(ExitStatus::Usage, message)
+        .hint("name the newest checkpoint that anybody else has: the log's old directory, a witness, a monitor, the last bundle"))
+}
+
 /// A directory that holds anything is somebody's evidence.
 fn refuse_occupied(log: &LogFiles) -> Result<(), Failure> {
     let occupied = match fs::read_dir(&log.directory) {
@@ -187,8 +202,9 @@ fn refuse_occupied(log: &LogFiles) -> Result<(), Failure> {
     }
     let place = log.directory.display();
     Err(Failure::new(ExitStatus::Usage, format!("{place} holds a log; nothing is written over it"))
-        .hint("move it away, and keep it: what it signed last is in objects/tree/checkpoint there")
-        .hint("then name that file with --newest-checkpoint"))
+        .hint("move it away, and keep it: what it published last is in objects/tree/checkpoint there")
+        .hint("then name that file with --newest-checkpoint; after a kill it signed more than that: let a server start and stop on it first, if one can")
+)
 }
 
 /// A checkpoint of the log.
@@ -254,9 +270,13 @@ fn failure(log: &LogFiles, copy: &Head, refused: Refused) -> Failure {
             let message =
                 format!("{name}: nothing proves that the log signed nothing after the {size} entries of this backup");
             Failure::new(ExitStatus::Refused, message)
-                .hint("name the newest checkpoint that anybody has with --newest-checkpoint, or the anchor with --anchor")
-                .hint("without either, a new log takes its place: restore does not open one by itself; see `touchmark log --help`")
-                .hint("--risk-forking-the-log goes on all the same; who saw a newer checkpoint will call the log forked")
+                .hint(
+                    "name the newest checkpoint that anybody has with --newest-checkpoint, or the anchor with --anchor",
+                )
+                .hint("without either, a new log takes its place: `touchmark log rotate` announces and opens it")
+                .hint(
+                    "--risk-forking-the-log goes on all the same; who saw a newer checkpoint will call the log forked",
+                )
         }
     }
 }
@@ -294,7 +314,8 @@ fn write(
     let objects = FsObjects::open(staged.directory.join("objects")).map_err(|error| failed(&error))?;
     let tiles = Directory(args.from.clone());
     let format = staged.kind.entry_format();
-    let served = Served { origin: &staged.name, keys, format, tiles: &tiles, hash_tiles: HashTiles::Compared };
+    let served =
+        Served { origin: &staged.name, keys, format, tiles: &tiles, hash_tiles: HashTiles::Compared, earlier: None };
     let bar = printer.counter(0, "checking the backup");
     let mut progress = |done, of| advance(&bar, done, of);
     let restored = block_on(async {
