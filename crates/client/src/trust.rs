@@ -24,6 +24,7 @@ mod public;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -360,12 +361,16 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     Ok(bytes)
 }
 
-/// Replaces a file as a whole: a crash leaves the old one or the new one.
+/// Tells apart what several tasks of this process write at once.
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
+/// Replaces a file as a whole: a crash leaves the old one or the new one, and of several writers the last wins.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), TrustError> {
     let failed = |source| TrustError::File { path: path.to_owned(), doing: "written", source };
     let parent = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(failed)?;
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("tmp{}-{number}", std::process::id()));
     std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(failed)
 }
 

@@ -99,3 +99,22 @@ fn the_embedded_public_good_instance_is_whole() {
     let mirror = sigstore_trust_root::SigstoreInstance::PublicGood.tuf_url();
     assert_eq!(Url::parse(mirror).unwrap().host_str(), Some("tuf-repo-cdn.sigstore.dev"));
 }
+
+#[test]
+fn several_writers_of_one_file_leave_it_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("instance.json");
+    std::thread::scope(|scope| {
+        for writer in 0..4_u8 {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    write(path, &[b'a' + writer; 40_000]).unwrap();
+                    let found = read(path).unwrap();
+                    assert!(found.len() == 40_000 && found.iter().all(|byte| *byte == found[0]));
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+}
