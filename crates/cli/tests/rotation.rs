@@ -344,15 +344,21 @@ async fn stays_after_a_restart(shell: &Shell, server: ServerProcess, old: &str, 
     shell.log(&["fsck"]).await;
 }
 
-/// The same with nobody running; and what is refused.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn logs_are_changed_at_rest_too_and_only_forward() {
+/// An instance under which "before" was signed, and whose server was stopped; and its port.
+async fn signed_and_stopped() -> (Shell, u16) {
     let shell = Shell { dir: tempfile::tempdir().unwrap() };
     let port = free_port().unwrap();
     let server = ServerProcess::start(binary(), &shell.data_dir(), port).await.unwrap();
     shell.initialize("signer", &server).await;
     shell.sign("signer", "before").await;
     assert!(server.stop().await.unwrap().success());
+    (shell, port)
+}
+
+/// The same with nobody running; and what is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_are_changed_at_rest_too_and_only_forward() {
+    let (shell, port) = signed_and_stopped().await;
 
     let old = trusted_root_file(&shell).tlogs()[0].hostname().unwrap().to_owned();
     let data_dir = shell.data_dir();
@@ -450,12 +456,7 @@ async fn a_rotation_that_is_killed_leaves_logs_that_work() {
 /// A log that is lost for good has ended: the next one takes its place, and what the lost one signed verifies as before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_log_is_followed_by_another() {
-    let shell = Shell { dir: tempfile::tempdir().unwrap() };
-    let port = free_port().unwrap();
-    let server = ServerProcess::start(binary(), &shell.data_dir(), port).await.unwrap();
-    shell.initialize("signer", &server).await;
-    shell.sign("signer", "before").await;
-    assert!(server.stop().await.unwrap().success());
+    let (shell, port) = signed_and_stopped().await;
     let lost = trusted_root_file(&shell).tlogs()[0].hostname().unwrap().to_owned();
     std::fs::remove_dir_all(shell.data_dir().join("logs").join(&lost)).unwrap();
     assert!(ServerProcess::start(binary(), &shell.data_dir(), port).await.is_err(), "the log that signs must be there");
