@@ -293,7 +293,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
 /// Whether the data of a log that takes no new entries are gone. The others go on without it: nothing is ever signed in its name, and what it signed
 /// verifies as before.
 pub(super) fn is_lost(layout: &Layout, shard: &Shard) -> bool {
-    let has_ended = shard.state.is_frozen() || shard.state.until().is_some();
+    let has_ended = shard.state.until().is_some();
     let directory = layout.log(&shard.name);
     let is_lost = has_ended && !directory.is_dir();
     if is_lost {
