@@ -13,7 +13,9 @@
 //!
 //! Durability: a commit is one atomic fjall batch with [`PersistMode::SyncData`]. Its journal record is written and fdatasync'ed before the
 //! batch becomes visible and `commit` returns; a record that was cut off is dropped whole when the store is opened again (each has a length and a
-//! checksum). Memtables are flushed and tables compacted by fjall's own threads; a commit waits for them only when they fall far behind.
+//! checksum). Memtables are flushed and tables compacted by fjall's own thread; a commit waits for it only when it falls far behind.
+//!
+//! Whether an entry is there already, the commit path asks a filter in memory first (`filter`), so that the answer costs the same however large the log is.
 //!
 //! What a power cut leaves of the last record is cut off when the store is opened; other damage of a journal, and a keyspace that is gone, are refused
 //! (`journal`).
@@ -33,14 +35,16 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
+use fjall::{AbstractTree as _, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use touchmark_tlog::{Hash, LeafIndex};
 
+use self::filter::KeyFilter;
 use crate::entry::{DedupKey, Sequenced};
 use crate::fs_objects::durable;
 use crate::ledger::{Batch, Commit, Ledger, LedgerError, LedgerState, Row, TreeHead};
 
 pub(crate) mod audit;
+mod filter;
 mod journal;
 mod record;
 
@@ -73,12 +77,24 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 
 /// A ledger in a directory.
 pub struct FjallLedger {
+    /// Before the store, which it reads, so that it is dropped first.
+    filter: KeyFilter,
     store: Store,
+    memtable_bytes: u64,
     /// The state that is durable. Changed by `commit` alone.
     state: Mutex<LedgerState>,
     broken: AtomicBool,
     /// Dropped last, when the store is closed.
     _lock: File,
+}
+
+/// What tests make small.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// How much a keyspace keeps in memory before it is written as a table.
+    pub(crate) memtable_bytes: u64,
+    /// The entries of a ledger that is worth a filter.
+    pub(crate) filtered_from: u64,
 }
 
 #[derive(Clone)]
@@ -96,17 +112,16 @@ impl FjallLedger {
     /// Effects: a new store is made under another name, completely, and then renamed. A crash before the rename leaves a directory that the next
     /// start removes.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, LedgerError> {
-        Self::open_sized(dir.as_ref(), MEMTABLE_BYTES)
+        Self::open_sized(dir.as_ref(), Sizes { memtable_bytes: MEMTABLE_BYTES, filtered_from: filter::KEYS_MIN })
     }
 
-    /// As [`FjallLedger::open`], with another size of what is kept in memory before it is written as a table. It holds for a new ledger; an older one
-    /// keeps its own.
-    pub(crate) fn open_sized(dir: &Path, memtable_bytes: u64) -> Result<Self, LedgerError> {
+    /// As [`FjallLedger::open`], with other sizes.
+    pub(crate) fn open_sized(dir: &Path, sizes: Sizes) -> Result<Self, LedgerError> {
         let path = dir.join("store");
         durable::create_dirs(dir).map_err(|error| io_failed(&error))?;
         let lock = lock(&dir.join("lock"))?;
         if !path.try_exists().map_err(|error| io_failed(&error))? {
-            create(&dir.join("store.new"), &path, memtable_bytes)?;
+            create(&dir.join("store.new"), &path)?;
         }
         let store = Store::replay(&path)?;
         let schema = store.meta.get(SCHEMA_KEY).map_err(failed)?;
@@ -118,7 +133,16 @@ impl FjallLedger {
         }
         let state = store.meta.get(STATE_KEY).map_err(failed)?.and_then(|bytes| record::decode_state(&bytes));
         let state = state.ok_or(LedgerError::Damaged { what: "state" })?;
-        Ok(Self { store, state: Mutex::new(state), broken: AtomicBool::new(false), _lock: lock })
+        let filter = KeyFilter::from(sizes.filtered_from);
+        let memtable_bytes = sizes.memtable_bytes;
+        Ok(Self {
+            filter,
+            store,
+            memtable_bytes,
+            state: Mutex::new(state),
+            broken: AtomicBool::new(false),
+            _lock: lock,
+        })
     }
 
     /// Runs a read off the caller's thread.
@@ -151,11 +175,14 @@ impl Ledger for FjallLedger {
 
     async fn find_duplicates(&self, keys: &[DedupKey]) -> Result<Vec<Option<Sequenced>>, LedgerError> {
         self.usable()?;
-        let find = |key: &DedupKey| {
+        let find = |(key, may_be_there): (&DedupKey, bool)| {
+            if !may_be_there {
+                return Ok(None);
+            }
             let Some(bytes) = self.store.dedup.get(key).map_err(failed)? else { return Ok(None) };
             record::decode_place(&bytes).map(Some).ok_or(LedgerError::Damaged { what: "dedup" })
         };
-        keys.iter().map(find).collect()
+        keys.iter().zip(self.filter.may_have(keys)).map(find).collect()
     }
 
     /// Effect: one durable batch. A crash before the journal record is whole leaves nothing of it; after that, all of it.
@@ -168,15 +195,23 @@ impl Ledger for FjallLedger {
         if state.frozen_ms.is_some() {
             return Err(LedgerError::Frozen);
         }
+        self.store.seal_full(self.memtable_bytes).inspect_err(|_| self.broken.store(true, Ordering::Release))?;
+        self.filter.begin(&self.store.dedup, state.head.size.0);
+        self.filter.add(batch.rows.iter().map(|row| &row.dedup_key));
         let mut writes = self.store.database.batch().durability(Some(PersistMode::SyncData));
         for row in &batch.rows {
             let index = row.index.0.to_be_bytes();
             writes.insert(&self.store.rows, index, record::encode_row(row));
-            writes.insert(&self.store.dedup, row.dedup_key, record::encode_place(row.index, row.time_ms));
             // A third of what a log of signatures would write, if its dedup keys, which are the leaf hashes, stood here again.
             if row.leaf_hash.0 != row.dedup_key {
                 writes.insert(&self.store.leaves, row.leaf_hash.0, index);
             }
+        }
+        // In the order of their keys, one leads to the place of the next in the memtable.
+        let mut by_key: Vec<&Row> = batch.rows.iter().collect();
+        by_key.sort_unstable_by_key(|row| row.dedup_key);
+        for row in by_key {
+            writes.insert(&self.store.dedup, row.dedup_key, record::encode_place(row.index, row.time_ms));
         }
         writes.insert(&self.store.meta, STATE_KEY, record::encode_state(&batch.state));
         writes.commit().map_err(|error| {
@@ -217,7 +252,7 @@ impl Ledger for FjallLedger {
 #[derive(Clone, Copy)]
 enum MayCreate {
     No,
-    Keyspaces { memtable_bytes: u64 },
+    Keyspaces,
 }
 
 impl Store {
@@ -228,9 +263,8 @@ impl Store {
         let keyspace = |name, shaped: fn(KeyspaceCreateOptions) -> KeyspaceCreateOptions| {
             let options = || match may_create {
                 MayCreate::No => KeyspaceCreateOptions::default(),
-                MayCreate::Keyspaces { memtable_bytes } => {
-                    shaped(KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))
-                }
+                // What is full, `seal_full` says.
+                MayCreate::Keyspaces => shaped(KeyspaceCreateOptions::default().max_memtable_size(u64::MAX)),
             };
             match may_create {
                 MayCreate::No if !database.keyspace_exists(name) => Err(LedgerError::Damaged { what: "keyspace" }),
@@ -257,6 +291,19 @@ impl Store {
         Err(LedgerError::Io(io::ErrorKind::InvalidData))
     }
 
+    /// Has what is enough for a table written as one, by fjall's thread.
+    ///
+    /// fjall would see to that by itself: each write to a keyspace that has enough asks for it, through a queue in which its threads, too, put
+    /// messages. While they merge, a thousand writes fill it; then they wait for each other, and nothing leaves the memory any more.
+    fn seal_full(&self, memtable_bytes: u64) -> Result<(), LedgerError> {
+        for keyspace in [&self.rows, &self.dedup, &self.leaves, &self.meta] {
+            if keyspace.tree.active_memtable().size() > memtable_bytes {
+                keyspace.rotate_memtable().map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The entry whose dedup key this is, if its leaf hash is the same.
     fn leaf_by_dedup_key(&self, key: [u8; 32]) -> Result<Option<LeafIndex>, LedgerError> {
         let Some(bytes) = self.dedup.get(key).map_err(failed)? else { return Ok(None) };
@@ -281,12 +328,12 @@ fn by_hash(options: KeyspaceCreateOptions) -> KeyspaceCreateOptions {
     options.data_block_compression_policy(CompressionPolicy::disabled()).compaction_strategy(Arc::new(seldom))
 }
 
-fn create(temporary: &Path, path: &Path, memtable_bytes: u64) -> Result<(), LedgerError> {
+fn create(temporary: &Path, path: &Path) -> Result<(), LedgerError> {
     match std::fs::remove_dir_all(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_failed(&error)),
         _ => {}
     }
-    let store = Store::open(temporary, MayCreate::Keyspaces { memtable_bytes })?;
+    let store = Store::open(temporary, MayCreate::Keyspaces)?;
     let mut writes = store.database.batch().durability(Some(PersistMode::SyncAll));
     writes.insert(&store.meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
     writes.insert(&store.meta, STATE_KEY, record::encode_state(&LedgerState::empty()));

@@ -106,6 +106,32 @@ async fn a_store_whose_making_was_cut_off_is_made_again() {
     assert_eq!(ledger.state().await, Ok(LedgerState::empty()));
 }
 
+/// Every write to a keyspace that has enough for a table asks fjall's threads to write one, through a queue that they, too, put messages in. Of a single
+/// thread that finds it full, nobody takes anything any more: what is written then stays in memory, for good.
+#[tokio::test]
+async fn tables_are_written_though_the_store_is_asked_for_them_faster_than_it_can() {
+    let dir = in_memory();
+    let sizes = Sizes { memtable_bytes: 64 << 10, filtered_from: u64::MAX };
+    let ledger = FjallLedger::open_sized(dir.path(), sizes).unwrap();
+    let mut head = TreeHead::empty();
+    for index in 0..20_000 {
+        let batch = batch(index..index + 1);
+        ledger.commit(&head, &batch).await.unwrap();
+        head = batch.state.head;
+    }
+    let begun = Instant::now();
+    while ledger.store.database.outstanding_flushes() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the threads of the store wait for each other");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A directory whose syncs cost nothing, where there is one.
+fn in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 /// Each cut of the journal within the last batch's record loses that batch, whole, and nothing before it.
 #[tokio::test]
 async fn a_batch_whose_journal_record_was_cut_off_is_dropped_whole() {

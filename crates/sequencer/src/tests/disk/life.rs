@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 
 use super::random::Random;
 use super::told::Teller;
+use crate::fjall_ledger::Sizes;
 use crate::tests::drivers::{Faults, LONG, LONGER, TestKey, config, entry};
 use crate::{AddError, FjallLedger, FsObjects, Log, LogConfig, OpenError, SystemClock, WaitFor};
 
@@ -31,6 +32,8 @@ pub(super) struct Shape {
     pub(super) anchored: bool,
     /// When fjall writes its tables; small, so that flushes and compactions are under the faults too.
     pub(super) memtable_bytes: u64,
+    /// When the ledger begins to read its dedup keys: with the first commit, on the way, or never.
+    filtered_from: u64,
     batch_max: usize,
     entries: u64,
     size_class: u64,
@@ -49,7 +52,8 @@ impl Shape {
             5..=20 => (400, LONG),
             _ => (700, 0),
         };
-        Self { anchored, memtable_bytes, batch_max, entries, size_class }
+        let filtered_from = *random.pick(&[0, 300, u64::MAX]);
+        Self { anchored, memtable_bytes, filtered_from, batch_max, entries, size_class }
     }
 
     /// Batches of many pages, and few syncs but those of commits.
@@ -65,7 +69,8 @@ impl Shape {
 
 /// Opens the log in a directory.
 pub(super) async fn open(dir: &Path, shape: &Shape) -> Result<Log, OpenError> {
-    let ledger = FjallLedger::open_sized(&dir.join("ledger"), shape.memtable_bytes)?;
+    let sizes = Sizes { memtable_bytes: shape.memtable_bytes, filtered_from: shape.filtered_from };
+    let ledger = FjallLedger::open_sized(&dir.join("ledger"), sizes)?;
     let objects = FsObjects::open(dir.join("objects"))?;
     let mut config = config(&Faults::new(None));
     shape.configure(dir, &mut config);
