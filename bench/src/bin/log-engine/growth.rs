@@ -2,8 +2,9 @@
 //! A log that grows: the engine in this process on its embedded drivers, without HTTP. For each entry a request is parsed and its P-256 signature
 //! verified, as the service does; it is the same request each time, because making signatures would take longer than checking them.
 //!
-//! Speed of the first and of the last hundred thousand entries, resident memory on the way, size on disk, restart, and the proof of a random
-//! entry.
+//! Speed of the last hundred thousand entries beside that of the first, resident memory on the way, size on disk, restart, and the proof of a random
+//! entry. A shared machine is not as fast at the end as it was ten minutes before, and the first entries of a log take seconds: so those of several
+//! logs are timed, before and after.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,14 +32,19 @@ const ENTRY_BYTES: usize = 500;
 const CALLERS: u64 = 1024;
 /// What is compared: as many entries at the start and at the end.
 const WINDOW: u64 = 100_000;
+/// Logs whose first entries are timed before the one that grows, and as many after it.
+const FRESH_LOGS: u64 = 3;
+/// Windows at the end that are compared, too: as merging comes and goes, the last one says less than they.
+const LAST_WINDOWS: usize = 10;
 const PROOFS: u64 = 2_000;
 const ENTRIES_MAX: u64 = 200_000_000;
 
 pub(crate) async fn measure(dir: &Path, entries: u64) -> Result<()> {
     ensure!((2 * WINDOW..=ENTRIES_MAX).contains(&entries), "between {} and {ENTRIES_MAX} entries", 2 * WINDOW);
     let signer = Arc::new(EphemeralSigner::generate(KeyType::Ed25519).context("no key")?);
-    let log = open(dir, &signer).await?;
     let request: Arc<[u8]> = load::entry_request(&LoadKey::generate(), b"growth").body.into();
+    let mut first_rates = first_windows(dir, &signer, &request).await?;
+    let log = open(dir, &signer).await?;
     println!("| entries | per second | resident memory |\n| --- | --- | --- |");
     let (mut rates, mut resident) = (Vec::new(), Vec::new());
     for first in (0..entries).step_by(usize::try_from(WINDOW)?) {
@@ -50,11 +56,12 @@ pub(crate) async fn measure(dir: &Path, entries: u64) -> Result<()> {
             println!("| {} | {rate:.0} | {:.0} MiB |", (first + WINDOW).min(entries), resident.last().unwrap_or(&0.0));
         }
     }
-    let (first, last) = (rates.first().copied().unwrap_or(f64::NAN), rates.last().copied().unwrap_or(f64::NAN));
-    println!("\nThe last {WINDOW} entries went in at {:.2} of the rate of the first.", last / first);
-    println!("Resident memory at most {:.0} MiB.", quantile(&resident, 1.0));
+    println!("\nResident memory at most {:.0} MiB.", quantile(&resident, 1.0));
     log.shutdown().await;
     drop(log);
+    first_rates.extend(rates.first());
+    first_rates.extend(first_windows(dir, &signer, &request).await?);
+    compare(&first_rates, &rates);
     let used = disk::used_bytes(dir)?;
     println!("On disk {:.0} bytes an entry ({ENTRY_BYTES} of them the entry).", used as f64 / entries as f64);
     let begun = Instant::now();
@@ -65,6 +72,30 @@ pub(crate) async fn measure(dir: &Path, entries: u64) -> Result<()> {
     proofs(&log, entries).await?;
     log.shutdown().await;
     Ok(())
+}
+
+/// The rates of the first entries of fresh logs.
+async fn first_windows(dir: &Path, signer: &Arc<EphemeralSigner>, request: &Arc<[u8]>) -> Result<Vec<f64>> {
+    let dir = dir.join("fresh");
+    let mut rates = Vec::new();
+    for _ in 0..FRESH_LOGS {
+        let log = open(&dir, signer).await?;
+        rates.push(append(&log, request, 0, WINDOW).await?);
+        log.shutdown().await;
+        drop(log);
+        std::fs::remove_dir_all(&dir).context("the directory of a fresh log")?;
+    }
+    Ok(rates)
+}
+
+fn compare(first: &[f64], rates: &[f64]) {
+    let listed = first.iter().map(|rate| format!("{rate:.0}")).collect::<Vec<_>>().join(", ");
+    println!("The first {WINDOW} entries of {} logs went in at {listed} per second.", first.len());
+    let first = median(first);
+    let end = &rates[rates.len().saturating_sub(LAST_WINDOWS)..];
+    let last = rates.last().copied().unwrap_or(f64::NAN);
+    println!("The last {WINDOW} went in at {:.2} of the median of these rates;", last / first);
+    println!("the last {} times {WINDOW} at {:.2} of it (median).", end.len(), median(end) / first);
 }
 
 async fn proofs(log: &Log, entries: u64) -> Result<()> {
