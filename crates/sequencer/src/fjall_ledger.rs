@@ -63,7 +63,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 const MEMTABLE_BYTES: u64 = 24 << 20;
 /// What is read at once for a row.
 const ROWS_BLOCK_BYTES: u32 = 32 << 10;
-/// Tables of hashes that wait to be merged into the level below, all of which that rewrites. Each costs a look at its filter for every new entry;
+/// Tables of hashes that wait to be merged into the level below, all of which that rewrites. Each costs a look at its filter where `filter` cannot tell;
 /// fjall slows writes down at 20.
 const HASHED_RUNS: u8 = 8;
 /// The size of a merged table of hashes. The first level has [`HASHED_RUNS`] of them, two million entries: what one step rewrites. Below it, a step takes a
