@@ -61,6 +61,9 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// How much a keyspace keeps in memory before it is written as a table: what has become a table is not replayed at the next start. The tables of
 /// rows stay as they were first written, and each costs a start some time.
 const MEMTABLE_BYTES: u64 = 24 << 20;
+/// How many full memtables of a keyspace may wait to be written; meanwhile the next one grows. At four, fjall has writers wait, and for ever if its
+/// thread has died of a write that failed; one more it may come to by itself, when it wants to be rid of a journal.
+const SEALED_MAX: usize = 2;
 /// What is read at once for a row.
 const ROWS_BLOCK_BYTES: u32 = 32 << 10;
 /// Tables of hashes that wait to be merged into the level below, all of which that rewrites. Each costs a look at its filter where `filter` cannot tell;
@@ -294,10 +297,12 @@ impl Store {
     /// Has what is enough for a table written as one, by fjall's thread.
     ///
     /// fjall would see to that by itself: each write to a keyspace that has enough asks for it, through a queue in which its threads, too, put
-    /// messages. While they merge, a thousand writes fill it; then they wait for each other, and nothing leaves the memory any more.
+    /// messages. While they merge, a thousand writes fill it; then they wait for each other, and nothing leaves the memory any more. Here, what comes
+    /// in while fjall's thread is busy with one step of merging waits in memory, and no writer waits for it.
     fn seal_full(&self, memtable_bytes: u64) -> Result<(), LedgerError> {
         for keyspace in [&self.rows, &self.dedup, &self.leaves, &self.meta] {
-            if keyspace.tree.active_memtable().size() > memtable_bytes {
+            let is_full = keyspace.tree.active_memtable().size() > memtable_bytes;
+            if is_full && keyspace.tree.sealed_memtable_count() < SEALED_MAX {
                 keyspace.rotate_memtable().map_err(failed)?;
             }
         }

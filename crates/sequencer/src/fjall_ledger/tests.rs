@@ -126,6 +126,30 @@ async fn tables_are_written_though_the_store_is_asked_for_them_faster_than_it_ca
     }
 }
 
+/// Where four memtables wait, fjall has writers wait, too, and does not see that its thread has died of a table that could not be written.
+#[test]
+fn a_ledger_whose_tables_cannot_be_written_stops() {
+    for _ in 0..20 {
+        let dir = in_memory();
+        let ledger = FjallLedger::open_sized(dir.path(), Sizes { memtable_bytes: 1, filtered_from: u64::MAX }).unwrap();
+        std::fs::rename(dir.path().join("store/keyspaces"), dir.path().join("gone")).unwrap();
+        let (stopped, has_stopped) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let mut head = TreeHead::empty();
+            for index in 0..100_000 {
+                let batch = batch(index..index + 1);
+                match runtime.block_on(ledger.commit(&head, &batch)) {
+                    Ok(_) => head = batch.state.head,
+                    Err(error) => return stopped.send(error).unwrap(),
+                }
+            }
+        });
+        let error = has_stopped.recv_timeout(Duration::from_secs(30)).expect("a commit fails, and none waits for ever");
+        assert_eq!(error, LedgerError::Broken);
+    }
+}
+
 /// A directory whose syncs cost nothing, where there is one.
 fn in_memory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
