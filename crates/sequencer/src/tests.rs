@@ -4,7 +4,7 @@
 mod audit;
 #[cfg(target_os = "linux")]
 mod disk;
-mod drivers;
+pub(crate) mod drivers;
 mod embedded;
 mod faults;
 mod frozen;

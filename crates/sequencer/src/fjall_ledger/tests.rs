@@ -4,6 +4,7 @@
 use touchmark_tlog::TreeSize;
 
 use super::*;
+use crate::tests::drivers::directory_in_memory;
 
 fn row(index: u64) -> Row {
     Row {
@@ -110,7 +111,7 @@ async fn a_store_whose_making_was_cut_off_is_made_again() {
 /// thread that finds it full, nobody takes anything any more: what is written then stays in memory, for good.
 #[tokio::test]
 async fn tables_are_written_though_the_store_is_asked_for_them_faster_than_it_can() {
-    let dir = in_memory();
+    let dir = directory_in_memory("touchmark-ledger-");
     let sizes = Sizes { memtable_bytes: 64 << 10, filtered_from: u64::MAX };
     let ledger = FjallLedger::open_sized(dir.path(), sizes).unwrap();
     let mut head = TreeHead::empty();
@@ -130,7 +131,7 @@ async fn tables_are_written_though_the_store_is_asked_for_them_faster_than_it_ca
 #[test]
 fn a_ledger_whose_tables_cannot_be_written_stops() {
     for _ in 0..20 {
-        let dir = in_memory();
+        let dir = directory_in_memory("touchmark-ledger-");
         let ledger = FjallLedger::open_sized(dir.path(), Sizes { memtable_bytes: 1, filtered_from: u64::MAX }).unwrap();
         std::fs::rename(dir.path().join("store/keyspaces"), dir.path().join("gone")).unwrap();
         let (stopped, has_stopped) = std::sync::mpsc::channel();
@@ -148,12 +149,6 @@ fn a_ledger_whose_tables_cannot_be_written_stops() {
         let error = has_stopped.recv_timeout(Duration::from_secs(30)).expect("a commit fails, and none waits for ever");
         assert_eq!(error, LedgerError::Broken);
     }
-}
-
-/// A directory whose syncs cost nothing, where there is one.
-fn in_memory() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// Each cut of the journal within the last batch's record loses that batch, whole, and nothing before it.

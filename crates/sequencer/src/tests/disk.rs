@@ -28,7 +28,7 @@ use self::life::Shape;
 use self::random::Random;
 use self::replay::{Disk, Names};
 use super::audit::{Told, audit};
-use super::drivers::entry;
+use super::drivers::{directory_in_memory, entry};
 use crate::{Added, WaitFor};
 
 /// How long `cargo test` looks for failures, unless `TOUCHMARK_FAULTS_SECONDS` says otherwise.
@@ -195,7 +195,7 @@ fn run(seed: u64, shim: &Path, base: &Path, trace: bool) -> Tally {
 /// then the power is cut, and what the failed fsync left behind is gone unless somebody has written it again.
 #[test]
 fn a_batch_whose_sync_failed_is_written_again_by_the_next_start() {
-    let base = base();
+    let base = directory_in_memory("touchmark-faults-");
     let shim = build_shim(base.path());
     let seeds = (1..).filter(|seed| Shape::of(*seed).has_long_batches());
     // Opening a new log takes 126 syncs; those after it are the commits, until tiles are published.
@@ -215,7 +215,7 @@ fn a_batch_whose_sync_failed_is_written_again_by_the_next_start() {
 /// fjall takes a read that fails for the end of its journal, and cuts the journal there.
 #[test]
 fn a_journal_that_cannot_be_read_at_a_start_is_not_cut() {
-    let base = base();
+    let base = directory_in_memory("touchmark-faults-");
     let shim = build_shim(base.path());
     let (mut seeds, mut not_opened) = ((1..).filter(|seed| Shape::of(*seed).has_long_batches()), 0);
     let mut run = Run::new(seeds.next().unwrap(), base.path(), Names::Journalled, false);
@@ -242,13 +242,6 @@ fn build_shim(dir: &Path) -> PathBuf {
     shim
 }
 
-/// Where the simulated disks are: in memory, if there is such a place.
-fn base() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let builder = tempfile::Builder::new().prefix("touchmark-faults-").to_owned();
-    if memory.is_dir() { builder.tempdir_in(memory).unwrap() } else { builder.tempdir().unwrap() }
-}
-
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is {value:?}, not a number")))
@@ -261,7 +254,7 @@ fn a_life_of_its_own() {
 
 #[test]
 fn nothing_acknowledged_is_lost_on_a_disk_that_fails() {
-    let base = base();
+    let base = directory_in_memory("touchmark-faults-");
     let shim = build_shim(base.path());
     let first = number("TOUCHMARK_FAULTS_FIRST").unwrap_or(1);
     let only = number("TOUCHMARK_FAULTS_SEED");

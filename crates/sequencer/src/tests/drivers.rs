@@ -22,6 +22,13 @@ pub(super) const ORIGIN: &str = "rekor2026-1.00000000.touchmark.localhost";
 /// How the final checkpoint of a frozen test log begins to say so.
 pub(super) const FINAL_LINE: &str = "ended at ";
 
+/// A directory whose syncs cost nothing, if there is a place for one.
+pub(crate) fn directory_in_memory(prefix: &str) -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let builder = tempfile::Builder::new().prefix(prefix).to_owned();
+    if memory.is_dir() { builder.tempdir_in(memory).unwrap() } else { builder.tempdir().unwrap() }
+}
+
 /// Where in an operation it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
