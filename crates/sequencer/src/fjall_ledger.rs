@@ -126,6 +126,7 @@ impl FjallLedger {
         if !path.try_exists().map_err(|error| io_failed(&error))? {
             create(&dir.join("store.new"), &path)?;
         }
+        durable::sync_names(&path).map_err(|error| io_failed(&error))?;
         let store = Store::replay(&path)?;
         let schema = store.meta.get(SCHEMA_KEY).map_err(failed)?;
         let schema = schema.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));

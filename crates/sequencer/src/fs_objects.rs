@@ -54,6 +54,7 @@ impl FsObjects {
         let open = || -> io::Result<()> {
             durable::create_dirs(&tree)?;
             durable::create_dirs(&tmp)?;
+            durable::sync_names(&tree)?;
             for file in std::fs::read_dir(&tmp)? {
                 std::fs::remove_file(file?.path())?;
             }

@@ -55,6 +55,13 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the name of a directory that is already there durable, and that of the one it is in. A start before this one may have ended when it had given
+/// them and could not sync; then they look as if they were there to stay.
+pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
+    sync_parent(path)?;
+    path.parent().map_or(Ok(()), sync_parent)
+}
+
 /// Makes a directory durable with all that is in it, but not its own name.
 pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {

@@ -33,6 +33,8 @@ use crate::{Added, WaitFor};
 
 /// How long `cargo test` looks for failures, unless `TOUCHMARK_FAULTS_SECONDS` says otherwise.
 const SECONDS: u64 = 20;
+/// Syncs that the opening of a new log takes.
+const NEW_LOG_SYNCS: u64 = 130;
 /// Lives of a log under one seed.
 const LIVES: u64 = 4;
 
@@ -198,9 +200,9 @@ fn a_batch_whose_sync_failed_is_written_again_by_the_next_start() {
     let base = directory_in_memory("touchmark-faults-");
     let shim = build_shim(base.path());
     let seeds = (1..).filter(|seed| Shape::of(*seed).has_long_batches());
-    // Opening a new log takes 126 syncs; those after it are the commits, until tiles are published.
+    // Those after the opening are the commits, until tiles are published.
     let mut stopped = 0;
-    for (seed, sync) in seeds.zip(127..139) {
+    for (seed, sync) in seeds.zip(NEW_LOG_SYNCS + 1..).take(12) {
         let mut run = Run::new(seed, base.path(), Names::Journalled, false);
         let mut random = Random::part(seed, 4);
         run.live(&shim, 0, &format!("eio s {sync} 1"), &mut random);
@@ -210,6 +212,25 @@ fn a_batch_whose_sync_failed_is_written_again_by_the_next_start() {
         stopped += run.end().stopped;
     }
     assert!(stopped > 2, "the sync that failed was hardly ever that of a commit: {stopped}");
+}
+
+/// A start gives the new store its name, cannot make that durable, and ends. The next one finds the name, goes on, and answers; then the power is cut.
+#[test]
+fn a_name_whose_sync_failed_is_made_durable_by_the_next_start() {
+    let base = directory_in_memory("touchmark-faults-");
+    let shim = build_shim(base.path());
+    let mut not_opened = 0;
+    // The store is named among the last of them; whether a power cut takes the name away is a matter of chance.
+    for (seed, sync) in (1..).zip((NEW_LOG_SYNCS - 18..NEW_LOG_SYNCS - 8).flat_map(|sync| [sync; 5])) {
+        let mut run = Run::new(seed, base.path(), Names::Loose, false);
+        let mut random = Random::part(seed, 5);
+        run.live(&shim, 0, &format!("eio s {sync} 1"), &mut random);
+        run.live(&shim, 1, "", &mut random);
+        run.cut_power(&mut random);
+        run.audit(1);
+        not_opened += run.end().not_opened;
+    }
+    assert!(not_opened > 20, "the sync that failed was hardly ever that of a start: {not_opened}");
 }
 
 /// fjall takes a read that fails for the end of its journal, and cuts the journal there.
