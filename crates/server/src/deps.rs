@@ -22,6 +22,7 @@ pub struct Deps {
 /// Outgoing HTTP, one client for each reach; cheap to clone.
 #[derive(Clone)]
 pub struct WaysOut {
+    user_agent: String,
     public: Outbound,
     private: Outbound,
 }
@@ -31,7 +32,8 @@ impl WaysOut {
     #[must_use]
     pub fn new(user_agent: &str) -> Self {
         let outbound = |reach| Outbound::new(user_agent, reach, None);
-        WaysOut { public: outbound(Reach::PublicOnly), private: outbound(Reach::Private) }
+        let (public, private) = (outbound(Reach::PublicOnly), outbound(Reach::Private));
+        WaysOut { user_agent: user_agent.to_owned(), public, private }
     }
 
     /// The client for one use.
@@ -40,6 +42,13 @@ impl WaysOut {
             Reach::PublicOnly => &self.public,
             Reach::Private => &self.private,
         }
+    }
+}
+
+impl WaysOut {
+    /// A client for one use that trusts these CA certificates (PEM) besides the system's.
+    pub(crate) fn trusting(&self, reach: Reach, ca_pem: &[u8]) -> Outbound {
+        Outbound::new(&self.user_agent, reach, Some(ca_pem.to_vec()))
     }
 }
 

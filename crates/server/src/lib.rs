@@ -26,6 +26,7 @@ mod witness;
 
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
+pub use fulcio::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub use instance::{
     Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, Rotation, Running, Start, StartError,
     UpOptions, log_create, log_freeze, log_rotate, serve, serve_with, try_out_token, up, up_with,

@@ -9,6 +9,7 @@ mod completion;
 mod conformance;
 mod deferred;
 mod demo;
+mod fulcio;
 mod initialize;
 mod log;
 mod policy;
@@ -72,6 +73,8 @@ enum Command {
     VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
     /// Look after transparency logs: list, check, rotate, freeze, back up, restore, receipts, evidence of time
     Log(Deferred<log::Args>),
+    /// Work on the configuration of a certificate authority
+    Fulcio(Deferred<fulcio::Args>),
     /// Work on bundles
     Bundle(Deferred<bundle::Args>),
     /// Work on policy files
@@ -106,6 +109,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::VerifyBlob(Deferred(args)) => verify_blob::run(&args, printer),
         Command::VerifyBlobAttestation(Deferred(args)) => verify_blob_attestation::run(&args, printer),
         Command::Log(Deferred(args)) => log::run(&args, printer),
+        Command::Fulcio(Deferred(args)) => fulcio::run(&args, printer),
         Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
         Command::Policy(Deferred(args)) => policy::run(&args, printer),
         Command::Initialize(Deferred(args)) => initialize::run(&args, printer),

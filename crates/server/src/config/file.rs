@@ -4,10 +4,13 @@
 //! In scope: names, types and what each key is for. Out of scope: whether the values make sense together ([`super`]).
 //! Invariant: secrets stand in files of their own; this file names their paths.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+use crate::fulcio::{Effect, IdentityType};
 
 /// The whole file. A role is started if its section is there.
 #[derive(Debug, Deserialize)]
@@ -45,6 +48,17 @@ pub(super) struct Fulcio {
     /// Whose tokens become certificates.
     #[serde(default)]
     pub(super) issuer: Vec<Issuer>,
+    /// CI providers beside those that are known by name: what the claims of a workflow become.
+    #[serde(default)]
+    pub(super) ci_provider: BTreeMap<String, CiProvider>,
+    /// Who of an issuer is served.
+    #[serde(default)]
+    pub(super) authorize: Vec<Authorize>,
+    /// A configuration file of the public Fulcio server (YAML), whose issuers and CI providers are added to these.
+    pub(super) fulcio_config: Option<PathBuf>,
+    /// The transport of that file's issuers. Those of its patterns are always asked over https at public addresses.
+    #[serde(default)]
+    pub(super) fulcio_config_transport: Transport,
 }
 
 /// The log that every certificate is put into before it is issued: `name` of a `[[ctlog]]` of this file, or `url` and
@@ -62,35 +76,93 @@ pub(super) struct CtLogChoice {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Issuer {
-    /// The `iss` of its tokens, compared byte for byte; its discovery document is read from there.
+    /// The `iss` of its tokens, compared byte for byte; its discovery document is read from there. With `*` for a part of a host or a path: a
+    /// pattern.
     pub(super) url: String,
     /// The `aud` that a token must have.
     #[serde(default = "default_client_id")]
     pub(super) client_id: String,
     /// What of a token becomes the certificate's subject.
     #[serde(default)]
-    pub(super) identity: Identity,
+    pub(super) identity: IdentityType,
     /// For `uri`: scheme and host under which subjects lie. For `username`: the host name put after the account.
     pub(super) subject_domain: Option<String>,
+    /// For `spiffe`: the trust domain of its workloads.
+    pub(super) spiffe_trust_domain: Option<String>,
+    /// For `ci-provider`: the name of one that is known, or of a `[fulcio.ci_provider.NAME]`.
+    pub(super) ci_provider: Option<String>,
+    /// For CI providers: values that no claim overrides, such as the `url` of a forge of your own.
+    #[serde(default)]
+    pub(super) ci_constants: BTreeMap<String, String>,
+    /// For `email`: the claim that names who knows the person, such as `$.federated_claims.connector_id`; certificates name that issuer.
+    pub(super) issuer_claim: Option<String>,
+    /// For `email`: accepts tokens without `email_verified`, from an issuer that gives its people their addresses itself.
+    #[serde(default)]
+    pub(super) trusts_unverified_email: bool,
     /// For `email`: domains that addresses may have. Left out: any.
     pub(super) email_domains: Option<Vec<String>>,
     /// How its discovery document and keys are fetched.
     #[serde(default)]
     pub(super) transport: Transport,
+    /// CA certificates (PEM) to trust for that besides the system's.
+    pub(super) ca: Option<PathBuf>,
+    /// File whose content is sent to the issuer as a bearer token, for one that shows its keys only to those it knows.
+    pub(super) bearer_token_file: Option<PathBuf>,
+    /// A JSON Web Key Set: the issuer is never asked.
+    pub(super) jwks: Option<PathBuf>,
+    /// The greatest age of a token, from its `iat`. Left out: until it expires.
+    pub(super) token_age_max_s: Option<u64>,
+    /// Refuses a token that was used before.
+    #[serde(default)]
+    pub(super) single_use_tokens: bool,
+}
+
+/// A CI provider. Templates are those of Fulcio's configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CiProvider {
+    /// The template of the certificate's name, a URL.
+    pub(super) subject_alternative_name: String,
+    /// The templates of its extensions.
+    #[serde(default)]
+    pub(super) extensions: BTreeMap<String, String>,
+    /// Values for claims that a token lacks.
+    #[serde(default)]
+    pub(super) defaults: BTreeMap<String, String>,
+    /// Values that no claim overrides.
+    #[serde(default)]
+    pub(super) constants: BTreeMap<String, String>,
+}
+
+/// Who of an issuer is served: not whom an entry of `deny` fits; whom one of `allow` fits; of the others, as `otherwise` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Authorize {
+    /// The `url` of the issuer's entry.
+    pub(super) issuer: String,
+    /// Claims that all have to fit, by name or by pointer (`/kubernetes.io/namespace`): a value or several, `*` for any run of characters.
+    #[serde(default)]
+    pub(super) allow: Vec<BTreeMap<String, Values>>,
+    /// The same, for whom is refused whatever `allow` says.
+    #[serde(default)]
+    pub(super) deny: Vec<BTreeMap<String, Values>>,
+    /// `allow` or `deny`. Left out: `deny` where there is an `allow` or anybody can have an account at the issuer.
+    pub(super) otherwise: Option<Effect>,
+    /// Only writes to the log what it would refuse.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// One value or several.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Values {
+    One(String),
+    Several(Vec<String>),
 }
 
 fn default_client_id() -> String {
     "sigstore".to_owned()
-}
-
-/// What of a token becomes the certificate's subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Identity {
-    #[default]
-    Email,
-    Uri,
-    Username,
 }
 
 /// How an issuer is reached.

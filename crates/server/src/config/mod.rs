@@ -7,6 +7,7 @@
 //! Invariants: unknown keys are refused; the try-out issuer needs a second statement, an address of its own, and loopback.
 
 mod file;
+mod fulcio;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use url::Url;
 
 use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
-use crate::fulcio::{AuthorizationRule, IssuerConfig, IssuerKind, IssuerTransport};
+use crate::fulcio::Identities;
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 
 /// What `touchmark serve` starts.
@@ -44,7 +45,7 @@ pub(crate) struct FulcioRole {
     pub(crate) key: PathBuf,
     pub(crate) chain: PathBuf,
     pub(crate) ct_log: CtLogRef,
-    pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) identities: Identities,
 }
 
 /// Where certificates are logged.
@@ -137,6 +138,12 @@ pub enum ConfigError {
         /// What is wrong with it and what it should be.
         problem: &'static str,
     },
+    /// An issuer, a CI provider or a rule of `[fulcio]` cannot be used; the text names it and its setting.
+    #[error("`fulcio`: {problem}")]
+    Identity {
+        /// What is wrong with which, and what it should be.
+        problem: String,
+    },
     /// The file starts nothing.
     #[error("no role is configured: add at least one of [fulcio], [[ctlog]], [[rekor]], [tsa], [tuf], [oidc]")]
     NoRole,
@@ -196,29 +203,6 @@ impl Reading<'_> {
     fn listen(&self, section: &str, own: Option<SocketAddr>) -> Result<SocketAddr, ConfigError> {
         let missing = "is missing, and there is no `listen` at the top of the file either";
         own.or(self.listen).ok_or_else(|| invalid(format!("{section}.listen"), missing))
-    }
-
-    fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {
-        if role.issuer.is_empty() {
-            return Err(invalid("fulcio.issuer", "is missing: without an issuer no token is accepted"));
-        }
-        Ok(FulcioRole {
-            listen: self.listen("fulcio", role.listen)?,
-            key: self.path(role.key),
-            chain: self.path(role.chain),
-            ct_log: self.ct_log_ref(role.ct_log)?,
-            issuers: role.issuer.into_iter().map(issuer).collect::<Result<_, _>>()?,
-        })
-    }
-
-    fn ct_log_ref(&self, choice: file::CtLogChoice) -> Result<CtLogRef, ConfigError> {
-        match (choice.name, choice.url, choice.public_key) {
-            (Some(name), None, None) => Ok(CtLogRef::Named(name)),
-            (None, Some(url), Some(public_key)) => {
-                Ok(CtLogRef::Remote { url: web_url("fulcio.ct_log.url", &url)?, public_key: self.path(public_key) })
-            }
-            _ => Err(invalid("fulcio.ct_log", "takes either `name`, or `url` together with `public_key`")),
-        }
     }
 
     fn ctlog(&self, role: file::CtLog) -> Result<CtLogRole, ConfigError> {
@@ -356,33 +340,6 @@ impl Reading<'_> {
         }
         Ok(OidcRole { listen: role.listen, issuer, key: self.path(role.key) })
     }
-}
-
-fn issuer(issuer: file::Issuer) -> Result<IssuerConfig, ConfigError> {
-    let (key, uses_domain) = ("fulcio.issuer.subject_domain", "is missing: `identity` uri and username need it");
-    let domain = issuer.subject_domain.clone().ok_or_else(|| invalid(key, uses_domain));
-    let kind = match issuer.identity {
-        file::Identity::Email if issuer.subject_domain.is_some() => {
-            return Err(invalid(key, "has no meaning for `identity` email; use `email_domains`"));
-        }
-        file::Identity::Email => IssuerKind::Email,
-        file::Identity::Uri => IssuerKind::Uri { subject_domain: domain? },
-        file::Identity::Username => IssuerKind::Username { subject_domain: domain? },
-    };
-    let transport = match issuer.transport {
-        file::Transport::Https => IssuerTransport::HttpsOnly,
-        file::Transport::HttpsPrivate => IssuerTransport::HttpsPrivate,
-        file::Transport::LoopbackHttp => IssuerTransport::LoopbackHttpAllowed,
-    };
-    let rule = match issuer.email_domains {
-        None => AuthorizationRule::AnySubject,
-        Some(_) if issuer.identity != file::Identity::Email => {
-            return Err(invalid("fulcio.issuer.email_domains", "has a meaning for `identity` email only"));
-        }
-        Some(domains) => AuthorizationRule::EmailDomains(domains),
-    };
-    web_url("fulcio.issuer.url", &issuer.url)?;
-    Ok(IssuerConfig { url: issuer.url, client_id: issuer.client_id, kind, transport, rule })
 }
 
 /// The rules between sections.

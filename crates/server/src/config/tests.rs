@@ -2,6 +2,7 @@
 //! The configuration file: the example holds, and each refusal names its key.
 
 use super::*;
+use crate::fulcio::IssuerTransport;
 
 const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 
@@ -26,7 +27,7 @@ fn the_example_is_a_configuration() {
     assert_eq!(config.service_addresses().len(), 2);
     let fulcio = config.fulcio.unwrap();
     assert_eq!(fulcio.key, Path::new("/etc/touchmark/keys/ca.pem"));
-    assert_eq!(fulcio.issuers.len(), 2);
+    assert_eq!(fulcio.identities.issuers.len(), 2);
     assert_eq!(config.rekors[0].log.name, "rekor2026-1.example.com");
     assert!(config.oidc.is_none());
 }
@@ -86,7 +87,7 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused(&example().replace("rekor2026-1.example.com\"\nkey", "Rekor/1\"\nkey"), "`rekor.name`");
     check_refused(
         &example().replace("subject_domain = \"https://ci.example.com\"", ""),
-        "`fulcio.issuer.subject_domain`",
+        "`fulcio`: issuer https://ci.example.com: `subject_domain` is missing",
     );
 }
 
@@ -100,9 +101,9 @@ fn a_transport_is_the_issuers_own_and_spelled_out() {
         ("transport = \"https-private\"", IssuerTransport::HttpsPrivate),
         ("transport = \"loopback-http\"", IssuerTransport::LoopbackHttpAllowed),
     ] {
-        let issuers = parse(&with(transport)).unwrap().fulcio.unwrap().issuers;
-        assert_eq!(issuers[0].transport, expect, "{transport}");
-        assert_eq!(issuers[1].transport, IssuerTransport::HttpsOnly, "{transport}");
+        let issuers = parse(&with(transport)).unwrap().fulcio.unwrap().identities.issuers;
+        assert_eq!(issuers[0].text.transport, expect, "{transport}");
+        assert_eq!(issuers[1].text.transport, IssuerTransport::HttpsOnly, "{transport}");
     }
     check_refused(&with("transport = \"private\""), "unknown variant `private`");
 }
@@ -122,6 +123,10 @@ fn the_try_out_issuer_needs_a_second_statement_loopback_and_its_own_address() {
     check_refused(&oidc("127.0.0.1:7701", "http://127.0.0.1:7701/", statement), "`oidc.issuer`");
 }
 
+/// The values of `identity`, which have a table of their own.
+const IDENTITIES: [&str; 7] =
+    ["email", "uri", "username", "spiffe", "kubernetes", "chainguard-identity", "ci-provider"];
+
 #[test]
 fn the_manual_names_every_key_and_no_other() {
     let declared: BTreeSet<&str> = include_str!("file.rs")
@@ -131,14 +136,14 @@ fn the_manual_names_every_key_and_no_other() {
         .filter(|key| !["fulcio", "ctlog", "rekor", "tsa", "tuf", "oidc"].contains(key))
         .collect();
     let in_tables = MANUAL.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
-    let documented: BTreeSet<&str> = in_tables.map(|(key, _)| key.trim_matches(['[', ']'])).collect();
+    let documented: BTreeSet<&str> =
+        in_tables.map(|(key, _)| key.trim_matches(['[', ']']).trim_start_matches("fulcio.")).collect();
     // Parts of a value, which the text of their key explains.
     let parts: BTreeSet<&str> = BTreeSet::from(["public_key", "issuer"]);
     for key in declared.difference(&parts) {
         assert!(documented.contains(key) || MANUAL.contains(&format!("`{key}`")), "{key} is not in the manual");
     }
     for key in &documented {
-        let key = key.trim_start_matches("fulcio.");
-        assert!(declared.contains(key), "{key} is no key");
+        assert!(declared.contains(key) || IDENTITIES.contains(key), "{key} is no key");
     }
 }

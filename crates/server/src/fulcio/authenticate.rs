@@ -4,59 +4,65 @@
 //! OpenID Connect Core 1.0 §3.1.3.7, in the order in which nothing unverified is acted on except `iss`, and that only to choose
 //! among the configured issuers.
 //!
-//! In scope: the order of the checks. Out of scope: each check (`token`, `issuer_keys`, `identity`).
+//! In scope: the order of the checks. Out of scope: each check (`token`, `claims`, `issuers`, `issuer_keys`, `identity`).
 //! Invariant: an [`Authenticated`] exists only for a token whose signature, audience and times were checked.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use touchmark_sequencer::Clock;
 use touchmark_sigstore::principal::Principal;
 
-use super::authorize::AuthorizationRule;
-use super::config::IssuerConfig;
+use super::authorize::AuthorizationRules;
+use super::claims::Claims;
 use super::identity;
-use super::issuer_keys::IssuerKeys;
+use super::issuers::{Issuer, Issuers};
+use super::replay::SignedPart;
 use super::token::{Token, TokenError};
-use crate::deps::WaysOut;
 
-/// The issuers whose tokens are accepted, by their exact URL.
-pub(super) struct Issuers(HashMap<String, IssuerKeys>);
-
-/// Who asks, and by which issuer's rule he is judged.
+/// Who asks, and by which entry of the configuration he is judged.
 pub(super) struct Authenticated {
     pub(super) principal: Principal,
-    pub(super) rule: AuthorizationRule,
+    pub(super) claims: Claims,
+    issuer: Arc<Issuer>,
+    signed: SignedPart,
+}
+
+impl Authenticated {
+    pub(super) fn rules(&self) -> &AuthorizationRules {
+        &self.issuer.config.rules
+    }
+
+    /// Where tokens may be used once, this was the time. Of two requests at once one is refused.
+    pub(super) fn use_token_up(&self, now_ms: u64) -> Result<(), TokenError> {
+        match &self.issuer.used {
+            Some(used) => used.use_up(&self.signed, self.claims.expires_at_s()?, seconds(now_ms)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Issuers {
-    /// Each issuer is asked with the reach of its own transport, whatever the others have.
-    pub(super) fn new(configs: &[IssuerConfig], ways_out: &WaysOut, clock: &Arc<dyn Clock>) -> Self {
-        let keys_of = |config: &IssuerConfig| {
-            let outbound = ways_out.reaching(config.transport.reach()).clone();
-            IssuerKeys::new(config.clone(), outbound, Arc::clone(clock))
-        };
-        Self(configs.iter().map(|config| (config.url.clone(), keys_of(config))).collect())
-    }
-
     /// `now_ms` is the time at which the request arrived.
     pub(super) async fn authenticate(&self, token: &str, now_ms: u64) -> Result<Authenticated, TokenError> {
         // 1. The token's shape, within its limits.
         let token = Token::parse(token)?;
-        // 2. Its issuer is one of ours, letter for letter.
-        let issuer = self.0.get(token.claims.text("iss")?).ok_or(TokenError::IssuerUnknown)?;
+        // 2. Its issuer is one of ours, letter for letter or by a pattern.
+        let issuer = self.find(token.claims.text("iss")?)?;
         // 3. That issuer signed it.
-        let _signature = issuer.verify(&token).await?;
-        // 4. It is for us, and now.
-        token.claims.check_audience_and_time(&issuer.config().client_id, seconds(now_ms))?;
+        let _signature = issuer.keys.verify(&token).await?;
+        // 4. It is for us, and now, and not too old.
+        let now_s = seconds(now_ms);
+        token.claims.check_audience_and_time(&issuer.config.client_id, now_s)?;
+        if let Some(age_max) = issuer.config.limits.age_max {
+            token.claims.check_age(age_max, now_s)?;
+        }
         // 5. It names somebody in the way of its issuer's type.
-        let principal = identity::principal(issuer.config(), &token.claims)?;
-        Ok(Authenticated { principal, rule: issuer.config().rule.clone() })
+        let principal = identity::principal(&issuer.config, &issuer.url, &token.claims)?;
+        Ok(Authenticated { principal, signed: SignedPart::of(token.signing_input), issuer, claims: token.claims })
     }
 }
 
 /// Exact for every millisecond of the next 285,000 years.
 #[expect(clippy::cast_precision_loss, reason = "a double counts milliseconds exactly up to 2^53")]
-fn seconds(now_ms: u64) -> f64 {
+pub(super) fn seconds(now_ms: u64) -> f64 {
     now_ms as f64 / 1000.0
 }

@@ -1,26 +1,164 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who of those that proved who they are may have a certificate, and for which kind of key.
+//! Whether this principal may have a certificate for this key here.
 //!
-//! Authentication says that a token is an issuer's; this says whether this instance wants that subject. The public service
-//! certifies everybody; a private one asks for less (fulcio#1989).
+//! The public service certifies everybody whom an issuer vouches for; a private one asks for less (fulcio#1989).
 //!
-//! In scope: the rule of one issuer, the list of key and hash pairs.
-//! Out of scope: reading tokens (`token`), key strength (`touchmark_keys`).
-//! Invariant: a certificate is only asked for with a [`Permit`], and a [`Permit`] is only made here.
+//! In scope: the rules of one issuer, the list of key and hash pairs. Out of scope: reading tokens (`token`), key strength
+//! (`touchmark_keys`), the configuration (`config`).
+//! Invariants: a certificate is only asked for with a [`Permit`], and a [`Permit`] is only made here; what is denied stays denied,
+//! whatever else allows it; a claim that is missing or is no text fits no pattern of `allow`.
 
+use serde_json::Value;
 use touchmark_keys::Scheme;
 use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
+use super::authenticate::Authenticated;
+use super::claims::{ClaimPath, Claims, scalar_text};
 use super::error::IssueError;
 use super::possession::ProvenKey;
 
-/// Which subjects of an issuer are served.
+/// Which subjects of an issuer are served: first `deny`, then `allow`, then everybody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AuthorizationRule {
-    /// Everybody whom the issuer vouches for.
-    AnySubject,
+pub(crate) struct AuthorizationRules {
     /// E-mail addresses at exactly these domains, compared without regard to case.
-    EmailDomains(Vec<String>),
+    pub(crate) email_domains: Option<Vec<String>>,
+    pub(crate) deny: Vec<ClaimRule>,
+    pub(crate) allow: Vec<ClaimRule>,
+    pub(crate) otherwise: Otherwise,
+    pub(crate) mode: RuleMode,
+}
+
+/// What becomes of whom no rule names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    Everybody,
+    Nobody,
+    /// Nobody has said who is served, and anybody can have an account there.
+    NobodyOfASharedIssuer,
+}
+
+/// Whether a refusal by rule refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RuleMode {
+    Enforced,
+    /// The decision is written to the log, and the certificate is issued.
+    DryRun,
+}
+
+/// Claims that all have to fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimRule(Vec<(ClaimPath, Vec<String>)>);
+
+/// What the rules say about a token, and which of them said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    /// The entry of `allow`, counted from 1; `None` if no entry was needed.
+    Admitted {
+        by: Option<usize>,
+    },
+    /// The entry of `deny`, counted from 1.
+    Denied {
+        by: usize,
+    },
+    NotAllowed,
+    SharedIssuerWithoutRules,
+    EmailDomain,
+}
+
+impl std::fmt::Display for Ruling {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Admitted { by: None } => formatter.write_str("admitted: no rule is against it"),
+            Self::Admitted { by: Some(position) } => write!(formatter, "admitted by entry {position} of `allow`"),
+            Self::Denied { by } => write!(formatter, "denied by entry {by} of `deny`"),
+            Self::NotAllowed => formatter.write_str("no entry of `allow` fits"),
+            Self::SharedIssuerWithoutRules => {
+                formatter.write_str("anybody can have an account at this issuer, and no rule says who is served")
+            }
+            Self::EmailDomain => formatter.write_str("the address is not at one of `email_domains`"),
+        }
+    }
+}
+
+impl AuthorizationRules {
+    /// Everybody whom the issuer vouches for.
+    pub(crate) fn everybody() -> Self {
+        Self {
+            email_domains: None,
+            deny: Vec::new(),
+            allow: Vec::new(),
+            otherwise: Otherwise::Everybody,
+            mode: RuleMode::Enforced,
+        }
+    }
+
+    /// What they say of a principal, dry run or not.
+    pub(super) fn ruling(&self, claims: &Claims, name: &SubjectAltName) -> Ruling {
+        let fits = |rules: &[ClaimRule]| rules.iter().position(|rule| rule.fits(claims)).map(|position| position + 1);
+        if let Some(by) = fits(&self.deny) {
+            return Ruling::Denied { by };
+        }
+        if self.email_domains.as_ref().is_some_and(|domains| !is_at_one_of(domains, name)) {
+            return Ruling::EmailDomain;
+        }
+        match (fits(&self.allow), self.otherwise) {
+            (Some(by), _) => Ruling::Admitted { by: Some(by) },
+            (None, Otherwise::Everybody) => Ruling::Admitted { by: None },
+            (None, Otherwise::Nobody) => Ruling::NotAllowed,
+            (None, Otherwise::NobodyOfASharedIssuer) => Ruling::SharedIssuerWithoutRules,
+        }
+    }
+}
+
+fn is_at_one_of(domains: &[String], name: &SubjectAltName) -> bool {
+    let SubjectAltName::Email(address) = name else { return false };
+    let at = address.rsplit_once('@').map(|(_, domain)| domain);
+    at.is_some_and(|domain| domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain)))
+}
+
+impl ClaimRule {
+    pub(crate) fn new(claims: Vec<(ClaimPath, Vec<String>)>) -> Self {
+        Self(claims)
+    }
+
+    /// Every claim is there, and one of its texts fits one of the patterns.
+    fn fits(&self, claims: &Claims) -> bool {
+        self.0.iter().all(|(path, patterns)| {
+            let fits = |value: &Value| {
+                scalar_text(value).is_some_and(|text| patterns.iter().any(|pattern| text_fits(pattern, &text)))
+            };
+            match claims.at(path) {
+                // Groups and roles come as lists.
+                Some(Value::Array(values)) => values.iter().any(fits),
+                Some(value) => fits(value),
+                None => false,
+            }
+        })
+    }
+}
+
+/// A text, or one with `*` for any run of characters. Linear in the product of the lengths, whatever the pattern.
+fn text_fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut place, mut read) = (0, 0);
+    // The last star, and how far the text had been read when it was met.
+    let mut star: Option<(usize, usize)> = None;
+    while read < text.len() {
+        if pattern.get(place) == Some(&b'*') {
+            star = Some((place, read));
+            place += 1;
+        } else if pattern.get(place) == text.get(read) {
+            place += 1;
+            read += 1;
+        } else if let Some((at, from)) = star {
+            place = at + 1;
+            read = from + 1;
+            star = Some((at, read));
+        } else {
+            return false;
+        }
+    }
+    pattern.get(place..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 /// A principal and a key that may be bound to each other.
@@ -40,46 +178,22 @@ impl Permit {
 }
 
 /// The last question before a certificate is made.
-pub(super) fn authorize(
-    rule: &AuthorizationRule,
-    algorithms: &[Scheme],
-    principal: Principal,
-    key: ProvenKey,
-) -> Result<Permit, IssueError> {
+pub(super) fn authorize(caller: &Authenticated, algorithms: &[Scheme], key: ProvenKey) -> Result<Permit, IssueError> {
+    let (rules, principal) = (caller.rules(), &caller.principal);
     if !algorithms.contains(&key.scheme()) {
         return Err(IssueError::AlgorithmNotAllowed(key.scheme()));
     }
-    if !rule_admits(rule, &principal.san) {
-        return Err(IssueError::SubjectNotAllowed);
-    }
-    Ok(Permit { principal, key })
-}
-
-fn rule_admits(rule: &AuthorizationRule, name: &SubjectAltName) -> bool {
-    match (rule, name) {
-        (AuthorizationRule::AnySubject, _) => true,
-        (AuthorizationRule::EmailDomains(domains), SubjectAltName::Email(address)) => {
-            let at = address.rsplit_once('@').map(|(_, domain)| domain);
-            at.is_some_and(|domain| domains.iter().any(|allowed| allowed.eq_ignore_ascii_case(domain)))
+    let ruling = rules.ruling(&caller.claims, &principal.san);
+    if !matches!(ruling, Ruling::Admitted { .. }) {
+        match rules.mode {
+            RuleMode::Enforced => return Err(IssueError::SubjectNotAllowed(ruling)),
+            RuleMode::DryRun => {
+                tracing::warn!(issuer = %principal.issuer, subject = %principal.san, %ruling, "a rule would refuse this subject");
+            }
         }
-        (AuthorizationRule::EmailDomains(_), _) => false,
     }
+    Ok(Permit { principal: principal.clone(), key })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_domain_rule_admits_that_domain_alone() {
-        let rule = AuthorizationRule::EmailDomains(vec!["example.com".to_owned()]);
-        let email = |address: &str| SubjectAltName::Email(address.to_owned());
-        assert!(rule_admits(&rule, &email("alice@example.com")));
-        assert!(rule_admits(&rule, &email("alice@Example.COM")));
-        for address in ["alice@sub.example.com", "alice@notexample.com", "alice@example.com.evil.org", "example.com"] {
-            assert!(!rule_admits(&rule, &email(address)), "{address}");
-        }
-        assert!(!rule_admits(&rule, &SubjectAltName::Uri("https://example.com".to_owned())));
-        assert!(rule_admits(&AuthorizationRule::AnySubject, &email("bob@anywhere.org")));
-    }
-}
+mod tests;

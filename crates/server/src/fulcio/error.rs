@@ -15,7 +15,9 @@ use touchmark_sigstore::issue::IssueError as TemplateError;
 use touchmark_sigstore::wire::WireError;
 use touchmark_sigstore::x509::csr::CsrError;
 
+use super::authorize::Ruling;
 use super::ct::CtError;
+use super::provider::{MappingError, RenderError};
 use super::self_check::SelfCheckError;
 use super::token::TokenError;
 use crate::http::{ApiError, grpc};
@@ -40,8 +42,8 @@ pub(super) enum IssueError {
     Possession,
     #[error("{0:?} is not on the list of allowed algorithms")]
     AlgorithmNotAllowed(Scheme),
-    #[error("the issuer's rule does not admit the subject")]
-    SubjectNotAllowed,
+    #[error("the rules of the issuer: {0}")]
+    SubjectNotAllowed(Ruling),
     // We have to.
     #[error("the certificate authority's own certificate has expired or is not valid yet")]
     AuthorityNotValid,
@@ -75,6 +77,13 @@ impl From<IssueError> for ApiError {
             IssueError::Token(TokenError::IssuerUnreachable) => {
                 with_reason(unavailable(TEXT_TOKEN), TokenError::IssuerUnreachable.reason())
             }
+            IssueError::Token(TokenError::MemoryFull) => {
+                with_reason(unavailable(TEXT_TOKEN), TokenError::MemoryFull.reason())
+            }
+            IssueError::Token(TokenError::Mapping(error)) => {
+                let reason = TokenError::Mapping(error.clone()).reason();
+                with_reason(Self::invalid(mapping_text(&error)), reason)
+            }
             IssueError::Token(token) => with_reason(Self::invalid(TEXT_TOKEN), token.reason()),
             IssueError::KeyUnreadable => Self::invalid(TEXT_KEY_UNREADABLE),
             IssueError::KeyInsecure => Self::invalid(TEXT_KEY_INSECURE),
@@ -82,7 +91,7 @@ impl From<IssueError> for ApiError {
             IssueError::CsrAlgorithm(error) => Self::invalid(error.to_string()),
             IssueError::Possession => Self::invalid(TEXT_POSSESSION),
             IssueError::AlgorithmNotAllowed(scheme) => Self::invalid(not_permitted(scheme)),
-            IssueError::SubjectNotAllowed => with_reason(Self::invalid(TEXT_TOKEN), "SUBJECT_NOT_ALLOWED"),
+            IssueError::SubjectNotAllowed(_) => with_reason(Self::invalid(TEXT_TOKEN), "SUBJECT_NOT_ALLOWED"),
             IssueError::AuthorityNotValid | IssueError::Template(_) | IssueError::SelfCheck(_) => {
                 Self::new(500, grpc::INTERNAL, TEXT_CA)
             }
@@ -100,11 +109,21 @@ impl IssueError {
             Self::AuthorityNotValid | Self::Template(_) | Self::Signer(_) | Self::Ct(_) | Self::SelfCheck(_) => {
                 tracing::error!(error = %self, "no certificate was issued");
             }
-            Self::Token(TokenError::IssuerUnreachable | TokenError::IssuerMisconfigured) => {
+            Self::Token(TokenError::IssuerUnreachable | TokenError::IssuerMisconfigured | TokenError::MemoryFull) => {
                 tracing::warn!(error = %self, "no certificate was issued");
             }
             _ => tracing::info!(error = %self, "no certificate was issued"),
         }
+    }
+}
+
+/// The public service says which claim of a workflow is missing.
+fn mapping_text(error: &MappingError) -> String {
+    match error {
+        MappingError::Render { error: RenderError::Missing { claim }, field } => {
+            format!("value <{claim}> not present in either claims or defaults. {{\"ExtensionName\":\"{field}\"}}")
+        }
+        MappingError::Render { .. } | MappingError::Name(_) => error.to_string(),
     }
 }
 

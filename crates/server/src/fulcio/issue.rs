@@ -23,12 +23,12 @@ use touchmark_sigstore::ct::{LogEntry, Sct, SctVerified, verify_sct};
 use touchmark_sigstore::issue::LeafTemplate;
 use touchmark_sigstore::x509::Certificate;
 
-use super::authenticate::Issuers;
 use super::authorize::{Permit, authorize};
 use super::ca::CertificateAuthority;
 use super::config::FulcioConfig;
 use super::ct::{CtError, CtSubmit, CtTarget};
 use super::error::IssueError;
+use super::issuers::Issuers;
 use super::possession::prove_possession;
 use super::request::SigningRequest;
 use super::self_check::{IssuedChain, SelfCheckError, check_before_release};
@@ -55,7 +55,8 @@ pub(super) async fn issue(
     let request = SigningRequest::parse(body, authorization)?;
     let caller = fulcio.issuers.authenticate(&request.token, now_ms).await?;
     let key = prove_possession(&request.key, &caller.principal)?;
-    let permit = authorize(&caller.rule, &fulcio.config.algorithms, caller.principal, key)?;
+    let permit = authorize(&caller, &fulcio.config.algorithms, key)?;
+    caller.use_token_up(now_ms)?;
 
     // Asking an issuer for its keys can take seconds: the certificate begins when it is made, not when it was asked for.
     let now = timestamp(fulcio.clock.as_ref());

@@ -12,6 +12,7 @@
 //! whichever way the clock is set.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
@@ -20,9 +21,10 @@ use serde::Deserialize;
 use touchmark_outbound::{Limits, Outbound};
 use touchmark_sequencer::Clock;
 use url::Url;
+use zeroize::Zeroizing;
 
-use super::config::IssuerConfig;
-use super::token::{Token, TokenError, algorithm_by_name};
+use super::config::{IssuerConfig, IssuerTransport, KeySource};
+use super::token::{ALGORITHMS, Token, TokenError, algorithm_by_name};
 
 /// How long fetched keys are used without asking again.
 pub(super) const KEYS_FRESH_MS: u64 = 5 * 60 * 1000;
@@ -37,9 +39,11 @@ const UNKNOWN_KEYS_MAX: usize = 256;
 const KEYS_MAX: usize = 64;
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 
+/// The longest bearer token that is read from a file; a projected Kubernetes token has one or two KiB.
+const BEARER_BYTES_MAX: usize = 16 * 1024;
+
 pub(super) struct IssuerKeys {
-    config: IssuerConfig,
-    outbound: Outbound,
+    asked: Asked,
     clock: Arc<dyn Clock>,
     /// What is known now. Held for a look or a replacement, never across an await.
     known: Arc<Mutex<Known>>,
@@ -47,16 +51,28 @@ pub(super) struct IssuerKeys {
     fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// Whom to ask, and how.
+#[derive(Clone)]
+struct Asked {
+    /// The issuer's own URL, also where a pattern is configured.
+    url: String,
+    transport: IssuerTransport,
+    outbound: Outbound,
+    bearer_token: Option<PathBuf>,
+}
+
 #[derive(Default)]
 struct Known {
     keys: Option<(Arc<KeySet>, u64)>,
+    /// Put there by the operator, and never asked for.
+    pinned: Option<Arc<KeySet>>,
     last_attempt_ms: Option<u64>,
     last_failure: Option<TokenError>,
     unknown_key_ids: HashMap<String, u64>,
 }
 
 /// One answer of the issuer.
-struct KeySet {
+pub(super) struct KeySet {
     algorithms: Vec<Algorithm>,
     keys: Vec<Key>,
 }
@@ -82,12 +98,21 @@ enum Family {
 pub(super) struct IssuerSignature(());
 
 impl IssuerKeys {
-    pub(super) fn new(config: IssuerConfig, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
-        Self { config, outbound, clock, known: Arc::default(), fetching: Arc::default() }
+    /// The keys of the issuer at this URL, which the entry of the configuration is about. `outbound` has the reach of its transport.
+    pub(super) fn new(url: &str, config: &IssuerConfig, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
+        let (pinned, bearer_token) = match &config.keys {
+            KeySource::Pinned(bytes) => (KeySet::pinned(bytes).map(Arc::new), None),
+            KeySource::Issuer { bearer_token, .. } => (None, bearer_token.clone()),
+        };
+        let asked = Asked { url: url.to_owned(), transport: config.transport, outbound, bearer_token };
+        let known = Arc::new(Mutex::new(Known { pinned, ..Known::default() }));
+        Self { asked, clock, known, fetching: Arc::default() }
     }
 
-    pub(super) fn config(&self) -> &IssuerConfig {
-        &self.config
+    /// Whether the issuer has ever shown keys.
+    pub(super) fn has_answered(&self) -> bool {
+        let known = self.known();
+        known.keys.is_some() || known.pinned.is_some()
     }
 
     /// Verifies the token's signature with the issuer's keys, fetching them when they are missing, old, or lack the token's key.
@@ -122,12 +147,12 @@ impl IssuerKeys {
         }
         self.known().last_attempt_ms = Some(self.clock.now_ms());
         // A task of its own: a client that hangs up would else take the fetch with it, and for REFETCH_MS nobody got keys.
-        let (config, outbound) = (self.config.clone(), self.outbound.clone());
+        let asked = self.asked.clone();
         let (clock, known) = (Arc::clone(&self.clock), Arc::clone(&self.known));
         let fetching = tokio::spawn(async move {
             let _until_the_end = single_flight;
-            let fetched = fetch(&config, &outbound).await;
-            lock(&known).remember(fetched, clock.now_ms(), &config.url)
+            let fetched = fetch(&asked).await;
+            lock(&known).remember(fetched, clock.now_ms(), &asked.url)
         });
         fetching.await.unwrap_or(Err(TokenError::IssuerUnreachable))
     }
@@ -135,6 +160,9 @@ impl IssuerKeys {
     fn known_keys(&self, want: &Want<'_>) -> Option<Arc<KeySet>> {
         let now_ms = self.clock.now_ms();
         let known = self.known();
+        if let Some(pinned) = &known.pinned {
+            return Some(Arc::clone(pinned));
+        }
         let (keys, fetched_ms) = known.keys.as_ref()?;
         let satisfied = match want {
             Want::Fresh => now_ms.abs_diff(*fetched_ms) < KEYS_FRESH_MS,
@@ -152,7 +180,7 @@ impl IssuerKeys {
         if now_ms.abs_diff(attempted_ms) >= REFETCH_MS {
             return None;
         }
-        let failure = known.last_failure.unwrap_or(TokenError::IssuerUnreachable);
+        let failure = known.last_failure.clone().unwrap_or(TokenError::IssuerUnreachable);
         Some(known.stale_but_usable(now_ms).ok_or(failure))
     }
 
@@ -199,7 +227,7 @@ impl Known {
             }
             Err(failure) => {
                 tracing::warn!(issuer, %failure, "keys of an issuer could not be fetched");
-                self.last_failure = Some(failure);
+                self.last_failure = Some(failure.clone());
                 self.stale_but_usable(now_ms).ok_or(failure)
             }
         }
@@ -229,15 +257,14 @@ struct KeySetJson {
 }
 
 /// Discovery document, then key set; both only from where the issuer's transport permits.
-async fn fetch(config: &IssuerConfig, outbound: &Outbound) -> Result<KeySet, TokenError> {
-    let discovery_url = format!("{}{DISCOVERY_PATH}", config.url.strip_suffix('/').unwrap_or(&config.url));
-    let discovery: Discovery = fetch_json(config, outbound, &discovery_url).await?;
-    if discovery.issuer != config.url {
+async fn fetch(asked: &Asked) -> Result<KeySet, TokenError> {
+    let discovery_url = format!("{}{DISCOVERY_PATH}", asked.url.strip_suffix('/').unwrap_or(&asked.url));
+    let discovery: Discovery = fetch_json(asked, &discovery_url).await?;
+    if discovery.issuer != asked.url {
         return Err(TokenError::IssuerMisconfigured);
     }
-    let set: KeySetJson = fetch_json(config, outbound, &discovery.jwks_uri).await?;
-    let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(Key::from_json).collect();
-    Ok(KeySet { algorithms: advertised(discovery.id_token_signing_alg_values_supported), keys })
+    let set: KeySetJson = fetch_json(asked, &discovery.jwks_uri).await?;
+    Ok(KeySet { algorithms: advertised(discovery.id_token_signing_alg_values_supported), keys: set.usable() })
 }
 
 /// OpenID Connect Core §2: RS256 where the document says nothing.
@@ -248,27 +275,59 @@ fn advertised(names: Option<Vec<String>>) -> Vec<Algorithm> {
     }
 }
 
-async fn fetch_json<T: serde::de::DeserializeOwned>(
-    config: &IssuerConfig,
-    outbound: &Outbound,
-    url: &str,
-) -> Result<T, TokenError> {
+async fn fetch_json<T: serde::de::DeserializeOwned>(asked: &Asked, url: &str) -> Result<T, TokenError> {
     let url = Url::parse(url).map_err(|_| TokenError::IssuerMisconfigured)?;
-    if !config.transport.permits(&url) {
+    if !asked.transport.permits(&url) {
         return Err(TokenError::IssuerMisconfigured);
     }
-    let response = outbound.get(&url, &Limits::DISCOVERY).await.map_err(|failure| {
-        tracing::warn!(issuer = %config.url, %url, %failure, "request to an issuer failed");
+    let bearer = asked.bearer_for(&url).await?;
+    let headers: Vec<_> = bearer.iter().map(|value| ("authorization", value.as_str())).collect();
+    let response = asked.outbound.get_with(&url, &headers, &Limits::DISCOVERY).await.map_err(|failure| {
+        tracing::warn!(issuer = %asked.url, %url, %failure, "request to an issuer failed");
         TokenError::IssuerUnreachable
     })?;
     if response.status != 200 {
-        tracing::warn!(issuer = %config.url, %url, status = response.status, "an issuer refused a request");
+        tracing::warn!(issuer = %asked.url, %url, status = response.status, "an issuer refused a request");
         return Err(TokenError::IssuerUnreachable);
     }
     serde_json::from_slice(&response.body).map_err(|_| TokenError::IssuerMisconfigured)
 }
 
+impl Asked {
+    /// The header that shows who asks. It is read anew each time, because such tokens are rotated, and it goes to the issuer's own origin
+    /// or nowhere (GHSA-f5mr-q85p-6hh6).
+    async fn bearer_for(&self, url: &Url) -> Result<Option<Zeroizing<String>>, TokenError> {
+        let Some(path) = &self.bearer_token else { return Ok(None) };
+        let issuer = Url::parse(&self.url).map_err(|_| TokenError::IssuerMisconfigured)?;
+        if issuer.origin() != url.origin() {
+            tracing::warn!(issuer = %self.url, %url, "the issuer's keys are at another origin, to which its bearer token is not sent");
+            return Err(TokenError::IssuerMisconfigured);
+        }
+        let unreadable = |kind| {
+            tracing::warn!(issuer = %self.url, path = %path.display(), %kind, "the bearer token for an issuer cannot be read");
+            TokenError::IssuerUnreachable
+        };
+        let token = Zeroizing::new(tokio::fs::read_to_string(path).await.map_err(|error| unreadable(error.kind()))?);
+        if token.len() > BEARER_BYTES_MAX {
+            return Err(unreadable(std::io::ErrorKind::FileTooLarge));
+        }
+        Ok(Some(Zeroizing::new(format!("Bearer {}", token.trim()))))
+    }
+}
+
+impl KeySetJson {
+    fn usable(self) -> Vec<Key> {
+        self.keys.into_iter().take(KEYS_MAX).filter_map(Key::from_json).collect()
+    }
+}
+
 impl KeySet {
+    /// A key set from a file. Each key is for the algorithms of its kind; `None` if there is no key in it.
+    pub(super) fn pinned(bytes: &[u8]) -> Option<Self> {
+        let keys = serde_json::from_slice::<KeySetJson>(bytes).ok()?.usable();
+        (!keys.is_empty()).then(|| Self { algorithms: ALGORITHMS.to_vec(), keys })
+    }
+
     /// RFC 7515 §5.2, with the choice of the key first: id, then kind, then the signature.
     fn verify(&self, token: &Token<'_>) -> Result<IssuerSignature, TokenError> {
         if !self.algorithms.contains(&token.algorithm) {

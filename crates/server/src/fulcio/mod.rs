@@ -10,13 +10,19 @@
 mod authenticate;
 mod authorize;
 mod ca;
+mod claims;
 mod config;
 mod ct;
 mod error;
+mod explain;
 mod identity;
 mod issue;
 mod issuer_keys;
+mod issuers;
+mod pattern;
 mod possession;
+mod provider;
+mod replay;
 mod request;
 mod self_check;
 mod token;
@@ -34,18 +40,22 @@ use touchmark_sigstore::wire::fulcio::{
 };
 use touchmark_sigstore::x509::Certificate;
 
-pub(crate) use authorize::AuthorizationRule;
+pub(crate) use authorize::RuleMode;
 pub(crate) use ca::CertificateAuthority;
 pub(crate) use config::{
-    DEFAULT_ALGORITHMS, FulcioConfig, FulcioStartError, IssuerConfig, IssuerKind, IssuerTransport,
+    ClaimPatterns, DEFAULT_ALGORITHMS, Effect, EmailVerification, FulcioConfig, FulcioConfigPlace, FulcioStartError,
+    Identities, IdentityType, IssuerConfig, IssuerKind, IssuerPlace, IssuerText, IssuerTransport, IssuerUrl, Reuse,
+    RuleText,
 };
 pub(crate) use ct::{CtError, CtSubmit, CtTarget, HttpCtLog};
+pub use explain::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub(crate) use identity::EmailAddress;
+pub(crate) use provider::ProviderText;
 
 use crate::deps::Deps;
 use crate::http::{ApiError, bytes_response, read_body, wrong_method};
-use authenticate::Issuers;
 use issue::Fulcio;
+use issuers::Issuers;
 
 const JSON: &str = "application/json";
 const PEM_CHAIN: &str = "application/pem-certificate-chain";
@@ -98,23 +108,34 @@ async fn root_cert(State(fulcio): State<Arc<Fulcio>>) -> Response {
 }
 
 async fn configuration(State(fulcio): State<Arc<Fulcio>>) -> Response {
-    let issuers = fulcio.config.issuers.iter().map(published).collect();
+    let issuers = fulcio.config.issuers.iter().map(|issuer| published(issuer)).collect();
     bytes_response(200, JSON, Configuration { issuers }.to_json())
 }
 
 fn published(issuer: &IssuerConfig) -> OidcIssuer {
-    let (issuer_type, challenge_claim, subject_domain) = match &issuer.kind {
-        IssuerKind::Email => ("email", "email", ""),
-        IssuerKind::Uri { subject_domain } => ("uri", "sub", subject_domain.as_str()),
-        IssuerKind::Username { subject_domain } => ("username", "sub", subject_domain.as_str()),
+    let (issuer_type, challenge_claim) = issuer.kind.published();
+    let (subject_domain, trust_domain) = match &issuer.kind {
+        IssuerKind::Uri { subject_domain } | IssuerKind::Username { subject_domain } => (subject_domain.as_str(), ""),
+        IssuerKind::Spiffe { trust_domain } => ("", trust_domain.as_str()),
+        IssuerKind::Email { .. } | IssuerKind::Kubernetes | IssuerKind::Chainguard | IssuerKind::CiProvider(_) => {
+            ("", "")
+        }
+    };
+    let trusts_unverified =
+        matches!(&issuer.kind, IssuerKind::Email { verification: EmailVerification::TrustedWithout, .. });
+    let (issuer_url, wildcard_issuer_url) = match &issuer.url {
+        IssuerUrl::Exact(url) => (Some(url.clone()), None),
+        IssuerUrl::Pattern(pattern) => (None, Some(pattern.as_str().to_owned())),
     };
     OidcIssuer {
-        issuer_url: Some(issuer.url.clone()),
+        issuer_url,
+        wildcard_issuer_url,
         audience: issuer.client_id.clone(),
         challenge_claim: challenge_claim.to_owned(),
+        spiffe_trust_domain: trust_domain.to_owned(),
         issuer_type: issuer_type.to_owned(),
         subject_domain: subject_domain.to_owned(),
-        ..OidcIssuer::default()
+        skip_email_verification: trusts_unverified,
     }
 }
 

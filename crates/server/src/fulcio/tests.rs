@@ -2,6 +2,7 @@
 //! The whole service over its router, with an issuer on loopback and a real log in a temporary directory.
 
 pub(crate) mod harness;
+mod identities;
 mod issuer;
 mod issuing;
 mod keys_of_issuers;

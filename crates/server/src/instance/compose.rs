@@ -231,7 +231,8 @@ impl Starting {
         let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
         let authority = CertificateAuthority::new(signer, chain).map_err(StartError::role("fulcio"))?;
         let ct_log = self.ct_submit(&role.ct_log)?;
-        let config = FulcioConfig { issuers: role.issuers.clone(), algorithms: DEFAULT_ALGORITHMS.to_vec() };
+        let issuers = role.identities.load().map_err(StartError::role("fulcio"))?;
+        let config = FulcioConfig { issuers, algorithms: DEFAULT_ALGORITHMS.to_vec() };
         let router =
             fulcio::router(config, authority, ct_log, &self.control.deps).map_err(StartError::role("fulcio"))?;
         self.mount(role.listen, router);

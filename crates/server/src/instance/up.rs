@@ -33,7 +33,7 @@ use crate::ctlog::Validity;
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
 use crate::evidence::EvidencePlace;
-use crate::fulcio::{IssuerConfig, IssuerTransport};
+use crate::fulcio::{Identities, IdentityType, IssuerPlace, IssuerText, IssuerTransport};
 use crate::http::listener;
 use crate::tuf::{OfflineKeys, Repository};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
@@ -260,10 +260,11 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
     };
     let accepted_roots = layout.ca_chain();
     let ct_log = manifest.current(LogKind::Ct).map(|shard| shard.name.clone()).unwrap_or_default();
-    let issuer = IssuerConfig {
+    let issuer = IssuerText {
         transport: IssuerTransport::LoopbackHttpAllowed,
-        ..IssuerConfig::email(manifest.oidc_issuer.as_str())
+        ..IssuerText::new(manifest.oidc_issuer.to_string(), IdentityType::Email)
     };
+    let issuers = vec![IssuerPlace { text: issuer, ca: None, jwks: None }];
     Config {
         listen: Some(listen),
         external_url: None,
@@ -274,7 +275,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             key: layout.key(KeyFile::Ca),
             chain: layout.ca_chain(),
             ct_log: CtLogRef::Named(ct_log),
-            issuers: vec![issuer],
+            identities: Identities { issuers, ..Identities::default() },
         }),
         ctlogs: logs(LogKind::Ct)
             .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone(), validity: Validity::ANY })

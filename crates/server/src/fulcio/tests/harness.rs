@@ -139,6 +139,10 @@ pub(crate) async fn ct_log_in(
     (CtLog::new(log, None, signer, acceptance, submissions).unwrap(), directory)
 }
 
+/// The type of an issuer of e-mail addresses.
+pub(super) const EMAIL: IssuerKind =
+    IssuerKind::Email { issuer_claim: None, verification: EmailVerification::Demanded };
+
 /// A whole service with one e-mail issuer on loopback.
 pub(super) struct Harness {
     pub(super) issuer: FakeIssuer,
@@ -158,7 +162,7 @@ impl Harness {
     /// The service after `change` to what it is made of.
     pub(super) async fn with(change: impl FnOnce(&mut Fulcio)) -> Self {
         let issuer = FakeIssuer::start().await;
-        Self::for_issuer(issuer, IssuerKind::Email, change).await
+        Self::for_issuer(issuer, EMAIL, change).await
     }
 
     pub(super) async fn for_issuer(issuer: FakeIssuer, kind: IssuerKind, change: impl FnOnce(&mut Fulcio)) -> Self {
@@ -167,11 +171,11 @@ impl Harness {
         let (log, directory) = ct_log(vec![ca.root()], Arc::clone(&clock) as Arc<dyn Clock>).await;
         let ct_key = log.public_key().clone();
         let config = FulcioConfig {
-            issuers: vec![IssuerConfig {
+            issuers: vec![Arc::new(IssuerConfig {
                 kind,
                 transport: IssuerTransport::LoopbackHttpAllowed,
                 ..IssuerConfig::email(&issuer.url)
-            }],
+            })],
             algorithms: DEFAULT_ALGORITHMS.to_vec(),
         };
         config::check(&config).unwrap();
@@ -208,6 +212,12 @@ impl Harness {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
+}
+
+/// Changes what the first issuer's entry says.
+pub(super) fn reconfigure(fulcio: &mut Fulcio, change: impl FnOnce(&mut IssuerConfig)) {
+    change(Arc::make_mut(&mut fulcio.config.issuers[0]));
+    fulcio.issuers = Issuers::new(&fulcio.config.issuers, &WaysOut::new("touchmark-test"), &fulcio.clock);
 }
 
 /// The request of sigstore-js, sigstore-rust and sigstore-go: token in the body, key and signature over the subject.
@@ -269,9 +279,7 @@ pub(super) fn chain_of(reply: &Value) -> Vec<Certificate> {
 /// What a service with this one issuer answers to a request with the token and a proof over the subject.
 pub(crate) async fn certificate_for(issuer_url: &str, token: &str, subject: &str) -> (u16, Value) {
     let harness = Harness::with(|fulcio| {
-        fulcio.config.issuers[0].url = issuer_url.to_owned();
-        let ways_out = WaysOut::new("touchmark-test");
-        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &ways_out, &fulcio.clock);
+        reconfigure(fulcio, |issuer| issuer.url = IssuerUrl::Exact(issuer_url.to_owned()));
     })
     .await;
     let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();

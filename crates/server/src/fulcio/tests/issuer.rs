@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 use base64::Engine;
@@ -37,6 +38,8 @@ struct Site {
     keys: Mutex<Answer>,
     discovery_requests: AtomicUsize,
     keys_requests: AtomicUsize,
+    /// The `Authorization` of each request that had one.
+    authorizations: Mutex<Vec<String>>,
     /// Taken for the time of an answer: a test that holds it makes the issuer slow.
     answering: Arc<tokio::sync::Mutex<()>>,
 }
@@ -51,6 +54,7 @@ impl FakeIssuer {
             keys: Mutex::new(Answer::Status(500)),
             discovery_requests: AtomicUsize::new(0),
             keys_requests: AtomicUsize::new(0),
+            authorizations: Mutex::default(),
             answering: Arc::default(),
         });
         let router = Router::new()
@@ -108,6 +112,10 @@ impl FakeIssuer {
         (count(&self.site.discovery_requests), count(&self.site.keys_requests))
     }
 
+    pub(super) fn authorizations(&self) -> Vec<String> {
+        self.site.authorizations.lock().unwrap().clone()
+    }
+
     /// What a token of an e-mail identity says.
     pub(super) fn claims(&self, now_s: u64) -> Value {
         json!({
@@ -121,14 +129,23 @@ impl FakeIssuer {
     }
 }
 
-async fn discovery(State(site): State<Arc<Site>>) -> Response {
+impl Site {
+    fn note(&self, headers: &HeaderMap) {
+        let value = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+        self.authorizations.lock().unwrap().extend(value);
+    }
+}
+
+async fn discovery(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    site.note(&headers);
     site.discovery_requests.fetch_add(1, Ordering::SeqCst);
     let _turn = site.answering.lock().await;
     let answer = site.discovery.lock().unwrap().clone();
     respond(answer)
 }
 
-async fn keys(State(site): State<Arc<Site>>) -> Response {
+async fn keys(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    site.note(&headers);
     site.keys_requests.fetch_add(1, Ordering::SeqCst);
     let _turn = site.answering.lock().await;
     let answer = site.keys.lock().unwrap().clone();

@@ -228,9 +228,8 @@ async fn a_key_id_of_two_issuers_means_the_token_issuers_key() {
     let other = FakeIssuer::start().await;
     let other_url = other.url.clone();
     let harness = Harness::with(|fulcio| {
-        let mut second = fulcio.config.issuers[0].clone();
-        second.url = other_url;
-        fulcio.config.issuers.push(second);
+        let second = IssuerConfig { url: IssuerUrl::Exact(other_url), ..(*fulcio.config.issuers[0]).clone() };
+        fulcio.config.issuers.push(Arc::new(second));
         let ways_out = crate::deps::WaysOut::new("test");
         fulcio.issuers = Issuers::new(&fulcio.config.issuers, &ways_out, &fulcio.clock);
     })

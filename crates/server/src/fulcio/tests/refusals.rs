@@ -15,7 +15,7 @@ use touchmark_signers::{EphemeralSigner, Signer, SignerError};
 use touchmark_sigstore::ct::{LogEntry, Sct, SctScheme, sct_signed_bytes};
 
 use super::super::*;
-use super::harness::{Harness, NOW_S, challenge, csr_pem, csr_request, csr_text_request};
+use super::harness::{Harness, NOW_S, challenge, csr_pem, csr_request, csr_text_request, reconfigure};
 use super::issuer::{sign, sign_text};
 
 const TOKEN: &str = "There was an error processing the identity token";
@@ -252,11 +252,8 @@ async fn keys_outside_the_allow_list_are_refused_with_gos_names() {
 #[tokio::test]
 async fn subjects_outside_the_issuers_rule_are_refused() {
     let harness = Harness::new().await;
-    let only_example_org = AuthorizationRule::EmailDomains(vec!["example.org".to_owned()]);
     let strict = Harness::with(|fulcio| {
-        fulcio.config.issuers[0].rule = only_example_org;
-        let ways_out = crate::deps::WaysOut::new("test");
-        fulcio.issuers = Issuers::new(&fulcio.config.issuers, &ways_out, &fulcio.clock);
+        reconfigure(fulcio, |issuer| issuer.rules.email_domains = Some(vec!["example.org".to_owned()]));
     })
     .await;
     assert_eq!(with_token(&harness, &harness.token().await).await.0, 200);

@@ -29,7 +29,7 @@ fn claims(changes: &[(&str, Value)]) -> Claims {
             members.insert((*name).to_owned(), value.clone())
         };
     }
-    Claims(members)
+    Claims::new(members)
 }
 
 fn check(changes: &[(&str, Value)]) -> Result<(), TokenError> {

@@ -7,11 +7,30 @@
 //! Invariants: no issuer is accepted that is not listed, letter for letter; plain http is an issuer's own, spelled-out exception
 //! and then only for loopback; so is the way to addresses that are not public, and no issuer's exception serves another.
 
+mod file;
+mod fulcio_yaml;
+mod text;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
 use touchmark_keys::Scheme;
 use touchmark_outbound::Reach;
 use url::{Host, Url};
 
-use super::authorize::AuthorizationRule;
+use super::authorize::AuthorizationRules;
+use super::claims::ClaimPath;
+use super::identity::is_trust_domain;
+use super::issuer_keys::KeySet;
+use super::pattern::IssuerPattern;
+use super::provider::CiProvider;
+
+pub(crate) use file::{FulcioConfigPlace, Identities, IssuerPlace};
+#[cfg(test)]
+pub(super) use text::issuers;
+pub(crate) use text::{ClaimPatterns, Effect, IdentityType, IssuerText, RuleText};
 
 /// The audience that every Sigstore client asks its tokens for.
 pub(crate) const CLIENT_ID: &str = "sigstore";
@@ -29,32 +48,54 @@ pub(crate) const DEFAULT_ALGORITHMS: [Scheme; 7] = [
 
 #[derive(Clone, Debug)]
 pub(crate) struct FulcioConfig {
-    pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) issuers: Vec<Arc<IssuerConfig>>,
     /// Pairs outside this list are refused even where the key is strong and the signature good.
     pub(crate) algorithms: Vec<Scheme>,
 }
 
-/// One OpenID Connect issuer whose tokens are accepted.
+/// One OpenID Connect issuer whose tokens are accepted, or all that fit a pattern.
 #[derive(Clone, Debug)]
 pub(crate) struct IssuerConfig {
-    /// Compared byte for byte with the token's `iss` and with the discovery document's `issuer`; a final slash matters.
-    pub(crate) url: String,
+    pub(crate) url: IssuerUrl,
     /// Must be among the token's audiences.
     pub(crate) client_id: String,
     pub(crate) kind: IssuerKind,
     pub(crate) transport: IssuerTransport,
-    pub(crate) rule: AuthorizationRule,
+    pub(crate) keys: KeySource,
+    pub(crate) limits: TokenLimits,
+    pub(crate) rules: AuthorizationRules,
 }
 
+#[cfg(test)]
 impl IssuerConfig {
     /// An issuer of e-mail identities on the open internet.
     pub(crate) fn email(url: &str) -> Self {
         Self {
-            url: url.to_owned(),
+            url: IssuerUrl::Exact(url.to_owned()),
             client_id: CLIENT_ID.to_owned(),
-            kind: IssuerKind::Email,
+            kind: IssuerKind::Email { issuer_claim: None, verification: EmailVerification::Demanded },
             transport: IssuerTransport::HttpsOnly,
-            rule: AuthorizationRule::AnySubject,
+            keys: KeySource::Issuer { ca_pem: None, bearer_token: None },
+            limits: TokenLimits::default(),
+            rules: AuthorizationRules::everybody(),
+        }
+    }
+}
+
+/// Which tokens an entry of the configuration is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IssuerUrl {
+    /// Compared byte for byte with the token's `iss` and with the discovery document's `issuer`; a final slash matters.
+    Exact(String),
+    /// Asked only if no exact entry is the token's.
+    Pattern(IssuerPattern),
+}
+
+impl fmt::Display for IssuerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(url) => formatter.write_str(url),
+            Self::Pattern(pattern) => pattern.fmt(formatter),
         }
     }
 }
@@ -62,12 +103,70 @@ impl IssuerConfig {
 /// Which claim names the subject, and what name in the certificate it becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IssuerKind {
-    /// `email`, verified by the issuer; an rfc822Name.
-    Email,
+    /// `email`; an rfc822Name. The issuer in the certificate is the one that `issuer_claim` names, where the token's only passes people on.
+    Email { issuer_claim: Option<ClaimPath>, verification: EmailVerification },
     /// `sub` is a URI under this scheme and host, such as `https://ci.example.com`; a URI.
     Uri { subject_domain: String },
     /// `sub` is an account name; an otherName `sub!subject_domain`.
     Username { subject_domain: String },
+    /// `sub` is a SPIFFE ID of exactly this trust domain; a URI.
+    Spiffe { trust_domain: String },
+    /// A service account; a URI.
+    Kubernetes,
+    /// `sub` under the issuer's address; a URI.
+    Chainguard,
+    /// The claims of a workflow; a URI and extensions.
+    CiProvider(Arc<CiProvider>),
+}
+
+impl IssuerKind {
+    /// The type as the public service names it, and the claim that a proof of possession signs.
+    pub(crate) fn published(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Email { .. } => ("email", "email"),
+            Self::Uri { .. } => ("uri", "sub"),
+            Self::Username { .. } => ("username", "sub"),
+            Self::Spiffe { .. } => ("spiffe", "sub"),
+            Self::Kubernetes => ("kubernetes", "sub"),
+            Self::Chainguard => ("chainguard-identity", "sub"),
+            Self::CiProvider(_) => ("ci-provider", "sub"),
+        }
+    }
+}
+
+/// Whether an e-mail address must be verified by its issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EmailVerification {
+    Demanded,
+    /// For an issuer inside an organisation that never says `email_verified`, and gives its people their addresses itself.
+    TrustedWithout,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// Its discovery document. The CA certificates are trusted besides the system's; the file's content is sent as a bearer token, and only
+    /// to the issuer's own host.
+    Issuer { ca_pem: Option<Vec<u8>>, bearer_token: Option<PathBuf> },
+    /// A key set that the operator put there: the issuer is never asked.
+    Pinned(Vec<u8>),
+}
+
+/// What is asked of a token beyond its own `exp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TokenLimits {
+    /// The greatest age, from `iat`.
+    pub(crate) age_max: Option<Duration>,
+    pub(crate) reuse: Reuse,
+}
+
+/// Whether one token may be used for several certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// As the public service has it: a build that signs ten files asks ten times with one token.
+    #[default]
+    Allowed,
+    Refused,
 }
 
 /// How an issuer's discovery document and keys may travel.
@@ -122,6 +221,14 @@ pub(crate) enum FulcioStartError {
     IssuerUrl { url: String },
     #[error("issuer {url} is configured twice")]
     IssuerTwice { url: String },
+    #[error("issuers {url} and {other}: a URL can fit both patterns, and which one spoke for it would be chance")]
+    PatternsOverlap { url: String, other: String },
+    #[error("issuer {url}: a pattern is asked over https at public addresses alone")]
+    PatternTransport { url: String },
+    #[error("issuer {url}: a pattern cannot be of a type whose subjects lie under one domain (uri, username, spiffe)")]
+    PatternOfOneDomain { url: String },
+    #[error("issuer {url}: the pinned keys are no JSON Web Key Set with a key that can be used")]
+    PinnedKeys { url: String },
     #[error("issuer {url}: the client id is empty")]
     ClientId { url: String },
     #[error("issuer {url}: subject domain {subject_domain:?} does not fit the issuer's type")]
@@ -149,32 +256,74 @@ pub(super) fn check(config: &FulcioConfig) -> Result<(), FulcioStartError> {
         return Err(FulcioStartError::NoAlgorithm);
     }
     for (position, issuer) in config.issuers.iter().enumerate() {
-        let url = issuer.url.clone();
-        let parsed = Url::parse(&issuer.url).map_err(|_| FulcioStartError::IssuerUrl { url: url.clone() })?;
-        if !issuer.transport.permits(&parsed) || parsed.query().is_some() {
-            return Err(FulcioStartError::IssuerUrl { url });
-        }
-        if config.issuers.iter().take(position).any(|earlier| earlier.url == issuer.url) {
-            return Err(FulcioStartError::IssuerTwice { url });
-        }
+        check_url(issuer)?;
+        let earlier = config.issuers.iter().take(position);
+        expect_distinct(issuer, earlier.map(|earlier| &earlier.url))?;
         if issuer.client_id.is_empty() {
-            return Err(FulcioStartError::ClientId { url });
+            return Err(FulcioStartError::ClientId { url: issuer.url.to_string() });
+        }
+        if matches!(&issuer.keys, KeySource::Pinned(keys) if KeySet::pinned(keys).is_none()) {
+            return Err(FulcioStartError::PinnedKeys { url: issuer.url.to_string() });
         }
         check_subject_domain(issuer)?;
     }
     Ok(())
 }
 
+fn check_url(issuer: &IssuerConfig) -> Result<(), FulcioStartError> {
+    let refused = || FulcioStartError::IssuerUrl { url: issuer.url.to_string() };
+    match &issuer.url {
+        IssuerUrl::Exact(text) => {
+            let url = Url::parse(text).map_err(|_| refused())?;
+            if !issuer.transport.permits(&url) || url.query().is_some() {
+                return Err(refused());
+            }
+        }
+        // The pattern itself permits https alone; whoever fits it is no neighbour.
+        IssuerUrl::Pattern(_) if issuer.transport != IssuerTransport::HttpsOnly => {
+            return Err(FulcioStartError::PatternTransport { url: issuer.url.to_string() });
+        }
+        IssuerUrl::Pattern(_) => {}
+    }
+    Ok(())
+}
+
+fn expect_distinct<'c>(
+    issuer: &IssuerConfig,
+    mut earlier: impl Iterator<Item = &'c IssuerUrl>,
+) -> Result<(), FulcioStartError> {
+    let same = earlier.find(|earlier| match (*earlier, &issuer.url) {
+        (IssuerUrl::Exact(one), IssuerUrl::Exact(other)) => one == other,
+        (IssuerUrl::Pattern(one), IssuerUrl::Pattern(other)) => one.overlaps(other),
+        // The exact one goes first.
+        _ => false,
+    });
+    match same {
+        None => Ok(()),
+        Some(IssuerUrl::Exact(url)) => Err(FulcioStartError::IssuerTwice { url: url.clone() }),
+        Some(IssuerUrl::Pattern(other)) => {
+            Err(FulcioStartError::PatternsOverlap { url: issuer.url.to_string(), other: other.to_string() })
+        }
+    }
+}
+
 fn check_subject_domain(issuer: &IssuerConfig) -> Result<(), FulcioStartError> {
     let (subject_domain, fits) = match &issuer.kind {
-        IssuerKind::Email => return Ok(()),
+        IssuerKind::Email { .. } | IssuerKind::Kubernetes | IssuerKind::Chainguard | IssuerKind::CiProvider(_) => {
+            return Ok(());
+        }
         IssuerKind::Uri { subject_domain } => (subject_domain, is_scheme_and_host(subject_domain)),
         IssuerKind::Username { subject_domain } => (subject_domain, is_host_name(subject_domain)),
+        IssuerKind::Spiffe { trust_domain } => (trust_domain, is_trust_domain(trust_domain)),
     };
+    // One authority of names cannot be many issuers.
+    if matches!(issuer.url, IssuerUrl::Pattern(_)) {
+        return Err(FulcioStartError::PatternOfOneDomain { url: issuer.url.to_string() });
+    }
     if fits {
         return Ok(());
     }
-    Err(FulcioStartError::SubjectDomain { url: issuer.url.clone(), subject_domain: subject_domain.clone() })
+    Err(FulcioStartError::SubjectDomain { url: issuer.url.to_string(), subject_domain: subject_domain.clone() })
 }
 
 /// `scheme://host` and nothing else, in the one spelling that a subject is compared with.
@@ -198,7 +347,7 @@ mod tests {
     use super::*;
 
     fn config(issuer: IssuerConfig) -> FulcioConfig {
-        FulcioConfig { issuers: vec![issuer], algorithms: DEFAULT_ALGORITHMS.to_vec() }
+        FulcioConfig { issuers: vec![Arc::new(issuer)], algorithms: DEFAULT_ALGORITHMS.to_vec() }
     }
 
     #[test]
@@ -264,7 +413,7 @@ mod tests {
     #[test]
     fn the_same_issuer_twice_does_not_start() {
         let mut twice = config(IssuerConfig::email("https://a.example"));
-        twice.issuers.push(IssuerConfig::email("https://a.example"));
+        twice.issuers.push(Arc::new(IssuerConfig::email("https://a.example")));
         assert_eq!(check(&twice), Err(FulcioStartError::IssuerTwice { url: "https://a.example".to_owned() }));
         twice.issuers.clear();
         assert_eq!(check(&twice), Err(FulcioStartError::NoIssuer));

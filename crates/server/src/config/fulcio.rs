@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The section `[fulcio]`: its values to what the certificate authority is made of.
+//!
+//! In scope: paths, and what each key is called. Out of scope: what issuers, CI providers and rules mean together (`crate::fulcio`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{ConfigError, CtLogRef, FulcioRole, Reading, file, invalid, web_url};
+use crate::fulcio::{
+    ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText, IssuerTransport,
+    ProviderText, Reuse, RuleMode, RuleText,
+};
+
+impl Reading<'_> {
+    pub(super) fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {
+        if role.issuer.is_empty() && role.fulcio_config.is_none() {
+            return Err(invalid("fulcio.issuer", "is missing: without an issuer no token is accepted"));
+        }
+        let place =
+            |path| FulcioConfigPlace { path: self.path(path), transport: transport(role.fulcio_config_transport) };
+        let identities = Identities {
+            issuers: role.issuer.into_iter().map(|issuer| self.issuer(issuer)).collect::<Result<_, _>>()?,
+            providers: role.ci_provider.into_iter().map(|(name, provider)| (name, provider_text(provider))).collect(),
+            rules: role.authorize.into_iter().map(rule_text).collect(),
+            fulcio_config: role.fulcio_config.map(place),
+        };
+        identities.check().map_err(|error| ConfigError::Identity { problem: error.to_string() })?;
+        Ok(FulcioRole {
+            listen: self.listen("fulcio", role.listen)?,
+            key: self.path(role.key),
+            chain: self.path(role.chain),
+            ct_log: self.ct_log_ref(role.ct_log)?,
+            identities,
+        })
+    }
+
+    fn issuer(&self, issuer: file::Issuer) -> Result<IssuerPlace, ConfigError> {
+        web_url("fulcio.issuer.url", &issuer.url.replace('*', "x"))?;
+        if issuer.token_age_max_s == Some(0) {
+            return Err(invalid("fulcio.issuer.token_age_max_s", "must be at least 1"));
+        }
+        let text = IssuerText {
+            client_id: issuer.client_id,
+            subject_domain: issuer.subject_domain,
+            trust_domain: issuer.spiffe_trust_domain,
+            ci_provider: issuer.ci_provider,
+            ci_constants: issuer.ci_constants,
+            issuer_claim: issuer.issuer_claim,
+            verification: if issuer.trusts_unverified_email {
+                EmailVerification::TrustedWithout
+            } else {
+                EmailVerification::Demanded
+            },
+            email_domains: issuer.email_domains,
+            transport: transport(issuer.transport),
+            bearer_token: issuer.bearer_token_file.map(|path| self.path(path)),
+            age_max: issuer.token_age_max_s.map(Duration::from_secs),
+            reuse: if issuer.single_use_tokens { Reuse::Refused } else { Reuse::Allowed },
+            ..IssuerText::new(issuer.url, issuer.identity)
+        };
+        Ok(IssuerPlace {
+            text,
+            ca: issuer.ca.map(|path| self.path(path)),
+            jwks: issuer.jwks.map(|path| self.path(path)),
+        })
+    }
+
+    fn ct_log_ref(&self, choice: file::CtLogChoice) -> Result<CtLogRef, ConfigError> {
+        match (choice.name, choice.url, choice.public_key) {
+            (Some(name), None, None) => Ok(CtLogRef::Named(name)),
+            (None, Some(url), Some(public_key)) => {
+                Ok(CtLogRef::Remote { url: web_url("fulcio.ct_log.url", &url)?, public_key: self.path(public_key) })
+            }
+            _ => Err(invalid("fulcio.ct_log", "takes either `name`, or `url` together with `public_key`")),
+        }
+    }
+}
+
+fn transport(transport: file::Transport) -> IssuerTransport {
+    match transport {
+        file::Transport::Https => IssuerTransport::HttpsOnly,
+        file::Transport::HttpsPrivate => IssuerTransport::HttpsPrivate,
+        file::Transport::LoopbackHttp => IssuerTransport::LoopbackHttpAllowed,
+    }
+}
+
+fn provider_text(provider: file::CiProvider) -> ProviderText {
+    ProviderText {
+        subject_alternative_name: provider.subject_alternative_name,
+        constants: provider.constants,
+        defaults: provider.defaults,
+        extensions: provider.extensions,
+    }
+}
+
+fn rule_text(rule: file::Authorize) -> RuleText {
+    let values = |values| match values {
+        file::Values::One(value) => vec![value],
+        file::Values::Several(values) => values,
+    };
+    let patterns = |entries: Vec<BTreeMap<String, file::Values>>| -> Vec<ClaimPatterns> {
+        let entry =
+            |entry: BTreeMap<String, file::Values>| entry.into_iter().map(|(claim, of)| (claim, values(of))).collect();
+        entries.into_iter().map(entry).collect()
+    };
+    RuleText {
+        issuer: rule.issuer,
+        deny: patterns(rule.deny),
+        allow: patterns(rule.allow),
+        otherwise: rule.otherwise,
+        mode: if rule.dry_run { RuleMode::DryRun } else { RuleMode::Enforced },
+    }
+}
