@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the measuring programs share: the bundles that are verified, and the statistics.
+//! What the measuring programs share: the bundles that are verified, the load, what a process costs, and the statistics.
 
+pub mod appender;
 pub mod case;
+pub mod disk;
+pub mod loader;
+pub mod processes;
 pub mod statistics;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A `touchmark up` of a real process: started on a free port, awaited, stopped politely or killed.
+//! A `touchmark up` or `touchmark serve` of a real process: started on a free port, awaited, stopped politely or killed.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;
@@ -70,14 +70,24 @@ impl ServerProcess {
         port: u16,
         arguments: &[&OsStr],
     ) -> Result<Self, ProcessError> {
-        let log_path = log_path(data_dir);
+        let mut command = Command::new(binary);
+        command.args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data_dir).args(arguments);
+        Self::launch(command, &log_path(data_dir), port).await
+    }
+
+    /// Starts `binary serve` with this configuration file, which names `port` of the loopback address, and waits until it is ready. What it prints is
+    /// appended to `<config>.log`.
+    pub async fn serve(binary: &Path, config: &Path, port: u16) -> Result<Self, ProcessError> {
+        let mut command = Command::new(binary);
+        command.args(["serve", "--config"]).arg(config);
+        Self::launch(command, &log_path(config), port).await
+    }
+
+    async fn launch(mut command: Command, log_path: &Path, port: u16) -> Result<Self, ProcessError> {
         let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(system("open the log"))?;
+            std::fs::OpenOptions::new().create(true).append(true).open(log_path).map_err(system("open the log"))?;
         let begun = Instant::now();
-        let process = Command::new(binary)
-            .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
-            .arg(data_dir)
-            .args(arguments)
+        let process = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(system("open the log"))?)
             .stderr(log)
@@ -89,7 +99,7 @@ impl ServerProcess {
         let outbound = Outbound::new("touchmark-testing", Reach::Private, None);
         while begun.elapsed() < READY_WITHIN {
             if let Some(status) = server.process.try_wait().map_err(system("ask for the server's state"))? {
-                let log = std::fs::read_to_string(&log_path).unwrap_or_default();
+                let log = std::fs::read_to_string(log_path).unwrap_or_default();
                 return Err(ProcessError::Ended { status, log });
             }
             if outbound.get(&readyz, &Limits::SERVICE).await.is_ok_and(|reply| reply.status == 200) {

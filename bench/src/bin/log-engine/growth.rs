@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use touchmark_bench::disk;
 use touchmark_bench::statistics::{median, quantile};
 use touchmark_keys::{HashAlgorithm, KeyType, digest};
 use touchmark_sequencer::{
@@ -23,8 +24,6 @@ use touchmark_testing::load::{self, LoadKey};
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 use touchmark_tlog::proof::verify_inclusion;
 use touchmark_tlog::{LeafIndex, leaf_hash};
-
-use crate::disk;
 
 const ORIGIN: &str = "growth2026-1.00000000.touchmark.localhost";
 /// About a hashedrekord leaf with a managed key.

@@ -6,9 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "prints a report")]
 
 mod ceiling;
-mod disk;
 mod growth;
-mod loader;
 mod requests;
 mod server;
 
@@ -17,9 +15,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use touchmark_bench::disk;
+use touchmark_bench::loader::{self, Load};
+use touchmark_bench::processes::Ceiling;
 use touchmark_testing::process::free_port;
-
-use loader::Load;
 
 /// Clients of the closed loops: as many as fill the server's batches.
 const CLIENTS: usize = 256;
@@ -97,8 +96,8 @@ async fn main() -> Result<()> {
     println!("At {STEADY_PER_SECOND} entries a second p99 is {:.1} ms.", steady.load.within_ms(990));
     println!(
         "One entry costs the server {:.0} µs of processor time ({:.0} µs alone); resident memory at the end {:.0} MiB.",
-        full.cpu_micros_per_entry(),
-        lone.cpu_micros_per_entry(),
+        full.cpu_micros_each(),
+        lone.cpu_micros_each(),
         full.resident_mib
     );
     match syncs {
@@ -109,7 +108,7 @@ async fn main() -> Result<()> {
 }
 
 async fn ceiling(arguments: &Arguments, dir: &std::path::Path, span: Duration) -> Result<Load> {
-    let process = server::Ceiling::start(dir)?;
+    let process = Ceiling::start(&[dir.join("ceiling").as_os_str()])?;
     let requests = requests::of_entries(process.port, "/echo", span.as_secs_f64(), 2 * arguments.prepare)?;
     process.await_ready(&requests).await?;
     loader::closed(process.port, 200, CLIENTS, span, &requests).await

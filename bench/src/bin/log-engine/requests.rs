@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
+use touchmark_bench::loader::{Requests, Supply, post_json};
 use touchmark_testing::load;
-
-use crate::loader::Requests;
 
 /// All that one load may send: some 700 bytes each.
 const REQUESTS_MAX: usize = 4_000_000;
@@ -26,16 +25,11 @@ pub(crate) fn of_entries(port: u16, path: &str, seconds: f64, per_second: usize)
             .collect();
         makers.into_iter().flat_map(|maker| maker.join().unwrap_or_default()).collect::<Vec<_>>()
     });
-    Ok(Arc::new(Requests::new(prepared)))
+    Ok(Arc::new(Requests::new(prepared, Supply::Once)))
 }
 
 fn entry(port: u16, path: &str) -> Vec<u8> {
     static KEY: std::sync::LazyLock<load::LoadKey> = std::sync::LazyLock::new(load::LoadKey::generate);
     static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let body = load::entry_request(&KEY, &SERIAL.fetch_add(1, Ordering::Relaxed).to_be_bytes()).body;
-    let length = body.len();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-    );
-    [head.into_bytes(), body].concat()
+    post_json(port, path, &load::entry_request(&KEY, &SERIAL.fetch_add(1, Ordering::Relaxed).to_be_bytes()).body)
 }

@@ -8,20 +8,25 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use touchmark_bench::statistics::quantile;
+
+use crate::statistics::quantile;
 
 const APPENDS: usize = 1000;
 const APPEND_BYTES: usize = 4096;
 /// How `stat` counts what a file takes on disk.
 const STAT_BLOCK_BYTES: u64 = 512;
 
-pub(crate) struct Sync {
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
+/// What one durable append takes.
+pub struct Sync {
+    pub p50_ms: f64,
+    pub p99_ms: f64,
 }
 
 /// Appends and fdatasyncs, one after the other.
-pub(crate) fn sync(dir: &Path) -> Result<Sync> {
+///
+/// # Errors
+/// The disk refuses.
+pub fn sync(dir: &Path) -> Result<Sync> {
     let mut file = File::create(dir.join("append")).context("cannot create the file to append to")?;
     let mut times = Vec::with_capacity(APPENDS);
     for _ in 0..APPENDS {
@@ -34,7 +39,10 @@ pub(crate) fn sync(dir: &Path) -> Result<Sync> {
 }
 
 /// What all files under a directory take on disk.
-pub(crate) fn used_bytes(dir: &Path) -> Result<u64> {
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn used_bytes(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let entry = entry?;

@@ -17,44 +17,73 @@ const REPLY_BYTES_MAX: usize = 64 << 10;
 /// No reply takes longer, or the measurement ends.
 const REPLY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Requests that were made before, head and body; each is sent once.
-pub(crate) struct Requests {
-    pub(crate) prepared: Vec<Vec<u8>>,
+/// Requests that were made before, head and body.
+pub struct Requests {
+    prepared: Vec<Vec<u8>>,
+    supply: Supply,
     next: AtomicUsize,
 }
 
+/// How often a prepared request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supply {
+    /// Once: when all are sent the measurement fails.
+    Once,
+    /// In turns, for a server to which no two requests differ.
+    Again,
+}
+
 impl Requests {
-    pub(crate) fn new(prepared: Vec<Vec<u8>>) -> Self {
-        Self { prepared, next: AtomicUsize::new(0) }
+    #[must_use]
+    pub fn new(prepared: Vec<Vec<u8>>, supply: Supply) -> Self {
+        Self { prepared, supply, next: AtomicUsize::new(0) }
     }
 
     fn next(&self) -> Option<&[u8]> {
-        self.prepared.get(self.next.fetch_add(1, Ordering::Relaxed)).map(Vec::as_slice)
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let place = match self.supply {
+            Supply::Once => next,
+            Supply::Again => next.checked_rem(self.prepared.len())?,
+        };
+        self.prepared.get(place).map(Vec::as_slice)
     }
+}
+
+/// A POST of JSON to this machine, as it goes over the wire.
+#[must_use]
+pub fn post_json(port: u16, path: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// What a load saw.
 #[derive(Default)]
-pub(crate) struct Load {
+pub struct Load {
     /// Sorted.
     latencies: Vec<Duration>,
     span: Duration,
-    pub(crate) clients: usize,
+    pub clients: usize,
     /// Some of the replies, to be looked at.
-    pub(crate) samples: Vec<Vec<u8>>,
+    pub samples: Vec<Vec<u8>>,
 }
 
 impl Load {
-    pub(crate) fn count(&self) -> usize {
+    #[must_use]
+    pub fn count(&self) -> usize {
         self.latencies.len()
     }
 
-    pub(crate) fn per_second(&self) -> f64 {
+    #[must_use]
+    pub fn per_second(&self) -> f64 {
         self.latencies.len() as f64 / self.span.as_secs_f64()
     }
 
     /// `per_mille` of all were answered within so many milliseconds.
-    pub(crate) fn within_ms(&self, per_mille: usize) -> f64 {
+    #[must_use]
+    pub fn within_ms(&self, per_mille: usize) -> f64 {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies.get(last * per_mille / 1000).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
     }
@@ -64,13 +93,10 @@ impl Load {
 const SAMPLE_EVERY: usize = 1000;
 
 /// `clients` connections, each sending its next request when the last one was answered, until `span` is over.
-pub(crate) async fn closed(
-    port: u16,
-    status: u16,
-    clients: usize,
-    span: Duration,
-    from: &Arc<Requests>,
-) -> Result<Load> {
+///
+/// # Errors
+/// A request was not answered with `status` in time, or the prepared ones did not suffice.
+pub async fn closed(port: u16, status: u16, clients: usize, span: Duration, from: &Arc<Requests>) -> Result<Load> {
     let begun = Instant::now();
     let tasks: Vec<_> = (0..clients)
         .map(|_| {
@@ -98,13 +124,10 @@ pub(crate) async fn closed(
 }
 
 /// `per_second` requests evenly in time, whatever becomes of the others; a latency counts from when its request was due.
-pub(crate) async fn open(
-    port: u16,
-    status: u16,
-    per_second: u32,
-    span: Duration,
-    from: &Arc<Requests>,
-) -> Result<Load> {
+///
+/// # Errors
+/// As [`closed`].
+pub async fn open(port: u16, status: u16, per_second: u32, span: Duration, from: &Arc<Requests>) -> Result<Load> {
     const CONNECTIONS: u32 = 16;
     let begun = Instant::now() + Duration::from_millis(50);
     let tasks: Vec<_> = (0..CONNECTIONS)
