@@ -5,7 +5,8 @@
 //!
 //! In scope: the checks when it is loaded, signing within a deadline, the validity that a leaf may have.
 //! Out of scope: the profile of a leaf (`sigstore::issue`), making the chain (`crate::instance`).
-//! Invariants: the signer's key is the one in the first certificate; a leaf never outlives any certificate above it.
+//! Invariants: the signer's key is the one in the first certificate; a leaf never outlives any certificate above it; the links of the chain to each
+//! other are verified once, here, and their validity with every leaf.
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use touchmark_keys::Scheme;
 use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 use touchmark_sigstore::issue;
 use touchmark_sigstore::x509::Certificate;
+use touchmark_sigstore::x509::chain::TrustedChain;
+use touchmark_sigstore::x509::path::ExtendedKeyUsage;
 
 use super::config::FulcioStartError;
 use super::error::IssueError;
@@ -24,8 +27,8 @@ pub(super) const LEAF_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 
 pub(crate) struct CertificateAuthority {
     signer: Arc<dyn Signer>,
-    /// The issuing certificate first, the root last; not empty.
-    chain: Vec<Certificate>,
+    /// The issuing certificate first, the root last; not empty. Prepared for leaves that sign code.
+    chain: TrustedChain,
 }
 
 impl CertificateAuthority {
@@ -47,15 +50,20 @@ impl CertificateAuthority {
         if !issuing.is_ca() {
             return Err(FulcioStartError::ChainLink { position: 0 });
         }
-        Ok(Self { signer, chain })
+        Ok(Self { signer, chain: TrustedChain::new(chain).prepared(ExtendedKeyUsage::CodeSigning) })
     }
 
     /// The certificate whose key signs.
     pub(super) fn issuing_certificate(&self) -> &Certificate {
-        self.chain.first().expect("the constructor refuses an empty chain")
+        self.chain().first().expect("the constructor refuses an empty chain")
     }
 
     pub(super) fn chain(&self) -> &[Certificate] {
+        self.chain.certificates()
+    }
+
+    /// The chain as leaves are verified under it.
+    pub(super) fn trusted_chain(&self) -> &TrustedChain {
         &self.chain
     }
 
@@ -67,8 +75,8 @@ impl CertificateAuthority {
     pub(super) fn leaf_validity(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), IssueError> {
         let not_before = Timestamp::from_second(now.as_second()).map_err(|_| IssueError::AuthorityNotValid)?;
         let wanted = not_before.checked_add(LEAF_LIFETIME).map_err(|_| IssueError::AuthorityNotValid)?;
-        let not_after = self.chain.iter().map(Certificate::not_after).fold(wanted, Timestamp::min);
-        let begun = self.chain.iter().all(|certificate| certificate.not_before() <= not_before);
+        let not_after = self.chain().iter().map(Certificate::not_after).fold(wanted, Timestamp::min);
+        let begun = self.chain().iter().all(|certificate| certificate.not_before() <= not_before);
         if !begun || not_after <= not_before {
             return Err(IssueError::AuthorityNotValid);
         }

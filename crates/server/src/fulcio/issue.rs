@@ -26,7 +26,7 @@ use touchmark_sigstore::x509::Certificate;
 use super::authorize::{Permit, authorize};
 use super::ca::CertificateAuthority;
 use super::config::FulcioConfig;
-use super::ct::{CtError, CtSubmit, CtTarget};
+use super::ct::{CtError, CtTarget};
 use super::error::IssueError;
 use super::issuers::Issuers;
 use super::possession::prove_possession;
@@ -62,9 +62,9 @@ pub(super) async fn issue(
     let now = timestamp(fulcio.clock.as_ref());
     let template = template(&fulcio.ca, &permit, now)?;
     let precertificate = fulcio.ca.sign(&template.precertificate_tbs()?).await?;
-    let (logged, ct) = log_precertificate(fulcio, &precertificate).await?;
-    let certificate = fulcio.ca.sign(&template.certificate_tbs(std::slice::from_ref(&logged.sct))?).await?;
-    Ok(check_before_release(certificate, &permit, &fulcio.ca, ct.public_key(), &logged, now)?)
+    let logged = log_precertificate(fulcio, &precertificate).await?;
+    let certificate = fulcio.ca.sign(&template.certificate_tbs(std::slice::from_ref(logged.sct()))?).await?;
+    Ok(check_before_release(certificate, &permit, &fulcio.ca, &logged, now)?)
 }
 
 /// Serial number and validity are chosen once: precertificate and certificate must agree in every byte but poison and SCT.
@@ -93,23 +93,25 @@ fn serial_number() -> [u8; 20] {
     serial
 }
 
-/// A precertificate that a log has promised to show, with the promise and the proof that it is one.
+/// A precertificate that a log has promised to show: what was logged, the promise and the proof that it is one, over exactly that entry.
 pub(super) struct LoggedPrecertificate {
+    entry: LogEntry,
     sct: Sct,
     _verified: SctVerified,
 }
 
 impl LoggedPrecertificate {
+    pub(super) fn entry(&self) -> &LogEntry {
+        &self.entry
+    }
+
     pub(super) fn sct(&self) -> &Sct {
         &self.sct
     }
 }
 
-/// Submits within the deadline and believes the log only after verifying what it signed. Also gives the log that it was.
-async fn log_precertificate(
-    fulcio: &Fulcio,
-    precertificate: &Certificate,
-) -> Result<(LoggedPrecertificate, Arc<dyn CtSubmit>), IssueError> {
+/// Submits within the deadline and believes the log only after verifying what it signed.
+async fn log_precertificate(fulcio: &Fulcio, precertificate: &Certificate) -> Result<LoggedPrecertificate, IssueError> {
     let ca = &fulcio.ca;
     let entry = LogEntry::from_precertificate(precertificate, ca.issuing_certificate())
         .map_err(|_| SelfCheckError::Precertificate)?;
@@ -129,5 +131,68 @@ async fn log_precertificate(
         tracing::error!(%error, "the certificate transparency log returned an SCT that does not verify");
         CtError::SctInvalid
     })?;
-    Ok((LoggedPrecertificate { sct, _verified: verified }, ct))
+    Ok(LoggedPrecertificate { entry, sct, _verified: verified })
+}
+
+#[cfg(test)]
+mod tests {
+    use touchmark_keys::KeyType;
+    use touchmark_signers::{EphemeralSigner, Signer};
+    use touchmark_sigstore::ct::{SctScheme, sct_signed_bytes};
+    use touchmark_sigstore::principal::{Principal, SubjectAltName};
+
+    use super::super::authorize::AuthorizationRule;
+    use super::super::request::KeyRequest;
+    use super::super::tests::harness::{NOW_S, TestCa};
+    use super::*;
+
+    async fn permit() -> Permit {
+        let principal = Principal {
+            issuer: "https://issuer.example".to_owned(),
+            subject: "alice".to_owned(),
+            san: SubjectAltName::Email("alice@example.com".to_owned()),
+            proof_subject: "alice@example.com".to_owned(),
+            extensions: Vec::new(),
+        };
+        let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+        let proof = signer.sign(principal.proof_subject.as_bytes()).await.unwrap();
+        let request = KeyRequest::Challenge { public_key: signer.public_key().to_pem(), proof };
+        let key = prove_possession(&request, &principal).unwrap();
+        authorize(&AuthorizationRule::AnySubject, &[key.scheme()], principal, key).unwrap()
+    }
+
+    async fn logged(
+        ca: &CertificateAuthority,
+        template: &LeafTemplate<'_>,
+        log: &EphemeralSigner,
+    ) -> LoggedPrecertificate {
+        let precertificate = ca.sign(&template.precertificate_tbs().unwrap()).await.unwrap();
+        let entry = LogEntry::from_precertificate(&precertificate, ca.issuing_certificate()).unwrap();
+        let signature = log.sign(&sct_signed_bytes(&entry, 5, &[])).await.unwrap();
+        let log_id = log.public_key().spki_sha256();
+        let sct = Sct { log_id, timestamp_ms: 5, extensions: Vec::new(), scheme: SctScheme::EcdsaSha256, signature };
+        let verified = verify_sct(&sct, &entry, log.public_key()).unwrap();
+        LoggedPrecertificate { entry, sct, _verified: verified }
+    }
+
+    #[tokio::test]
+    async fn only_the_certificate_of_the_logged_precertificate_is_let_out() {
+        let (ca, permit) = (TestCa::new().await.authority(), permit().await);
+        let now = Timestamp::from_second(i64::try_from(NOW_S).unwrap()).unwrap();
+        let log = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+        // Two templates differ in their serial number alone.
+        let (one, other) = (template(&ca, &permit, now).unwrap(), template(&ca, &permit, now).unwrap());
+        let (of_one, of_other) = (logged(&ca, &one, &log).await, logged(&ca, &other, &log).await);
+        for (with_sct_of, logged, expect) in [
+            (&of_one, &of_one, None),
+            // The promise is that of the log, but for the other certificate.
+            (&of_other, &of_other, Some(SelfCheckError::Sct)),
+            (&of_one, &of_other, Some(SelfCheckError::Sct)),
+            (&of_other, &of_one, Some(SelfCheckError::Sct)),
+        ] {
+            let tbs = one.certificate_tbs(std::slice::from_ref(with_sct_of.sct())).unwrap();
+            let certificate = ca.sign(&tbs).await.unwrap();
+            assert_eq!(check_before_release(certificate, &permit, &ca, logged, now).err(), expect);
+        }
+    }
 }
