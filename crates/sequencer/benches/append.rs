@@ -38,7 +38,7 @@ fn entry(id: u64) -> Pending {
     let bytes: Vec<u8> = key.iter().copied().cycle().take(ENTRY_BYTES).collect();
     let rendered = Rendered::alike(bytes);
     let render = move |_, _| rendered.clone();
-    Pending { dedup_key: key, render: Box::new(render), blobs: Vec::new(), meta: Vec::new() }
+    Pending { dedup_key: key, render: Box::new(render), blobs: [].into(), meta: Vec::new() }
 }
 
 async fn open(dir: &Path) -> Log {

@@ -40,7 +40,7 @@ pub struct Pending {
     pub render: Render,
     /// Objects that must be durable before the entry is (issuer certificates of a static CT log). The name of each says what its bytes
     /// are: it holds their hash.
-    pub blobs: Vec<Blob>,
+    pub blobs: Arc<[Blob]>,
     /// Opaque to the engine, kept with the row.
     pub meta: Vec<u8>,
 }

@@ -196,7 +196,7 @@ mod tests {
     fn waiting(id: u8) -> (Waiting, oneshot::Receiver<Result<Added, AddError>>) {
         let (reply, answer) = oneshot::channel();
         let render = Box::new(|_, _| Rendered::alike("entry"));
-        let pending = Pending { dedup_key: [id; 32], render, blobs: Vec::new(), meta: Vec::new() };
+        let pending = Pending { dedup_key: [id; 32], render, blobs: [].into(), meta: Vec::new() };
         (Waiting { pending, wait_for: WaitFor::Sequenced, reply }, answer)
     }
 

@@ -147,7 +147,7 @@ async fn add(log: &Log, id: u64) -> Result<()> {
     let dedup_key = leaf_hash(&bytes).0;
     let rendered = Rendered::alike(bytes);
     let render = move |_, _| rendered.clone();
-    let pending = Pending { dedup_key, render: Box::new(render), blobs: Vec::new(), meta: Vec::new() };
+    let pending = Pending { dedup_key, render: Box::new(render), blobs: [].into(), meta: Vec::new() };
     match log.add(pending, WaitFor::Checkpointed).await {
         Ok(Added::Checkpointed(_)) => Ok(()),
         other => anyhow::bail!("entry {id} was not added: {other:?}"),

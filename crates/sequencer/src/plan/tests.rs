@@ -49,7 +49,7 @@ fn pending(id: u64) -> Pending {
             leaf_input: format!("leaf {id} {index} {time_ms}").into(),
             bundle_bytes: format!("entry {id} {index}").into(),
         }),
-        blobs: Vec::new(),
+        blobs: [].into(),
         meta: id.to_be_bytes().to_vec(),
     }
 }

@@ -397,7 +397,7 @@ pub(super) fn entry(id: u64) -> Pending {
     Pending {
         dedup_key: dedup_key(id),
         render: Box::new(move |index, time_ms| rendered(id, index, time_ms)),
-        blobs: Vec::new(),
+        blobs: [].into(),
         meta: id.to_be_bytes().to_vec(),
     }
 }

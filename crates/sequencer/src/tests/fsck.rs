@@ -68,7 +68,7 @@ async fn open_log(dir: &Path, entries: std::ops::Range<u64>) -> Log {
     }
     let log = Log::open(config, Arc::new(ledger), Arc::new(objects), clock(1_000)).await.unwrap();
     let pending = entries.map(|id| {
-        let blobs = vec![Blob { name: BLOB.to_owned(), bytes: b"issuer".to_vec() }];
+        let blobs = [Blob { name: BLOB.to_owned(), bytes: b"issuer".to_vec() }].into();
         crate::Pending { blobs, ..entry(id) }
     });
     let added = join_all(pending.map(|pending| log.add(pending, WaitFor::Checkpointed))).await;

@@ -217,7 +217,7 @@ async fn blobs_are_durable_before_their_entry_and_shared_by_entries() {
     let (disk, faults) = (Disk::new(), Faults::new(None));
     let log = open(&disk, &faults, |_| {}).await.unwrap();
     let with_blob = |id: u64, name: &str, bytes: &[u8]| Pending {
-        blobs: vec![Blob { name: name.to_owned(), bytes: bytes.to_vec() }],
+        blobs: [Blob { name: name.to_owned(), bytes: bytes.to_vec() }].into(),
         ..entry(id)
     };
     faults.set(Fault::next(Operation::Create, When::BeforeEffect, Then::Recovers));

@@ -10,14 +10,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::response::Response;
-use touchmark_sequencer::{AddError, Added, Blob, Pending, Rendered, Sequenced, WaitFor};
+use touchmark_sequencer::{AddError, Added, Pending, Rendered, Sequenced, WaitFor};
 use touchmark_signers::{SIGN_DEADLINE, sign_within};
 use touchmark_sigstore::ct::{self, DataTileEntry, LogEntry, Sct, SctScheme};
 use touchmark_sigstore::wire::ct::AddChainResponse;
-use touchmark_sigstore::x509::Certificate;
 use touchmark_tlog::LeafIndex;
 
 use super::submission::Submission;
@@ -84,9 +83,8 @@ impl Promises {
 }
 
 fn pending(submission: Submission) -> Pending {
-    let issuers = submission.chain.issuers();
-    let blobs = issuers.iter().map(issuer_blob).collect();
-    let fingerprints: Vec<[u8; 32]> = issuers.iter().map(fingerprint).collect();
+    let issuers = submission.issuers;
+    let blobs = Arc::clone(&issuers.blobs);
     let pre_certificate = match submission.entry {
         LogEntry::Precert { .. } => submission.chain.leaf().der().to_vec(),
         LogEntry::X509 { .. } => Vec::new(),
@@ -100,7 +98,7 @@ fn pending(submission: Submission) -> Pending {
             entry: entry.clone(),
             extensions: extensions(index),
             pre_certificate: pre_certificate.clone(),
-            fingerprints: fingerprints.clone(),
+            fingerprints: issuers.fingerprints.clone(),
         };
         Rendered { leaf_input: leaf.merkle_tree_leaf().into(), bundle_bytes: leaf.encode().into() }
     };
@@ -112,17 +110,9 @@ fn extensions(index: LeafIndex) -> Vec<u8> {
     ct::leaf_index_extension(index).expect("a log with 2^40 entries, over 100 TiB, does not fit any disk")
 }
 
-fn issuer_blob(issuer: &Certificate) -> Blob {
-    Blob { name: issuer_name(&fingerprint(issuer)), bytes: issuer.der().to_vec() }
-}
-
 /// Where an issuer's certificate lies, in the store and under the log's address alike.
 pub(super) fn issuer_name(fingerprint: &[u8; 32]) -> String {
     format!("issuer/{}", hex::encode(fingerprint))
-}
-
-fn fingerprint(certificate: &Certificate) -> [u8; 32] {
-    touchmark_keys::sha256(certificate.der())
 }
 
 /// RFC 6962 §4.1.

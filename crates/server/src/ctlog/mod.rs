@@ -10,6 +10,7 @@
 
 mod append;
 mod format;
+mod issuers;
 mod read;
 mod submission;
 mod tiles;
@@ -34,6 +35,7 @@ use crate::metrics::Submissions;
 use crate::witness::{NotCosigned, Witnesses};
 use append::Promises;
 pub(crate) use format::CtEntries;
+use issuers::KnownIssuers;
 use submission::{Kind, Submission};
 pub(crate) use tiles::MAXIMUM_MERGE_DELAY_S;
 pub(crate) use validity::{Expired, Interval, Validity};
@@ -49,6 +51,7 @@ struct Inner {
     /// The log's name in its checkpoints, with the key; also its identity in SCTs.
     note_key: NoteKey,
     acceptance: Acceptance,
+    issuers: KnownIssuers,
     promises: Promises,
     submissions: Submissions,
 }
@@ -91,6 +94,7 @@ impl CtLog {
             signer,
             note_key,
             acceptance,
+            issuers: KnownIssuers::default(),
             promises: Promises::default(),
             submissions,
         })))
@@ -105,12 +109,10 @@ impl CtSubmit for CtLog {
 
     /// In process, by the same way as over HTTP: the authority gets no favours.
     async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
-        let certificates: Vec<Certificate> = std::iter::once(precertificate).chain(chain).cloned().collect();
-        let submission =
-            Submission::accept(Kind::Precertificate, &certificates, &self.0.acceptance).map_err(|error| {
-                tracing::error!(%error, "our own log refuses our own precertificate");
-                CtError::Refused { status: 400 }
-            })?;
+        let submission = Submission::accept(Kind::Precertificate, precertificate, chain, self).map_err(|error| {
+            tracing::error!(%error, "our own log refuses our own precertificate");
+            CtError::Refused { status: 400 }
+        })?;
         self.append(submission).await
     }
 }

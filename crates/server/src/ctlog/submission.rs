@@ -9,6 +9,8 @@
 //! Invariants: each certificate of a [`Submission`] is issued by the next and the last is an accepted root; what is logged is
 //! bytes as received.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use touchmark_sigstore::ct::{self, AcceptedChain, LogEntry};
@@ -16,8 +18,9 @@ use touchmark_sigstore::wire::ct::AddChainRequest;
 use touchmark_sigstore::x509::Certificate;
 
 use super::append::reply;
+use super::issuers::Issuers;
 use super::validity::Untimely;
-use super::{Acceptance, CtLog, Refusal};
+use super::{CtLog, Refusal};
 use crate::deps;
 use crate::http::read_body;
 
@@ -42,6 +45,7 @@ pub(super) struct Submission {
     pub(super) entry: LogEntry,
     /// The certificate as submitted (for a precertificate the entry holds less than that) and all above it.
     pub(super) chain: AcceptedChain,
+    pub(super) issuers: Arc<Issuers>,
 }
 
 /// Why a chain is not logged. The text is public.
@@ -102,7 +106,8 @@ async fn add(log: CtLog, kind: Kind, request: Request) -> Result<Response, Refus
         return Err(Refusal::frozen());
     }
     let chain = parse(&body).map_err(refused)?;
-    let submission = Submission::accept(kind, &chain, &log.0.acceptance).map_err(refused)?;
+    let (leaf, above) = chain.split_first().ok_or(SubmissionError::Empty).map_err(refused)?;
+    let submission = Submission::accept(kind, leaf, above, &log).map_err(refused)?;
     let sct = log.append(submission).await?;
     Ok(reply(&sct))
 }
@@ -120,14 +125,15 @@ fn parse(body: &[u8]) -> Result<Vec<Certificate>, SubmissionError> {
 }
 
 impl Submission {
-    /// `certificates` begin with the leaf; the root may be left out, as RFC 6962 §3.1 allows.
+    /// `above` begins with the leaf's issuer; the root may be left out, as RFC 6962 §3.1 allows.
     pub(super) fn accept(
         kind: Kind,
-        certificates: &[Certificate],
-        acceptance: &Acceptance,
+        leaf: &Certificate,
+        above: &[Certificate],
+        log: &CtLog,
     ) -> Result<Self, SubmissionError> {
-        let (leaf, above) = certificates.split_first().ok_or(SubmissionError::Empty)?;
-        let chain = ct::accept_chain(leaf, above, &acceptance.roots)?;
+        let acceptance = &log.0.acceptance;
+        let (chain, issuers) = log.0.issuers.accept(leaf, above, &acceptance.roots)?;
         if leaf.is_ca() {
             return Err(SubmissionError::LeafIsCa);
         }
@@ -140,6 +146,6 @@ impl Submission {
             Kind::Certificate => LogEntry::from_certificate(leaf)?,
             Kind::Precertificate => LogEntry::from_submitted_precertificate(&chain)?,
         };
-        Ok(Self { entry, chain })
+        Ok(Self { entry, chain, issuers })
     }
 }

@@ -123,7 +123,7 @@ impl Rekor {
         let pending = Pending {
             dedup_key,
             render: Box::new(move |_index, _time_ms| rendered.clone()),
-            blobs: Vec::new(),
+            blobs: [].into(),
             meta: Vec::new(),
         };
         let added = self.log.add(pending, WaitFor::Checkpointed).await;

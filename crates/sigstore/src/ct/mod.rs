@@ -23,7 +23,7 @@ pub use self::entry::{
     LogEntry, MerkleTreeLeaf, leaf_index_extension, merkle_tree_leaf, parse_leaf_index_extension,
     parse_merkle_tree_leaf, sct_signed_bytes,
 };
-pub use self::submission::{AcceptedChain, SubmissionError, accept_chain};
+pub use self::submission::{AcceptedChain, AcceptedIssuers, SubmissionError, accept_chain};
 pub use self::tile::{DataTileEntry, extra_data_precert, extra_data_x509, parse_data_tile};
 
 use self::tls::{Reader, TlsError, Width};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tests of certificate transparency, against the SCTs of public logs and against bytes written out by hand.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use touchmark_keys::KeyType;
@@ -275,6 +277,36 @@ fn every_issuer_of_a_submission_is_an_authority_that_may_sign() {
     assert_eq!(refused(&edited(&issuer, &root, 2, no_ca()), &root.certificate), (0, authority.clone()));
     assert_eq!(refused(&issuer.certificate, &edited(&root, &root, 0, crl_only())), (1, usage));
     assert_eq!(refused(&issuer.certificate, &edited(&root, &root, 1, no_ca())), (1, authority));
+}
+
+/// Whoever was accepted before: the verdict and the error about a leaf are those of `accept_chain`.
+#[test]
+fn known_issuers_change_no_verdict() {
+    let (root, issuer) = authority();
+    let (_, stranger) = authority();
+    let (key, principal) = (Key::new(KeyType::EcdsaP256), alice());
+    let leaf =
+        |holder: &Holder| workshop::sign(&leaf_template(holder, &key, &principal).ct_tbs().unwrap(), &holder.key);
+    let of = |holder: &Holder| holder.certificate.clone();
+    let roots = [of(&root)];
+    let (first, second) = (leaf(&issuer), leaf(&issuer));
+    // The name of the issuer, signed by somebody else; and the name of somebody else.
+    let forged = workshop::sign(&leaf_template(&issuer, &key, &principal).ct_tbs().unwrap(), &stranger.key);
+    let above_root = leaf(&root);
+    for chain in [vec![of(&issuer)], vec![of(&issuer), of(&root)]] {
+        let known = Arc::clone(accept_chain(&first, &chain, &roots).unwrap().accepted_issuers());
+        assert_eq!(known.submitted(), chain);
+        for leaf in [&first, &second, &forged, &above_root, &of(&root)] {
+            assert_eq!(known.accept(leaf, &chain).unwrap(), accept_chain(leaf, &chain, &roots));
+        }
+        assert!(known.accept(&forged, &chain).unwrap().is_err());
+        for other in [vec![], vec![of(&root)], vec![of(&stranger)], vec![of(&issuer), of(&stranger)]] {
+            assert_eq!(known.accept(&second, &other), None);
+        }
+    }
+    // A leaf that came alone says nothing of the next, whose root may be another.
+    let alone = accept_chain(&above_root, &[], &roots).unwrap();
+    assert_eq!(alone.accepted_issuers().accept(&above_root, &[]), None);
 }
 
 #[test]

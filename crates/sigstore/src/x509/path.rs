@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use touchmark_keys::{SignatureError, SignatureValid};
+use touchmark_keys::{PublicKey, SignatureError, SignatureValid};
 
 use super::chain::Chain;
 use super::extension::{KeyUsage, oid};
@@ -169,6 +169,19 @@ impl Certificate {
     /// Checks name, authority and signature of one step of a chain, and nothing about time or critical extensions: what a CT log
     /// checks of a submission (RFC 6962 §3.1), and an authority of its own chain.
     pub fn verify_issued_by(&self, issuer: &Certificate) -> Result<IssuedBy, PathError> {
+        self.verify_issued_with(issuer, || issuer.public_key())
+    }
+
+    /// The same with the issuer's key where it was parsed before.
+    pub(crate) fn verify_issued_by_key(&self, issuer: &Certificate, key: &PublicKey) -> Result<IssuedBy, PathError> {
+        self.verify_issued_with(issuer, || Ok(key.clone()))
+    }
+
+    fn verify_issued_with(
+        &self,
+        issuer: &Certificate,
+        key: impl FnOnce() -> Result<PublicKey, CertificateError>,
+    ) -> Result<IssuedBy, PathError> {
         if self.issuer_der() != issuer.subject_der() {
             return Err(PathError::IssuerName);
         }
@@ -179,8 +192,7 @@ impl Certificate {
             return Err(PathError::AuthorityKeyUsage { position: 1 });
         }
         let (algorithm, signature) = self.signature()?;
-        let _: SignatureValid =
-            algorithm.verify(&issuer.public_key()?, self.tbs_der(), signature).map_err(PathError::Signature)?;
+        let _: SignatureValid = algorithm.verify(&key()?, self.tbs_der(), signature).map_err(PathError::Signature)?;
         Ok(IssuedBy(()))
     }
 }
