@@ -123,6 +123,11 @@ impl Ceiling {
         Ok(Self { process: process.context("cannot start the ceiling")?, port })
     }
 
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        Watched::process(self.process.id())
+    }
+
     /// # Errors
     /// It does not answer for five seconds.
     pub async fn await_ready(&self, requests: &Arc<Requests>) -> Result<()> {

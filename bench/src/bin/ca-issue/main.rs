@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use touchmark_bench::disk;
 use touchmark_bench::loader::{self, Load, Supply};
-use touchmark_bench::processes::Ceiling;
+use touchmark_bench::processes::{Ceiling, Cost};
 use touchmark_keys::KeyType;
 
 use authority::Authority;
@@ -125,7 +125,7 @@ async fn measure(arguments: &Arguments, curve: Curve, dir: &Path) -> Result<()> 
     let tokens = Tokens::of(&authority)?;
     println!("| load | clients | per second | p50 | p99 | worst |\n| --- | --- | --- | --- | --- | --- |");
     let before = ceiling(curve, dir, &tokens, span / 4).await?;
-    row("ceiling: echo + public key operations + fdatasync of the batch", &before);
+    row("ceiling: echo + public key operations + fdatasync of the batch", &before.load);
     let server = Measured::start(&arguments.binary, &authority).await?;
     let lone = if arguments.brief {
         None
@@ -137,21 +137,26 @@ async fn measure(arguments: &Arguments, curve: Curve, dir: &Path) -> Result<()> 
         row(&format!("certificate, {STEADY_PER_SECOND} a second"), &steady.load);
         Some(lone)
     };
-    let enough = HEADROOM * before.per_second();
+    let enough = HEADROOM * before.load.per_second();
     let full = server.closed(CLIENTS, span, tokens.requests(server.port(), span, enough)?).await?;
     row(&format!("certificate, {CLIENTS} clients, {} s", arguments.seconds), &full.load);
     let syncs = if arguments.brief { Ok(String::new()) } else { server.syncs(&tokens, enough).await };
     server.stop().await?;
     let after = ceiling(curve, dir, &tokens, span / 4).await?;
-    row("ceiling again", &after);
+    row("ceiling again", &after.load);
 
-    let bound = f64::midpoint(before.per_second(), after.per_second());
+    let bound = f64::midpoint(before.load.per_second(), after.load.per_second());
     println!(
         "\n{:.0} certificates a second are {:.2} of the ceiling.",
         full.load.per_second(),
         full.load.per_second() / bound
     );
-    println!("One certificate costs the server {:.0} µs of processor time.", full.cpu_micros_each());
+    println!(
+        "One certificate costs the server {:.0} µs of processor time, and the ceiling {:.0} and {:.0} µs.",
+        full.cpu_micros_each(),
+        before.cpu_micros_each(),
+        after.cpu_micros_each()
+    );
     if let Some(lone) = lone {
         println!("For a lone client it is {:.0} µs.", lone.cpu_micros_each());
     }
@@ -163,12 +168,14 @@ async fn measure(arguments: &Arguments, curve: Curve, dir: &Path) -> Result<()> 
     Ok(())
 }
 
-async fn ceiling(curve: Curve, dir: &Path, tokens: &Tokens, span: Duration) -> Result<Load> {
+async fn ceiling(curve: Curve, dir: &Path, tokens: &Tokens, span: Duration) -> Result<Cost> {
     let file = dir.join("ceiling");
     let process = Ceiling::start(&[file.as_os_str(), OsStr::new("--curve"), OsStr::new(curve.argument())])?;
     let requests = tokens.make(process.port, "/echo", CEILING_REQUESTS, Supply::Again)?;
     process.await_ready(&requests).await?;
-    loader::closed(process.port, 200, CLIENTS, span, &requests).await
+    let used = process.watched().cpu()?;
+    let load = loader::closed(process.port, 200, CLIENTS, span, &requests).await?;
+    process.watched().cost(load, used)
 }
 
 fn row(what: &str, load: &Load) {
