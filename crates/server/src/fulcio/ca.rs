@@ -29,6 +29,8 @@ pub(crate) struct CertificateAuthority {
     signer: Arc<dyn Signer>,
     /// The issuing certificate first, the root last; not empty. Prepared for leaves that sign code.
     chain: TrustedChain,
+    /// The same in PEM, as every reply has it.
+    chain_pems: Vec<String>,
 }
 
 impl CertificateAuthority {
@@ -50,7 +52,9 @@ impl CertificateAuthority {
         if !issuing.is_ca() {
             return Err(FulcioStartError::ChainLink { position: 0 });
         }
-        Ok(Self { signer, chain: TrustedChain::new(chain).prepared(ExtendedKeyUsage::CodeSigning) })
+        let chain_pems = chain.iter().map(|certificate| certificate.to_pem().trim().to_owned()).collect();
+        let chain = TrustedChain::new(chain).prepared(ExtendedKeyUsage::CodeSigning);
+        Ok(Self { signer, chain, chain_pems })
     }
 
     /// The certificate whose key signs.
@@ -60,6 +64,11 @@ impl CertificateAuthority {
 
     pub(super) fn chain(&self) -> &[Certificate] {
         self.chain.certificates()
+    }
+
+    /// Each certificate of the chain in PEM without a final line end.
+    pub(super) fn chain_pems(&self) -> &[String] {
+        &self.chain_pems
     }
 
     /// The chain as leaves are verified under it.

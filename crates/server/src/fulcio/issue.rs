@@ -46,11 +46,11 @@ pub(super) struct Fulcio {
 }
 
 /// One request, whole. A failure at any step leaves at most a logged precertificate behind, which is what a log is for.
-pub(super) async fn issue(
-    fulcio: &Fulcio,
+pub(super) async fn issue<'ca>(
+    fulcio: &'ca Fulcio,
     body: &[u8],
     authorization: Option<&str>,
-) -> Result<IssuedChain, IssueError> {
+) -> Result<IssuedChain<'ca>, IssueError> {
     let now_ms = fulcio.clock.now_ms();
     let request = SigningRequest::parse(body, authorization)?;
     let caller = fulcio.issuers.authenticate(&request.token, now_ms).await?;

@@ -87,11 +87,9 @@ async fn signing_cert(State(fulcio): State<Arc<Fulcio>>, request: Request) -> Re
     let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = read_body(request, REQUEST_BYTES_MAX).await?;
     let issued = issue::issue(&fulcio, &body, authorization.as_deref()).await.inspect_err(error::IssueError::log)?;
-    let certificates = issued.certificates().iter().map(|certificate| certificate.to_pem().trim().to_owned()).collect();
+    let chain = CertificateChain { certificates: issued.to_pems() };
     let reply = SigningCertificate {
-        signed_certificate_embedded_sct: Some(SigningCertificateEmbeddedSct {
-            chain: Some(CertificateChain { certificates }),
-        }),
+        signed_certificate_embedded_sct: Some(SigningCertificateEmbeddedSct { chain: Some(chain) }),
         signed_certificate_detached_sct: None,
     };
     Ok(bytes_response(200, JSON, reply.to_json()))

@@ -32,22 +32,27 @@ pub(super) enum SelfCheckError {
     Sct,
 }
 
-/// The chain as the client receives it: leaf, intermediates, root.
-pub(super) struct IssuedChain(Vec<Certificate>);
+/// A certificate that may leave, under the chain of the authority that made it.
+pub(super) struct IssuedChain<'ca> {
+    leaf: Certificate,
+    ca: &'ca CertificateAuthority,
+}
 
-impl IssuedChain {
-    pub(super) fn certificates(&self) -> &[Certificate] {
-        &self.0
+impl IssuedChain<'_> {
+    /// The chain as the client receives it: leaf, intermediates, root, each in PEM without a final line end.
+    pub(super) fn to_pems(&self) -> Vec<String> {
+        let leaf = self.leaf.to_pem().trim().to_owned();
+        std::iter::once(leaf).chain(self.ca.chain_pems().iter().cloned()).collect()
     }
 }
 
-pub(super) fn check_before_release(
+pub(super) fn check_before_release<'ca>(
     certificate: Certificate,
     permit: &Permit,
-    ca: &CertificateAuthority,
+    ca: &'ca CertificateAuthority,
     logged: &LoggedPrecertificate,
     now: Timestamp,
-) -> Result<IssuedChain, SelfCheckError> {
+) -> Result<IssuedChain<'ca>, SelfCheckError> {
     let path = verify_path(&certificate, ca.trusted_chain(), ExtendedKeyUsage::CodeSigning, now);
     let path = path.map_err(|error| {
         tracing::error!(%error, "a certificate of our own does not verify");
@@ -57,7 +62,7 @@ pub(super) fn check_before_release(
         return Err(SelfCheckError::Path);
     }
     check_validity(&certificate, ca)?;
-    if certificate.public_key().ok().as_ref() != Some(permit.key().public_key()) {
+    if certificate.spki_der() != permit.key().public_key().spki_der() {
         return Err(SelfCheckError::Key);
     }
     let principal = permit.principal();
@@ -67,7 +72,7 @@ pub(super) fn check_before_release(
         return Err(SelfCheckError::Identity);
     }
     check_sct(&certificate, ca, logged)?;
-    Ok(IssuedChain(std::iter::once(certificate).chain(ca.chain().iter().cloned()).collect()))
+    Ok(IssuedChain { leaf: certificate, ca })
 }
 
 fn check_validity(certificate: &Certificate, ca: &CertificateAuthority) -> Result<(), SelfCheckError> {
