@@ -2,7 +2,8 @@
 //! Digests, public keys, signature verification, and the secret keys behind the signers.
 //!
 //! Spec: the algorithm registry of Sigstore (`PublicKeyDetails` of the protobuf specs), RFC 5480, RFC 8017, RFC 8032,
-//! RFC 8410, FIPS 204 with RFC 9881, RFC 5958 (PKCS#8), RFC 8018 (PBES2), and Fulcio's key policy.
+//! RFC 8410, FIPS 204 with RFC 9881, RFC 5958 (PKCS#8), RFC 8018 (PBES2), RFC 2104 (HMAC), PKCS#11's encodings, and Fulcio's key
+//! policy.
 //!
 //! In scope: the one table of signature schemes ([`Scheme`]), hashing, parsing and strength of public keys, verification
 //! over messages and over digests, making and reading secret keys.
@@ -17,12 +18,13 @@
 mod backend;
 mod digest;
 mod pem;
+pub mod pkcs11;
 mod public;
 mod scheme;
 pub mod secret;
 mod strength;
 
-pub use backend::{random, webpki_algorithms};
+pub use backend::{hmac_sha256, random, webpki_algorithms};
 pub use digest::{Digest, DigestError, DigestTextError, HashAlgorithm, Hasher, digest, sha256, sha256_parts};
 pub use public::{KeyError, PublicKey, SignatureError, SignatureValid};
 pub use scheme::{KeyFamily, KeyType, Scheme, SchemeFamily, Standing};

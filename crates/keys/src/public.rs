@@ -358,7 +358,7 @@ impl<'a> RsaPublicKey<'a> {
     }
 }
 
-fn rsa_spki(pkcs1_der: &[u8]) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn rsa_spki(pkcs1_der: &[u8]) -> Result<Vec<u8>, KeyError> {
     let spki = SubjectPublicKeyInfoRef {
         algorithm: AlgorithmIdentifierRef { oid: OID_RSA, parameters: Some(AnyRef::NULL) },
         subject_public_key: BitStringRef::from_bytes(pkcs1_der).map_err(|_| KeyError::Malformed)?,

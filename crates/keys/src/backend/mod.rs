@@ -13,6 +13,7 @@ mod verifying;
 
 use aws_lc_rs::digest as lc;
 use aws_lc_rs::error::{KeyRejected, Unspecified};
+use aws_lc_rs::hmac as lc_hmac;
 use rustls_pki_types::SignatureVerificationAlgorithm;
 
 use crate::HashAlgorithm;
@@ -86,6 +87,13 @@ pub(crate) fn hash(hash: HashAlgorithm, message: &[u8]) -> Box<[u8]> {
     lc::digest(algorithm(hash), message).as_ref().into()
 }
 
+/// HMAC-SHA-256 (RFC 2104), with which requests to key management services are authenticated.
+#[must_use]
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let key = lc_hmac::Key::new(lc_hmac::HMAC_SHA256, key);
+    lc_hmac::sign(&key, message).as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+}
+
 /// Parts that are together no longer than this are joined before they are hashed: a context costs more than the hash of a tree's node.
 const JOINED_BYTES_MAX: usize = 1024;
 
@@ -124,5 +132,30 @@ impl HashState {
 
     pub(crate) fn finish(self) -> Box<[u8]> {
         self.0.finish().as_ref().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, test cases 1, 2 and 6 (a key longer than a block).
+    #[test]
+    fn hmac_gives_the_published_values() {
+        for (key, message, expect) in [
+            ([0x0b; 20].as_slice(), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+            (
+                b"Jefe",
+                "what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xaa; 131],
+                "Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ] {
+            assert_eq!(hex::encode(hmac_sha256(key, message.as_bytes())), expect);
+        }
     }
 }
