@@ -32,17 +32,7 @@ pub struct FileSigner {
 impl FileSigner {
     /// Reads a key file. Refuses one that group or others have any permission on.
     pub fn open(path: &Path, passphrase: Option<&[u8]>) -> Result<Self, SignerError> {
-        let file = File::open(path).map_err(io_error(path))?;
-        expect_private(path, &file)?;
-        // Sized up front: a buffer that grows leaves copies of the key behind.
-        let length = file.metadata().map_err(io_error(path))?.len();
-        let too_long = || SignerError::KeyFile { path: path.into(), error: KeyError::Pem };
-        let capacity = usize::try_from(length).map_err(|_| too_long())?;
-        if length > KEY_FILE_BYTES_MAX {
-            return Err(too_long());
-        }
-        let mut text = Zeroizing::new(String::with_capacity(capacity + 1));
-        file.take(length).read_to_string(&mut text).map_err(io_error(path))?;
+        let text = read_private(path, KEY_FILE_BYTES_MAX)?;
         let key = SecretKey::from_pem(&text, passphrase)
             .map_err(|error| SignerError::KeyFile { path: path.into(), error })?;
         Ok(Self { key })
@@ -74,6 +64,22 @@ impl Signer for FileSigner {
     async fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignerError> {
         Ok(self.key.sign_digest(self.scheme(), digest)?)
     }
+}
+
+/// Reads a file of at most `bytes_max` bytes. Refuses one that group or others have any permission on.
+pub(crate) fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, SignerError> {
+    let file = File::open(path).map_err(io_error(path))?;
+    expect_private(path, &file)?;
+    // Sized up front: a buffer that grows leaves copies of the secret behind.
+    let length = file.metadata().map_err(io_error(path))?.len();
+    let too_long = || SignerError::KeyFile { path: path.into(), error: KeyError::Pem };
+    let capacity = usize::try_from(length).map_err(|_| too_long())?;
+    if length > bytes_max {
+        return Err(too_long());
+    }
+    let mut text = Zeroizing::new(String::with_capacity(capacity + 1));
+    file.take(length).read_to_string(&mut text).map_err(io_error(path))?;
+    Ok(text)
 }
 
 /// Writes a new file of mode 0600, durably.

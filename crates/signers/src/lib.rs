@@ -1,27 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The signer seam: the only way to a private key.
 //!
-//! In scope: what a signer is ([`Signer`]), signers whose key lives in memory for one signature ([`EphemeralSigner`]) or in a
-//! file ([`FileSigner`]), and a deadline for signers that may hang ([`sign_within`]).
-//! Out of scope: the algorithms (crate `keys`); PKCS#11, key management services and plugins, which will implement the
-//! same trait.
+//! In scope: what a signer is ([`Signer`]), signers whose key lives in memory for one signature ([`EphemeralSigner`]), in a
+//! file ([`FileSigner`]), in a token ([`Pkcs11Signer`]), or behind a program ([`PluginSigner`]); which of them a text means
+//! ([`SignerReference`]); and a deadline for signers that may hang ([`sign_within`]).
+//! Out of scope: the algorithms (crate `keys`).
 //!
 //! Invariants: no signer gives its private key away, prints it or can be cloned; an ephemeral key has no way to disk; a key
-//! file is readable by its owner alone, and one that is not is refused.
+//! file is readable by its owner alone, and one that is not is refused; what a signer outside this process signed is verified with its
+//! public key before it is returned.
 
 mod ephemeral;
+mod error;
 mod file;
+mod pkcs11;
+mod plugin;
+mod proof;
+mod reference;
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use thiserror::Error;
-use touchmark_keys::{Digest, KeyError, PublicKey, Scheme};
+use touchmark_keys::{Digest, PublicKey, Scheme};
 
 pub use ephemeral::EphemeralSigner;
+pub use error::SignerError;
 pub use file::FileSigner;
+pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError};
+pub use plugin::{PluginError, PluginProblem, PluginSigner, PluginUri, PluginUriError};
+pub use reference::{ReferenceError, SignerReference};
 
 /// Makes signatures with one key under one scheme.
 ///
@@ -39,32 +46,6 @@ pub trait Signer: Send + Sync {
 
     /// Signs the message that has this digest. Pure Ed25519 cannot, and answers [`KeyError::NeedsMessage`].
     async fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignerError>;
-}
-
-/// Why there is no signature, or no signer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SignerError {
-    #[error("{0}")]
-    Key(KeyError),
-    #[error("key file {}: {error}", path.display())]
-    KeyFile { path: PathBuf, error: KeyError },
-    #[error("key file {}: {kind}", path.display())]
-    Io { path: PathBuf, kind: io::ErrorKind },
-    #[error(
-        "key file {} may be read by others than its owner (mode {mode:03o}): chmod 600 it, and replace the key if others could read it",
-        path.display()
-    )]
-    LoosePermissions { path: PathBuf, mode: u32 },
-    #[error("key file {} is no regular file", path.display())]
-    NotAFile { path: PathBuf },
-    #[error("the signer did not answer within {} ms", deadline.as_millis())]
-    Deadline { deadline: Duration },
-}
-
-impl From<KeyError> for SignerError {
-    fn from(error: KeyError) -> Self {
-        Self::Key(error)
-    }
 }
 
 /// How long a service waits for a signer before it answers that it is unavailable.

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why there is no signature, or no signer.
+//!
+//! In scope: one error for every kind of signer; it is for the operator's log and names files, tokens and programs. Out of scope: what a
+//! client is told, which is never more than that the service is unavailable.
+//! Invariant: no private key, PIN or credential is in an error.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+use touchmark_keys::KeyError;
+
+use crate::{Pkcs11Problem, PluginError};
+
+/// Why there is no signature, or no signer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SignerError {
+    #[error("{0}")]
+    Key(KeyError),
+    #[error("key file {}: {error}", path.display())]
+    KeyFile { path: PathBuf, error: KeyError },
+    #[error("key file {}: {kind}", path.display())]
+    Io { path: PathBuf, kind: io::ErrorKind },
+    #[error(
+        "key file {} may be read by others than its owner (mode {mode:03o}): chmod 600 it, and replace the key if others could read it",
+        path.display()
+    )]
+    LoosePermissions { path: PathBuf, mode: u32 },
+    #[error("key file {} is no regular file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("key {key}: {problem}")]
+    Pkcs11 { key: String, problem: Pkcs11Problem },
+    #[error(transparent)]
+    Plugin(PluginError),
+    #[error("the signer did not answer within {} ms", deadline.as_millis())]
+    Deadline { deadline: Duration },
+}
+
+impl From<KeyError> for SignerError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}

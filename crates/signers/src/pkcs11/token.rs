@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One key of one token: logging in, finding it, signing with it.
+//!
+//! Spec: PKCS#11 3.1 §5.6 (sessions, login), §5.7 (finding objects), §5.13 (signing), §6.1.6 (`CKM_RSA_PKCS`), §6.3.12 (`CKM_ECDSA`).
+//! In scope: what happens in one session. Out of scope: the module and what happens when a session is lost ([`super::module`]).
+//! Invariants: a private key is used only if exactly one object matches, and its public key is the one that was there when the signer was
+//! opened; a PIN that the token refused is not tried again, because tokens lock after some tries.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use cryptoki::context::Pkcs11;
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::types::RawAuthPin;
+use touchmark_keys::{Digest, KeyError, KeyFamily, PublicKey, pkcs11, sha256};
+use zeroize::Zeroizing;
+
+use super::Pkcs11Problem;
+use super::uri::{PinSource, Pkcs11Uri, TokenMatch};
+use crate::file::read_private;
+
+/// Longest PIN: PKCS#11 knows no limit, tokens allow at most 255 bytes.
+const PIN_BYTES_MAX: u64 = 255;
+
+/// Which key it is, and what is remembered of it between sessions.
+pub(super) struct KeyPlace {
+    /// Tells the sessions of this key from those of others that use the same module.
+    pub(super) number: u64,
+    uri: Pkcs11Uri,
+    /// Set when the key is first found.
+    known: OnceLock<PublicKey>,
+    /// SHA-256 of a PIN that the token refused.
+    refused_pin: Mutex<Option<[u8; 32]>>,
+}
+
+/// A session in which the key was found.
+pub(super) struct OpenKey {
+    session: Session,
+    private: ObjectHandle,
+    pub(super) public: PublicKey,
+}
+
+impl KeyPlace {
+    pub(super) fn new(uri: Pkcs11Uri) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { number, uri, known: OnceLock::new(), refused_pin: Mutex::new(None) }
+    }
+
+    /// Opens a session, logs in and finds the key.
+    pub(super) fn open(&self, context: &Pkcs11) -> Result<OpenKey, Pkcs11Problem> {
+        let (slot, info) = find_token(context, &self.uri.token)?;
+        let session = context.open_ro_session(slot)?;
+        if let (true, Some(source)) = (info.login_required(), &self.uri.pin_source) {
+            self.log_in(&session, source)?;
+        }
+        let private = self.private_key(&session)?;
+        let public = self.public_key_of(&session, private)?;
+        if *self.known.get_or_init(|| public.clone()) != public {
+            return Err(Pkcs11Problem::KeyChanged);
+        }
+        Ok(OpenKey { session, private, public })
+    }
+
+    /// All sessions with a token share one login.
+    fn log_in(&self, session: &Session, source: &PinSource) -> Result<(), Pkcs11Problem> {
+        let pin = read_pin(source)?;
+        let mut refused = self.refused_pin.lock().unwrap_or_else(PoisonError::into_inner);
+        if *refused == Some(sha256(&pin)) {
+            return Err(Pkcs11Problem::PinRefused);
+        }
+        match session.login_with_raw(UserType::User, &RawAuthPin::from(Box::new(pin.to_vec()))) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
+                *refused = None;
+                Ok(())
+            }
+            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
+                *refused = Some(sha256(&pin));
+                Err(Pkcs11Problem::PinRefused)
+            }
+            Err(Error::Pkcs11(RvError::PinLocked, _)) => {
+                *refused = Some(sha256(&pin));
+                Err(Pkcs11Problem::PinLocked)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn private_key(&self, session: &Session) -> Result<ObjectHandle, Pkcs11Problem> {
+        let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY)];
+        template.extend(self.uri.object.clone().map(Attribute::Label));
+        template.extend(self.uri.id.clone().map(Attribute::Id));
+        let private = only(session, &template).map_err(|found| found.of("private keys"))?;
+        for attribute in session.get_attributes(private, &[AttributeType::AlwaysAuthenticate])? {
+            if matches!(attribute, Attribute::AlwaysAuthenticate(true)) {
+                return Err(Pkcs11Problem::AlwaysAuthenticate);
+            }
+        }
+        Ok(private)
+    }
+
+    /// The public key with the private key's `CKA_ID`; where that is empty, with the label of the URI.
+    fn public_key_of(&self, session: &Session, private: ObjectHandle) -> Result<PublicKey, Pkcs11Problem> {
+        let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY)];
+        let id =
+            session.get_attributes(private, &[AttributeType::Id])?.into_iter().find_map(|attribute| match attribute {
+                Attribute::Id(id) if !id.is_empty() => Some(Attribute::Id(id)),
+                _ => None,
+            });
+        template.extend(id.or_else(|| self.uri.object.clone().map(Attribute::Label)));
+        let public = only(session, &template).map_err(|found| found.of("public keys"))?;
+        read_public_key(session, public)
+    }
+}
+
+impl OpenKey {
+    /// Signs the message that has this digest; what comes back has been verified.
+    pub(super) fn sign(&self, digest: &Digest) -> Result<Vec<u8>, Pkcs11Problem> {
+        let key_type = self.public.key_type();
+        let signature = match key_type.family() {
+            KeyFamily::Ecdsa => {
+                let raw = self.session.sign(&Mechanism::Ecdsa, self.private, digest.as_bytes())?;
+                pkcs11::ecdsa_signature_der(key_type, &raw).map_err(|_| Pkcs11Problem::WrongSignature)?
+            }
+            _ => self.session.sign(&Mechanism::RsaPkcs, self.private, &pkcs11::digest_info(digest))?,
+        };
+        let verified = self.public.verify_digest(self.public.default_scheme(), digest, &signature);
+        verified.map(|_| signature).map_err(|_| Pkcs11Problem::WrongSignature)
+    }
+}
+
+fn find_token(context: &Pkcs11, wanted: &TokenMatch) -> Result<(Slot, TokenInfo), Pkcs11Problem> {
+    let matches = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+    let mut found = Vec::new();
+    for slot in context.get_slots_with_token()? {
+        // One that is being pulled does not hide the others.
+        let Ok(info) = context.get_token_info(slot) else { continue };
+        if matches(&wanted.token, info.label())
+            && matches(&wanted.manufacturer, info.manufacturer_id())
+            && matches(&wanted.model, info.model())
+            && matches(&wanted.serial, info.serial_number())
+        {
+            found.push((slot, info));
+        }
+    }
+    match <[_; 1]>::try_from(found) {
+        Ok([only]) => Ok(only),
+        Err(found) if found.is_empty() => Err(Pkcs11Problem::TokenMissing),
+        Err(found) => Err(Pkcs11Problem::TokenNotUnique { found: found.len() }),
+    }
+}
+
+/// Why there is not exactly one object.
+enum NotOne {
+    Found(usize),
+    Failed(Error),
+}
+
+impl NotOne {
+    fn of(self, class: &'static str) -> Pkcs11Problem {
+        match self {
+            Self::Found(found) => Pkcs11Problem::KeyNotUnique { class, found },
+            Self::Failed(error) => error.into(),
+        }
+    }
+}
+
+fn only(session: &Session, template: &[Attribute]) -> Result<ObjectHandle, NotOne> {
+    let found = session.find_objects(template).map_err(NotOne::Failed)?;
+    match found.as_slice() {
+        [only] => Ok(*only),
+        found => Err(NotOne::Found(found.len())),
+    }
+}
+
+fn read_public_key(session: &Session, object: ObjectHandle) -> Result<PublicKey, Pkcs11Problem> {
+    use AttributeType::{EcParams, EcPoint, KeyType, Modulus, PublicExponent};
+    let key_type = session.get_attributes(object, &[KeyType])?;
+    let read = match key_type.as_slice() {
+        [Attribute::KeyType(TokenKeyType::EC)] => {
+            match session.get_attributes(object, &[EcParams, EcPoint])?.as_slice() {
+                [Attribute::EcParams(params), Attribute::EcPoint(point)] => pkcs11::public_key_of_point(params, point),
+                _ => Err(KeyError::Malformed),
+            }
+        }
+        [Attribute::KeyType(TokenKeyType::RSA)] => {
+            match session.get_attributes(object, &[Modulus, PublicExponent])?.as_slice() {
+                [Attribute::Modulus(modulus), Attribute::PublicExponent(exponent)] => {
+                    pkcs11::public_key_of_modulus(modulus, exponent)
+                }
+                _ => Err(KeyError::Malformed),
+            }
+        }
+        _ => return Err(Pkcs11Problem::KeyKind),
+    };
+    read.map_err(Pkcs11Problem::PublicKey)
+}
+
+fn read_pin(source: &PinSource) -> Result<Zeroizing<Vec<u8>>, Pkcs11Problem> {
+    let mut pin = match source {
+        PinSource::File(path) => {
+            let text = read_private(path, PIN_BYTES_MAX).map_err(|error| Pkcs11Problem::PinFile(Box::new(error)))?;
+            Zeroizing::new(text.as_bytes().to_vec())
+        }
+        PinSource::Environment(name) => {
+            let value = std::env::var(name).map_err(|_| Pkcs11Problem::PinVariable { name: name.clone() })?;
+            Zeroizing::new(value.into_bytes())
+        }
+    };
+    while matches!(pin.last(), Some(b'\n' | b'\r')) {
+        pin.pop();
+    }
+    Ok(pin)
+}
