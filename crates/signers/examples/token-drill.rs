@@ -5,7 +5,11 @@
 //! exchanged. SoftHSM2 keeps each token in a directory: a token is pulled by moving its directory away. Out of scope: installing SoftHSM2
 //! and telling it, by `SOFTHSM2_CONF`, where tokens lie (the caller's).
 //! Arguments: the module, the directory of the tokens, a directory for keys and PINs.
-#![expect(clippy::print_stdout, clippy::panic, reason = "a drill tells what it found, and ends where something is wrong")]
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a drill tells what it found, and ends where something is wrong"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

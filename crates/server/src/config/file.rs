@@ -40,8 +40,8 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Fulcio {
     pub(super) listen: Option<SocketAddr>,
-    /// Private key (PKCS#8 PEM) of the first certificate of `chain`.
-    pub(super) key: PathBuf,
+    /// Private key of the first certificate of `chain`: a PKCS#8 PEM file, or the URI of a key elsewhere.
+    pub(super) key: String,
     /// The issuing certificate first, the root last (PEM).
     pub(super) chain: PathBuf,
     pub(super) ct_log: CtLogChoice,
@@ -262,8 +262,8 @@ pub(super) struct Rekor {
 #[serde(deny_unknown_fields)]
 pub(super) struct Tsa {
     pub(super) listen: Option<SocketAddr>,
-    /// Private key of the first certificate of `chain`.
-    pub(super) key: PathBuf,
+    /// Private key of the first certificate of `chain`: a PKCS#8 PEM file, or the URI of a key elsewhere.
+    pub(super) key: String,
     /// The signing certificate first, the root last (PEM).
     pub(super) chain: PathBuf,
 }

@@ -28,7 +28,7 @@ impl Reading<'_> {
         identities.check().map_err(|error| ConfigError::Identity { problem: error.to_string() })?;
         Ok(FulcioRole {
             listen: self.listen("fulcio", role.listen)?,
-            key: self.path(role.key),
+            key: self.signer("fulcio.key", &role.key)?,
             chain: self.path(role.chain),
             ct_log: self.ct_log_ref(role.ct_log)?,
             identities,

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use touchmark_signers::{ReferenceError, SignerReference};
 use url::Url;
 
 use crate::ctlog::{Expired, Interval, Validity};
@@ -42,7 +43,7 @@ pub struct Config {
 #[derive(Debug)]
 pub(crate) struct FulcioRole {
     pub(crate) listen: SocketAddr,
-    pub(crate) key: PathBuf,
+    pub(crate) key: SignerReference,
     pub(crate) chain: PathBuf,
     pub(crate) ct_log: CtLogRef,
     pub(crate) identities: Identities,
@@ -95,7 +96,7 @@ impl LogPlace {
 #[derive(Debug)]
 pub(crate) struct TsaRole {
     pub(crate) listen: SocketAddr,
-    pub(crate) key: PathBuf,
+    pub(crate) key: SignerReference,
     pub(crate) chain: PathBuf,
 }
 
@@ -143,6 +144,14 @@ pub enum ConfigError {
     Identity {
         /// What is wrong with which, and what it should be.
         problem: String,
+    },
+    /// The value of a key names no signer.
+    #[error("`{key}`: {problem}")]
+    Signer {
+        /// The key with its section.
+        key: &'static str,
+        /// What is wrong with it and what it should be.
+        problem: ReferenceError,
     },
     /// The file starts nothing.
     #[error("no role is configured: add at least one of [fulcio], [[ctlog]], [[rekor]], [tsa], [tuf], [oidc]")]
@@ -198,6 +207,10 @@ impl Reading<'_> {
 
     fn path(&self, path: PathBuf) -> PathBuf {
         self.directory.join(path)
+    }
+
+    fn signer(&self, key: &'static str, text: &str) -> Result<SignerReference, ConfigError> {
+        SignerReference::parse(text, self.directory).map_err(|problem| ConfigError::Signer { key, problem })
     }
 
     fn listen(&self, section: &str, own: Option<SocketAddr>) -> Result<SocketAddr, ConfigError> {
@@ -316,7 +329,7 @@ impl Reading<'_> {
 
     fn tsa(&self, role: file::Tsa) -> Result<TsaRole, ConfigError> {
         let listen = self.listen("tsa", role.listen)?;
-        Ok(TsaRole { listen, key: self.path(role.key), chain: self.path(role.chain) })
+        Ok(TsaRole { listen, key: self.signer("tsa.key", &role.key)?, chain: self.path(role.chain) })
     }
 
     fn tuf(&self, role: file::Tuf) -> Result<TufRole, ConfigError> {

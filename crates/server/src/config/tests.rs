@@ -26,7 +26,7 @@ fn the_example_is_a_configuration() {
     let config = parse(example()).unwrap();
     assert_eq!(config.service_addresses().len(), 2);
     let fulcio = config.fulcio.unwrap();
-    assert_eq!(fulcio.key, Path::new("/etc/touchmark/keys/ca.pem"));
+    assert_eq!(fulcio.key, SignerReference::File("/etc/touchmark/keys/ca.pem".into()));
     assert_eq!(fulcio.identities.issuers.len(), 2);
     assert_eq!(config.rekors[0].log.name, "rekor2026-1.example.com");
     assert!(config.oidc.is_none());
@@ -106,6 +106,29 @@ fn a_transport_is_the_issuers_own_and_spelled_out() {
         assert_eq!(issuers[1].text.transport, IssuerTransport::HttpsOnly, "{transport}");
     }
     check_refused(&with("transport = \"private\""), "unknown variant `private`");
+}
+
+#[test]
+fn keys_of_authorities_may_be_elsewhere() {
+    let token = "pkcs11:token=t;object=ca?module-path=/usr/lib/p11.so&pin-source=file:pin";
+    let with = |file: &str, uri: &str| example().replace(&format!("key = \"{file}\""), &format!("key = \"{uri}\""));
+    for uri in [token, "my-hsm://ca"] {
+        let expect = SignerReference::parse(uri, Path::new("/etc/touchmark")).unwrap();
+        let fulcio = parse(&with("keys/ca.pem", uri)).unwrap().fulcio.unwrap();
+        assert_eq!(fulcio.key, expect);
+        let tsa = parse(&with("keys/tsa.pem", uri)).unwrap().tsa.unwrap();
+        assert_eq!(tsa.key, expect);
+    }
+    for (uri, expect) in [
+        ("pkcs11:token=t;object=ca?module-path=/m&pin-value=1", "`pkcs11:` URI: `pin-value` would put the PIN into"),
+        ("pkcs11:object=ca?module-path=/m", "`pkcs11:` URI: names no token"),
+        ("My://ca", "the scheme must be"),
+        ("file:///ca.pem", "the path of a key file is written without `file:`"),
+        ("", "is empty"),
+    ] {
+        check_refused(&with("keys/ca.pem", uri), &format!("`fulcio.key`: {expect}"));
+        check_refused(&with("keys/tsa.pem", uri), &format!("`tsa.key`: {expect}"));
+    }
 }
 
 #[test]

@@ -12,7 +12,6 @@ use serde_json::Value;
 use touchmark_keys::Scheme;
 use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
-use super::authenticate::Authenticated;
 use super::claims::{ClaimPath, Claims, scalar_text};
 use super::error::IssueError;
 use super::possession::ProvenKey;
@@ -178,12 +177,17 @@ impl Permit {
 }
 
 /// The last question before a certificate is made.
-pub(super) fn authorize(caller: &Authenticated, algorithms: &[Scheme], key: ProvenKey) -> Result<Permit, IssueError> {
-    let (rules, principal) = (caller.rules(), &caller.principal);
+pub(super) fn authorize(
+    rules: &AuthorizationRules,
+    claims: &Claims,
+    algorithms: &[Scheme],
+    principal: Principal,
+    key: ProvenKey,
+) -> Result<Permit, IssueError> {
     if !algorithms.contains(&key.scheme()) {
         return Err(IssueError::AlgorithmNotAllowed(key.scheme()));
     }
-    let ruling = rules.ruling(&caller.claims, &principal.san);
+    let ruling = rules.ruling(claims, &principal.san);
     if !matches!(ruling, Ruling::Admitted { .. }) {
         match rules.mode {
             RuleMode::Enforced => return Err(IssueError::SubjectNotAllowed(ruling)),
@@ -192,7 +196,7 @@ pub(super) fn authorize(caller: &Authenticated, algorithms: &[Scheme], key: Prov
             }
         }
     }
-    Ok(Permit { principal: principal.clone(), key })
+    Ok(Permit { principal, key })
 }
 
 #[cfg(test)]

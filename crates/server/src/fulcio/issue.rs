@@ -55,7 +55,8 @@ pub(super) async fn issue<'ca>(
     let request = SigningRequest::parse(body, authorization)?;
     let caller = fulcio.issuers.authenticate(&request.token, now_ms).await?;
     let key = prove_possession(&request.key, &caller.principal)?;
-    let permit = authorize(&caller, &fulcio.config.algorithms, key)?;
+    let principal = caller.principal.clone();
+    let permit = authorize(caller.rules(), &caller.claims, &fulcio.config.algorithms, principal, key)?;
     caller.use_token_up(now_ms)?;
 
     // Asking an issuer for its keys can take seconds: the certificate begins when it is made, not when it was asked for.
@@ -141,7 +142,8 @@ mod tests {
     use touchmark_sigstore::ct::{SctScheme, sct_signed_bytes};
     use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
-    use super::super::authorize::AuthorizationRule;
+    use super::super::authorize::AuthorizationRules;
+    use super::super::claims::Claims;
     use super::super::request::KeyRequest;
     use super::super::tests::harness::{NOW_S, TestCa};
     use super::*;
@@ -158,7 +160,8 @@ mod tests {
         let proof = signer.sign(principal.proof_subject.as_bytes()).await.unwrap();
         let request = KeyRequest::Challenge { public_key: signer.public_key().to_pem(), proof };
         let key = prove_possession(&request, &principal).unwrap();
-        authorize(&AuthorizationRule::AnySubject, &[key.scheme()], principal, key).unwrap()
+        let nothing = Claims::new(serde_json::Map::new());
+        authorize(&AuthorizationRules::everybody(), &nothing, &[key.scheme()], principal, key).unwrap()
     }
 
     async fn logged(

@@ -200,7 +200,7 @@ impl Starting {
     }
 
     async fn tsa(&mut self, role: &TsaRole) -> Result<(), StartError> {
-        let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
+        let (signer, chain) = (open::signer(&role.key, &self.passphrase).await?, open::chain(&role.chain)?);
         let tsa = Tsa::new(signer, chain, Arc::clone(&self.control.deps.clock)).map_err(StartError::role("tsa"))?;
         let tsa = Arc::new(tsa);
         let _ = self.control.own_tsa.set(Arc::clone(&tsa));
@@ -228,7 +228,7 @@ impl Starting {
     }
 
     async fn fulcio(&mut self, role: &FulcioRole) -> Result<(), StartError> {
-        let (signer, chain) = (self.key(&role.key).await?, open::chain(&role.chain)?);
+        let (signer, chain) = (open::signer(&role.key, &self.passphrase).await?, open::chain(&role.chain)?);
         let authority = CertificateAuthority::new(signer, chain).map_err(StartError::role("fulcio"))?;
         let ct_log = self.ct_submit(&role.ct_log)?;
         let issuers = role.identities.load().map_err(StartError::role("fulcio"))?;

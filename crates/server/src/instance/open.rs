@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use touchmark_keys::{KeyFamily, KeyType, PublicKey};
 use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
-use touchmark_signers::{FileSigner, Signer, SignerError};
+use touchmark_signers::{Signer, SignerError, SignerReference};
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
@@ -29,11 +29,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     Ok(done?)
 }
 
-/// Opens a private key.
+/// Opens a private key, wherever it is; the passphrase is for files.
+pub(super) async fn signer(key: &SignerReference, passphrase: &Passphrase) -> Result<Arc<dyn Signer>, StartError> {
+    Ok(key.clone().open(passphrase.clone()).await?)
+}
+
+/// Opens a private key in a file.
 pub(super) async fn key(path: &Path, passphrase: &Passphrase) -> Result<Arc<dyn Signer>, StartError> {
-    let (path, passphrase) = (path.to_owned(), passphrase.clone());
-    let signer = blocking(move || FileSigner::open(&path, passphrase.as_ref().map(|bytes| bytes.as_slice()))).await?;
-    Ok(Arc::new(signer))
+    signer(&SignerReference::File(path.to_owned()), passphrase).await
 }
 
 /// Reads a chain of certificates.

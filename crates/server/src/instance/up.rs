@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use touchmark_keys::PublicKey;
 use touchmark_sequencer::SystemClock;
+use touchmark_signers::SignerReference;
 use touchmark_sigstore::trust::TrustedRoot;
 use url::Url;
 use zeroize::Zeroizing;
@@ -272,7 +273,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
         metrics_listen: None,
         fulcio: Some(FulcioRole {
             listen,
-            key: layout.key(KeyFile::Ca),
+            key: SignerReference::File(layout.key(KeyFile::Ca)),
             chain: layout.ca_chain(),
             ct_log: CtLogRef::Named(ct_log),
             identities: Identities { issuers, ..Identities::default() },
@@ -281,7 +282,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone(), validity: Validity::ANY })
             .collect(),
         rekors: logs(LogKind::Rekor).map(|log| RekorRole { listen, log }).collect(),
-        tsa: Some(TsaRole { listen, key: layout.key(KeyFile::Tsa), chain: layout.tsa_chain() }),
+        tsa: Some(TsaRole { listen, key: SignerReference::File(layout.key(KeyFile::Tsa)), chain: layout.tsa_chain() }),
         tuf: Some(TufRole { listen, directory: layout.tuf(), online_key: layout.key(KeyFile::TufOnline) }),
         oidc: Some(OidcRole {
             listen: bound.oidc.0,

@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use touchmark_sequencer::Clock;
-use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
+use touchmark_signers::{SIGN_DEADLINE, Signer, SignerError, sign_within};
 use touchmark_sigstore::tsp::{POLICY, TimestampRequest, TokenTemplate};
 use touchmark_sigstore::x509::Certificate;
 use touchmark_sigstore::x509::path::{ExtendedKeyUsage, PathError, verify_path};
@@ -100,8 +100,8 @@ impl Tsa {
         }
         .prepare()
         .map_err(|error| TsaError::internal(&error))?;
-        let signature = sign_within(self.signer.as_ref(), token.signed_bytes(), SIGN_DEADLINE).await;
-        Ok(token.into_response(&signature.map_err(|error| TsaError::internal(&error))?))
+        let signature = sign_within(self.signer.as_ref(), token.signed_bytes(), SIGN_DEADLINE).await?;
+        Ok(token.into_response(&signature))
     }
 
     /// The time of the next token, in whole seconds.
@@ -184,6 +184,14 @@ impl TsaError {
     }
 }
 
+/// A signer may be back in a moment: a token that was pulled, a key management service that was away.
+impl From<SignerError> for TsaError {
+    fn from(error: SignerError) -> Self {
+        tracing::error!(%error, "no timestamp was made: the signer");
+        TsaError { status: 503, message: FAILED.to_owned() }
+    }
+}
+
 impl From<BodyError> for TsaError {
     fn from(error: BodyError) -> Self {
         match error {
@@ -236,6 +244,14 @@ mod tests {
         assert_eq!(tsa.next_time().unwrap_err().status, 500);
         clock.0.store(1_800_000_001_000, Ordering::Relaxed);
         assert_eq!(tsa.next_time().unwrap().as_second(), 1_800_000_001);
+    }
+
+    #[test]
+    fn a_signer_that_is_away_is_no_error_of_the_request_and_says_nothing_of_itself() {
+        let error = SignerError::Deadline { deadline: SIGN_DEADLINE };
+        let response = TsaError::from(error.clone()).into_response();
+        assert_eq!((response.status().as_u16(), response.headers()[RETRY_AFTER].as_bytes()), (503, b"1".as_slice()));
+        assert_eq!(TsaError::from(error).message, FAILED);
     }
 
     #[test]
