@@ -27,7 +27,7 @@ const DIRECTIONS: [(&str, &[&str]); 9] = [
     ("keys", &[]),
     ("tlog", &["keys"]),
     ("sigstore", &["keys", "tlog"]),
-    ("signers", &["keys"]),
+    ("signers", &["keys", "outbound"]),
     ("outbound", &[]),
     ("sequencer", &["keys", "tlog", "signers"]),
     ("server", &["sigstore", "sequencer", "signers", "outbound", "tlog", "keys"]),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 use touchmark_keys::KeyError;
 
-use crate::{Pkcs11Problem, PluginError};
+use crate::{AwsKmsProblem, Pkcs11Problem, PluginError};
 
 /// Why there is no signature, or no signer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -32,6 +32,8 @@ pub enum SignerError {
     NotAFile { path: PathBuf },
     #[error("key {key}: {problem}")]
     Pkcs11 { key: String, problem: Pkcs11Problem },
+    #[error("key {key}: AWS KMS: {problem}")]
+    AwsKms { key: String, problem: AwsKmsProblem },
     #[error(transparent)]
     Plugin(PluginError),
     #[error("the signer did not answer within {} ms", deadline.as_millis())]

@@ -2,7 +2,7 @@
 //! The signer seam: the only way to a private key.
 //!
 //! In scope: what a signer is ([`Signer`]), signers whose key lives in memory for one signature ([`EphemeralSigner`]), in a
-//! file ([`FileSigner`]), in a token ([`Pkcs11Signer`]), or behind a program ([`PluginSigner`]); which of them a text means
+//! file ([`FileSigner`]), in a token ([`Pkcs11Signer`]), in AWS KMS ([`AwsKmsSigner`]), or behind a program ([`PluginSigner`]); which of them a text means
 //! ([`SignerReference`]); and a deadline for signers that may hang ([`sign_within`]).
 //! Out of scope: the algorithms (crate `keys`).
 //!
@@ -10,6 +10,7 @@
 //! file is readable by its owner alone, and one that is not is refused; what a signer outside this process signed is verified with its
 //! public key before it is returned.
 
+mod awskms;
 mod ephemeral;
 mod error;
 mod file;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchmark_keys::{Digest, PublicKey, Scheme};
 
+pub use awskms::{AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
 pub use ephemeral::EphemeralSigner;
 pub use error::SignerError;
 pub use file::FileSigner;

@@ -13,7 +13,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    FileSigner, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError, PluginSigner, PluginUri, PluginUriError, Signer, SignerError,
+    AwsKmsSigner, AwsKmsUri, AwsKmsUriError, FileSigner, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError, PluginSigner,
+    PluginUri, PluginUriError, Signer, SignerError,
 };
 
 /// Where a key is.
@@ -23,6 +24,8 @@ pub enum SignerReference {
     File(PathBuf),
     /// A token: `pkcs11:token=…;object=…?module-path=…&pin-source=…`.
     Pkcs11(Pkcs11Uri),
+    /// AWS KMS: `awskms://[ENDPOINT]/KEY`.
+    AwsKms(AwsKmsUri),
     /// A program `sigstore-kms-<scheme>`: `<scheme>://…`.
     Plugin(PluginUri),
 }
@@ -30,12 +33,14 @@ pub enum SignerReference {
 /// Why a text means no key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReferenceError {
-    #[error("is empty; it must be the path of a key file, a `pkcs11:` URI or `<scheme>://…`")]
+    #[error("is empty; it must be the path of a key file, a `pkcs11:` URI, `awskms://…` or `<scheme>://…`")]
     Empty,
     #[error("the path of a key file is written without `file:`")]
     FileUrl,
     #[error("`pkcs11:` URI: {0}")]
     Pkcs11(#[from] Pkcs11UriError),
+    #[error("`awskms:` URI: {0}")]
+    AwsKms(#[from] AwsKmsUriError),
     #[error("{0}")]
     Plugin(#[from] PluginUriError),
 }
@@ -48,6 +53,9 @@ impl SignerReference {
         }
         if text.starts_with(Pkcs11Uri::SCHEME) {
             return Ok(Self::Pkcs11(Pkcs11Uri::parse(text, directory)?));
+        }
+        if text.starts_with(AwsKmsUri::SCHEME) {
+            return Ok(Self::AwsKms(AwsKmsUri::parse(text)?));
         }
         if text.starts_with("file:") {
             return Err(ReferenceError::FileUrl);
@@ -68,6 +76,10 @@ impl SignerReference {
                 Ok(Arc::new(opened.expect("opening a key does not panic and is never aborted")?))
             }
             Self::Pkcs11(uri) => Ok(Arc::new(Pkcs11Signer::open(uri).await?)),
+            Self::AwsKms(uri) => {
+                let environment = |name: &str| std::env::var(name).ok();
+                Ok(Arc::new(AwsKmsSigner::open(uri, environment).await?))
+            }
             Self::Plugin(uri) => {
                 let search_path: OsString = std::env::var_os("PATH").unwrap_or_default();
                 Ok(Arc::new(PluginSigner::open(uri, &search_path).await?))
@@ -94,10 +106,13 @@ mod tests {
             ("file:ca.pem", Err(ReferenceError::FileUrl)),
             ("My://key", Err(ReferenceError::Plugin(PluginUriError::Scheme))),
             ("keys/://ca.pem", Err(ReferenceError::Plugin(PluginUriError::Scheme))),
+            ("awskms:///key", Err(ReferenceError::AwsKms(AwsKmsUriError::Form))),
             ("pkcs11:object=o", Err(ReferenceError::Pkcs11(Pkcs11UriError::NoToken))),
         ] {
             assert_eq!(parse(text), expect, "{text}");
         }
+        let uri = "awskms:///alias/ca";
+        assert_eq!(parse(uri), Ok(SignerReference::AwsKms(AwsKmsUri::parse(uri).unwrap())));
         let uri = "pkcs11:token=t;object=o?module-path=/m";
         assert_eq!(parse(uri), Ok(SignerReference::Pkcs11(Pkcs11Uri::parse(uri, directory).unwrap())));
     }
