@@ -353,7 +353,12 @@ impl ForgingCa {
             issuer: &self.issuer,
             signature_scheme: self.key.scheme(),
         };
-        let tbs = if self.scts.is_empty() { template.ct_tbs() } else { template.certificate_tbs(&self.scts) }.unwrap();
+        let tbs = if self.scts.is_empty() {
+            template.ct_tbs()
+        } else {
+            template.certificate_tbs(&self.scts).map(|tbs| tbs.to_vec())
+        }
+        .unwrap();
         let signature = std::thread::scope(|scope| {
             let sign = || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -153,7 +153,7 @@ async fn leaf(ca: &TestCa, serial: u8, form: Form) -> Certificate {
         signature_scheme: ca.signer.scheme(),
     };
     let tbs = match form {
-        Form::Precertificate => template.precertificate_tbs(),
+        Form::Precertificate => template.precertificate_tbs().map(|tbs| tbs.to_vec()),
         // Without SCT list: what a CA submits that wants a detached SCT.
         Form::Certificate => template.ct_tbs(),
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use touchmark_keys::Scheme;
 use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
-use touchmark_sigstore::issue;
+use touchmark_sigstore::issue::{self, LintedTbs};
 use touchmark_sigstore::x509::Certificate;
 use touchmark_sigstore::x509::chain::TrustedChain;
 use touchmark_sigstore::x509::path::ExtendedKeyUsage;
@@ -93,7 +93,7 @@ impl CertificateAuthority {
     }
 
     /// Signs a TBSCertificate and reads the result back, as anybody will who receives it.
-    pub(super) async fn sign(&self, tbs: &[u8]) -> Result<Certificate, IssueError> {
+    pub(super) async fn sign(&self, tbs: &LintedTbs) -> Result<Certificate, IssueError> {
         let signature = sign_within(self.signer.as_ref(), tbs, SIGN_DEADLINE).await?;
         let der = issue::assemble(tbs, self.signer.scheme(), &signature)?;
         Ok(Certificate::from_der(&der).map_err(|_| SelfCheckError::Unreadable)?)

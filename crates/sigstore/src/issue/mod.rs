@@ -8,6 +8,7 @@
 
 pub mod authority;
 mod encode;
+mod lint;
 
 use jiff::Timestamp;
 use touchmark_keys::{PublicKey, Scheme};
@@ -20,6 +21,9 @@ use crate::x509::algorithm::SignatureAlgorithm;
 use crate::x509::extension::{is_raw_arc, oid};
 
 use self::encode::{Criticality, Fields, extension};
+use self::lint::{Stage, lint};
+
+pub use self::lint::{LintError, LintedTbs};
 
 /// Why a template makes no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +52,8 @@ pub enum IssueError {
     NoSct,
     #[error("the SCTs do not fit in a list of 64 KiB")]
     SctsTooLong,
+    #[error("what was made is not what was asked for: {0}")]
+    Lint(#[from] LintError),
 }
 
 /// A leaf certificate to be made. The top bit of the serial is cleared, so that it is positive.
@@ -64,8 +70,9 @@ pub struct LeafTemplate<'a> {
 
 impl LeafTemplate<'_> {
     /// The signed part of the precertificate: with the poison (RFC 6962 §3.1).
-    pub fn precertificate_tbs(&self) -> Result<Vec<u8>, IssueError> {
-        self.tbs(Some(extension(oid::CT_POISON, Criticality::Critical, &asn1::null())))
+    pub fn precertificate_tbs(&self) -> Result<LintedTbs, IssueError> {
+        let tbs = self.tbs(Some(extension(oid::CT_POISON, Criticality::Critical, &asn1::null())))?;
+        Ok(lint(self, tbs, Stage::Precertificate)?)
     }
 
     /// What the CT log hashes: neither poison nor SCT list.
@@ -74,7 +81,7 @@ impl LeafTemplate<'_> {
     }
 
     /// The signed part of the certificate: with the SCTs in the poison's place.
-    pub fn certificate_tbs(&self, scts: &[Sct]) -> Result<Vec<u8>, IssueError> {
+    pub fn certificate_tbs(&self, scts: &[Sct]) -> Result<LintedTbs, IssueError> {
         if scts.is_empty() {
             return Err(IssueError::NoSct);
         }
@@ -82,7 +89,8 @@ impl LeafTemplate<'_> {
             return Err(IssueError::SctsTooLong);
         }
         let list = asn1::octet_string(&ct::encode_sct_list(scts));
-        self.tbs(Some(extension(oid::CT_SCT_LIST, Criticality::Plain, &list)))
+        let tbs = self.tbs(Some(extension(oid::CT_SCT_LIST, Criticality::Plain, &list)))?;
+        Ok(lint(self, tbs, Stage::Certificate)?)
     }
 
     fn tbs(&self, last: Option<Vec<u8>>) -> Result<Vec<u8>, IssueError> {

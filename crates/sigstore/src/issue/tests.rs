@@ -42,7 +42,7 @@ fn precertificate_without_poison_is_certificate_without_scts() {
         for scts in [vec![sct(b"")], vec![sct(b""), sct(&[0, 0, 5, 0, 0, 0, 0, 9])]] {
             let tbs = template.certificate_tbs(&scts).unwrap();
             let certificate = workshop::sign(&tbs, &issuer.key);
-            assert_eq!(certificate.tbs_der(), tbs);
+            assert_eq!(certificate.tbs_der(), &*tbs);
             assert_eq!(LogEntry::from_certificate_with_scts(&certificate, &issuer.certificate).unwrap(), entry);
             assert_eq!(ct::embedded_scts(&certificate).unwrap(), scts);
         }
@@ -170,7 +170,7 @@ fn rebuild(leaf: &Certificate, issuer: &Certificate) -> Option<Vec<u8>> {
         issuer,
         signature_scheme: scheme,
     };
-    let mut tbs = template.certificate_tbs(&ct::embedded_scts(leaf).unwrap()).unwrap();
+    let mut tbs = template.certificate_tbs(&ct::embedded_scts(leaf).unwrap()).unwrap().to_vec();
     let ours = touchmark_keys::sha256(key.raw());
     let place = tbs.windows(20).position(|window| window == &ours[..20]).unwrap();
     tbs[place..place + 20].copy_from_slice(leaf.subject_key_id()?);

@@ -289,7 +289,8 @@ impl Instance {
         let precertificate = sign(&template.precertificate_tbs().unwrap(), &issuing.key);
         let entry = LogEntry::from_precertificate(&precertificate, &issuing.certificate).unwrap();
         let scts: Vec<Sct> = promises.into_iter().map(|promise| promise.sct(&entry)).collect();
-        let tbs = if scts.is_empty() { template.ct_tbs() } else { template.certificate_tbs(&scts) };
+        let tbs =
+            if scts.is_empty() { template.ct_tbs() } else { template.certificate_tbs(&scts).map(|tbs| tbs.to_vec()) };
         sign(&tbs.unwrap(), &issuing.key)
     }
 
