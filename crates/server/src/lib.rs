@@ -26,6 +26,7 @@ mod witness;
 
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
+pub use fulcio::audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use fulcio::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub use instance::{
     Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, Rotation, Running, Start, StartError,

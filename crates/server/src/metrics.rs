@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics in the text format of Prometheus (OpenMetrics), on a listener of their own.
 //!
-//! In scope: what is counted and under which names (docs/log.md lists them), the page. Out of scope: what a log counts of itself
+//! In scope: what is counted and under which names (docs/log.md lists them; docs/fulcio-operations.md those of [`fulcio`]), the page. Out of scope: what a log counts of itself
 //! (`touchmark_sequencer::LogStats`).
-//! Invariants: labels are names of logs, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
+//! Invariants: labels are names of logs, configured issuers, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
 //! digest appears; the page is never on the listener of a service.
+
+mod fulcio;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -31,6 +33,8 @@ use touchmark_sequencer::{AddError, Added, Distribution, Log, LogStats};
 use tower::Service;
 use tower::layer::layer_fn;
 
+pub(crate) use fulcio::{FulcioMetrics, Step};
+
 use crate::http::{Answers, ApiError, bytes_response, unknown_path, wrong_method};
 
 /// The media type of the text format.
@@ -49,6 +53,7 @@ struct Inner {
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     submissions: Family<SubmissionLabels, Counter>,
     logs: Logs,
+    fulcio: FulcioMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,7 +86,13 @@ impl Metrics {
         registry.register("http_request_seconds", "Time to the head of the reply", request_seconds.clone());
         registry.register("log_submissions", "Entries sent to a log by what became of them", submissions.clone());
         registry.register_collector(Box::new(logs.clone()));
-        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs }))
+        let fulcio = FulcioMetrics::register(&mut registry);
+        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs, fulcio }))
+    }
+
+    /// Where the certificate authority counts.
+    pub(crate) fn fulcio(&self) -> FulcioMetrics {
+        self.0.fulcio.clone()
     }
 
     /// Shows a log from now on, and keeps it open.

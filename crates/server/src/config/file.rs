@@ -5,7 +5,8 @@
 //! Invariant: secrets stand in files of their own; this file names their paths.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -45,6 +46,11 @@ pub(super) struct Fulcio {
     /// The issuing certificate first, the root last (PEM).
     pub(super) chain: PathBuf,
     pub(super) ct_log: CtLogChoice,
+    /// File to which each decision about a request is appended. Without it none is written down.
+    pub(super) audit_log: Option<PathBuf>,
+    /// How many requests are answered in a minute. Without it as many as come.
+    #[serde(default)]
+    pub(super) rate_limit: RateLimit,
     /// Whose tokens become certificates.
     #[serde(default)]
     pub(super) issuer: Vec<Issuer>,
@@ -59,6 +65,21 @@ pub(super) struct Fulcio {
     /// The transport of that file's issuers. Those of its patterns are always asked over https at public addresses.
     #[serde(default)]
     pub(super) fulcio_config_transport: Transport,
+}
+
+/// Limits on requests for certificates; what is left out is not limited. A minute's worth may come at once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateLimit {
+    /// From one IPv4 address or one IPv6 network (/64).
+    pub(super) address_per_minute: Option<NonZeroU32>,
+    /// With tokens of one issuer.
+    pub(super) issuer_per_minute: Option<NonZeroU32>,
+    /// With tokens for one subject of an issuer.
+    pub(super) subject_per_minute: Option<NonZeroU32>,
+    /// Proxies whose `X-Forwarded-For` says from which address a request comes.
+    #[serde(default)]
+    pub(super) trusted_proxies: Vec<IpAddr>,
 }
 
 /// The log that every certificate is put into before it is issued: `name` of a `[[ctlog]]` of this file, or `url` and

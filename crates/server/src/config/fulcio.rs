@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{ConfigError, CtLogRef, FulcioRole, Reading, file, invalid, web_url};
 use crate::fulcio::{
     ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText, IssuerTransport,
-    ProviderText, Reuse, RuleMode, RuleText,
+    ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
 };
 
 impl Reading<'_> {
@@ -32,6 +32,8 @@ impl Reading<'_> {
             chain: self.path(role.chain),
             ct_log: self.ct_log_ref(role.ct_log)?,
             identities,
+            audit_log: role.audit_log.map(|path| self.path(path)),
+            rate_limit: rate_limit(role.rate_limit)?,
         })
     }
 
@@ -111,4 +113,16 @@ fn rule_text(rule: file::Authorize) -> RuleText {
         otherwise: rule.otherwise,
         mode: if rule.dry_run { RuleMode::DryRun } else { RuleMode::Enforced },
     }
+}
+
+fn rate_limit(limit: file::RateLimit) -> Result<RateLimitConfig, ConfigError> {
+    if limit.address_per_minute.is_none() && !limit.trusted_proxies.is_empty() {
+        return Err(invalid("fulcio.rate_limit.trusted_proxies", "has a meaning with `address_per_minute` only"));
+    }
+    Ok(RateLimitConfig {
+        address_per_minute: limit.address_per_minute,
+        issuer_per_minute: limit.issuer_per_minute,
+        subject_per_minute: limit.subject_per_minute,
+        trusted_proxies: limit.trusted_proxies,
+    })
 }

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
-use crate::fulcio::Identities;
+use crate::fulcio::{Identities, RateLimitConfig};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 
 /// What `touchmark serve` starts.
@@ -47,6 +47,8 @@ pub(crate) struct FulcioRole {
     pub(crate) chain: PathBuf,
     pub(crate) ct_log: CtLogRef,
     pub(crate) identities: Identities,
+    pub(crate) audit_log: Option<PathBuf>,
+    pub(crate) rate_limit: RateLimitConfig,
 }
 
 /// Where certificates are logged.

@@ -46,6 +46,10 @@ fn the_commented_keys_of_the_example_are_keys() {
     assert!(config.oidc.is_some());
     assert!(config.passphrase_file.is_some());
     assert!(config.metrics_listen.is_some());
+    let fulcio = config.fulcio.unwrap();
+    assert_eq!(fulcio.audit_log.as_deref(), Some(Path::new("/etc/touchmark/fulcio-audit.jsonl")));
+    assert_eq!(fulcio.rate_limit.subject_per_minute.map(u32::from), Some(30));
+    assert_eq!(fulcio.rate_limit.trusted_proxies.len(), 1);
     assert!(config.ctlogs[0].log.anchor.is_some());
     let Validity { interval: Some(_), expired: Expired::Refused } = config.ctlogs[0].validity else { panic!() };
     assert!(config.ctlogs[0].log.witnesses.is_some());
@@ -72,6 +76,16 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused(&alone(limit), "`ctlog.not_after_start`: is missing");
     check_refused(&interval(start, "not_after_limit = \"2027-01-01T00:00:00Z\""), "must be later than");
     check_refused(&interval(start, "not_after_limit = \"July\""), "must be a time such as");
+    let limited = |value: &str| {
+        example().replace(
+            "[[fulcio.issuer]]\nurl = \"https://ci",
+            &format!("[fulcio.rate_limit]\n{value}\n[[fulcio.issuer]]\nurl = \"https://ci"),
+        )
+    };
+    assert!(parse(&limited("address_per_minute = 1")).unwrap().fulcio.unwrap().rate_limit.address_per_minute.is_some());
+    check_refused(&limited("address_per_minute = 0"), "nonzero");
+    check_refused(&limited("trusted_proxies = [\"127.0.0.1\"]"), "`fulcio.rate_limit.trusted_proxies`");
+    check_refused(&limited("per_minute = 1"), "unknown field `per_minute`");
     check_refused("nonsense", "line 1");
     check_refused("listen = \"127.0.0.1:1\"\nlisten_on = 1\n", "unknown field `listen_on`");
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");

@@ -107,6 +107,11 @@ impl CtSubmit for CtLog {
         self.0.signer.public_key()
     }
 
+    fn ended(&self) -> Option<CtError> {
+        let log = &self.0.log;
+        log.is_frozen().then_some(CtError::Frozen).or_else(|| log.stopped().map(|_| CtError::Internal))
+    }
+
     /// In process, by the same way as over HTTP: the authority gets no favours.
     async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
         let submission = Submission::accept(Kind::Precertificate, precertificate, chain, self).map_err(|error| {

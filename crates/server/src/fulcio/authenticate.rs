@@ -31,6 +31,11 @@ impl Authenticated {
         &self.issuer.config.rules
     }
 
+    /// The URL or the pattern of the configuration's entry.
+    pub(super) fn entry(&self) -> String {
+        self.issuer.config.url.to_string()
+    }
+
     /// Where tokens may be used once, this was the time. Of two requests at once one is refused.
     pub(super) fn use_token_up(&self, now_ms: u64) -> Result<(), TokenError> {
         match &self.issuer.used {

@@ -164,6 +164,7 @@ fn text_fits(pattern: &str, text: &str) -> bool {
 pub(super) struct Permit {
     principal: Principal,
     key: ProvenKey,
+    ruling: Ruling,
 }
 
 impl Permit {
@@ -173,6 +174,11 @@ impl Permit {
 
     pub(super) fn key(&self) -> &ProvenKey {
         &self.key
+    }
+
+    /// What the rules said; in a dry run perhaps a refusal.
+    pub(super) fn ruling(&self) -> &Ruling {
+        &self.ruling
     }
 }
 
@@ -196,7 +202,7 @@ pub(super) fn authorize(
             }
         }
     }
-    Ok(Permit { principal, key })
+    Ok(Permit { principal, key, ruling })
 }
 
 #[cfg(test)]

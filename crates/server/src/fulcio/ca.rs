@@ -30,7 +30,7 @@ pub(crate) struct CertificateAuthority {
     /// The issuing certificate first, the root last; not empty. Prepared for leaves that sign code.
     chain: TrustedChain,
     /// The same in PEM, as every reply has it.
-    chain_pems: Vec<String>,
+    chain_pems: Arc<[String]>,
 }
 
 impl CertificateAuthority {
@@ -67,8 +67,8 @@ impl CertificateAuthority {
     }
 
     /// Each certificate of the chain in PEM without a final line end.
-    pub(super) fn chain_pems(&self) -> &[String] {
-        &self.chain_pems
+    pub(super) fn chain_pems(&self) -> Arc<[String]> {
+        Arc::clone(&self.chain_pems)
     }
 
     /// The chain as leaves are verified under it.

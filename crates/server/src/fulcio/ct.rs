@@ -34,6 +34,11 @@ pub(crate) trait CtSubmit: Send + Sync {
     /// The key that the log signs with.
     fn public_key(&self) -> &PublicKey;
 
+    /// Why it takes nothing more, as far as that is known without asking. Of a log elsewhere nothing is.
+    fn ended(&self) -> Option<CtError> {
+        None
+    }
+
     /// `chain` leads from the precertificate's issuer to the root.
     async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError>;
 }

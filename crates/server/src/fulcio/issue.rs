@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How a certificate is issued, from the bytes of a request to a chain that may leave.
+//! How a certificate is issued, from a request to a chain that may leave.
 //!
 //! Fulcio's certificate-specification.md for what a certificate holds, RFC 6962 §3.1 for precertificates. The way of the data:
 //!
 //! ```text
-//! bytes → SigningRequest → authenticate(token, now) → Principal → prove possession → ProvenKey → authorize → Permit
+//! SigningRequest → authenticate(token, now) → Principal → prove possession → ProvenKey → authorize → Permit
 //!       → precertificate → CT log submit → SCT, verified → LoggedPrecertificate → certificate → self-check → IssuedChain
 //! ```
 //!
 //! In scope: the order, and the types that make it the only possible one: each step takes what the step before proved.
-//! Out of scope: each step itself (`request`, `authenticate`, `possession`, `authorize`, `ct`, `self_check`), HTTP (`mod`).
+//! Out of scope: each step itself (`authenticate`, `possession`, `authorize`, `ct`, `self_check`); what stands around a request, from its limits to its
+//! line in the audit log (`decide`).
 //! Invariants: no certificate without an SCT over exactly its precertificate, verified with the log's key before it is embedded;
 //! nothing leaves that the self-check has not read back; what a client did wrong and what we did are different errors.
 
@@ -19,20 +20,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use touchmark_keys::random;
 use touchmark_sequencer::Clock;
-use touchmark_sigstore::ct::{LogEntry, Sct, SctVerified, verify_sct};
+use touchmark_sigstore::ct::{LogEntry, Sct, SctVerified, parse_leaf_index_extension, verify_sct};
 use touchmark_sigstore::issue::LeafTemplate;
 use touchmark_sigstore::x509::Certificate;
 
+use super::audit::{AuditLog, Known};
 use super::authorize::{Permit, authorize};
 use super::ca::CertificateAuthority;
 use super::config::FulcioConfig;
 use super::ct::{CtError, CtTarget};
 use super::error::IssueError;
 use super::issuers::Issuers;
+use super::limits::RateLimits;
 use super::possession::prove_possession;
 use super::request::SigningRequest;
 use super::self_check::{IssuedChain, SelfCheckError, check_before_release};
 use crate::deps::timestamp;
+use crate::metrics::{FulcioMetrics, Step};
 
 /// Everything that issuing needs; built once, shared by all requests.
 pub(super) struct Fulcio {
@@ -43,29 +47,52 @@ pub(super) struct Fulcio {
     /// How long a certificate may wait for its SCT.
     pub(super) ct_deadline: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) limits: RateLimits,
+    /// Without one nothing is written down.
+    pub(super) audit: Option<AuditLog>,
+    pub(super) metrics: FulcioMetrics,
+}
+
+/// A chain that may leave, and where its precertificate was logged.
+pub(super) struct Issued {
+    pub(super) chain: IssuedChain,
+    pub(super) ct_log_id: [u8; 32],
+    /// Only static CT logs say it.
+    pub(super) ct_leaf_index: Option<u64>,
 }
 
 /// One request, whole. A failure at any step leaves at most a logged precertificate behind, which is what a log is for.
-pub(super) async fn issue<'ca>(
-    fulcio: &'ca Fulcio,
-    body: &[u8],
-    authorization: Option<&str>,
-) -> Result<IssuedChain<'ca>, IssueError> {
+///
+/// `known` gets what is proven on the way, also when the end is a refusal.
+pub(super) async fn issue(fulcio: &Fulcio, request: &SigningRequest, known: &mut Known) -> Result<Issued, IssueError> {
+    let Fulcio { ca, metrics, .. } = fulcio;
     let now_ms = fulcio.clock.now_ms();
-    let request = SigningRequest::parse(body, authorization)?;
-    let caller = fulcio.issuers.authenticate(&request.token, now_ms).await?;
+    let authenticated = fulcio.issuers.authenticate(&request.token, now_ms);
+    let caller = metrics.timed(Step::Authenticate, authenticated).await?;
+    known.principal = Some(caller.principal.clone());
+    known.issuer_entry = Some(caller.entry());
+    fulcio.limits.admit_principal(&caller.principal, now_ms)?;
     let key = prove_possession(&request.key, &caller.principal)?;
     let principal = caller.principal.clone();
-    let permit = authorize(caller.rules(), &caller.claims, &fulcio.config.algorithms, principal, key)?;
+    let permit = authorize(caller.rules(), &caller.claims, &fulcio.config.algorithms, principal, key);
+    known.rule = match &permit {
+        Ok(permit) => Some(permit.ruling().to_string()),
+        Err(IssueError::SubjectNotAllowed(ruling)) => Some(ruling.to_string()),
+        Err(_) => None,
+    };
+    let permit = permit?;
     caller.use_token_up(now_ms)?;
 
     // Asking an issuer for its keys can take seconds: the certificate begins when it is made, not when it was asked for.
     let now = timestamp(fulcio.clock.as_ref());
-    let template = template(&fulcio.ca, &permit, now)?;
-    let precertificate = fulcio.ca.sign(&template.precertificate_tbs()?).await?;
-    let logged = log_precertificate(fulcio, &precertificate).await?;
-    let certificate = fulcio.ca.sign(&template.certificate_tbs(std::slice::from_ref(logged.sct()))?).await?;
-    Ok(check_before_release(certificate, &permit, &fulcio.ca, &logged, now)?)
+    let template = template(ca, &permit, now)?;
+    let precertificate = metrics.timed(Step::Sign, ca.sign(&template.precertificate_tbs()?)).await?;
+    let logged = metrics.timed(Step::CtSubmit, log_precertificate(fulcio, &precertificate)).await?;
+    let tbs = template.certificate_tbs(std::slice::from_ref(logged.sct()))?;
+    let certificate = metrics.timed(Step::Sign, ca.sign(&tbs)).await?;
+    let ct_leaf_index = parse_leaf_index_extension(&logged.sct().extensions).ok().map(|index| index.0);
+    let chain = check_before_release(certificate, &permit, ca, &logged, now)?;
+    Ok(Issued { chain, ct_log_id: logged.sct().log_id, ct_leaf_index })
 }
 
 /// Serial number and validity are chosen once: precertificate and certificate must agree in every byte but poison and SCT.
@@ -144,7 +171,7 @@ mod tests {
 
     use super::super::authorize::AuthorizationRules;
     use super::super::claims::Claims;
-    use super::super::request::KeyRequest;
+    use super::super::request::{ClientKey, KeyRequest};
     use super::super::tests::harness::{NOW_S, TestCa};
     use super::*;
 
@@ -158,7 +185,7 @@ mod tests {
         };
         let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
         let proof = signer.sign(principal.proof_subject.as_bytes()).await.unwrap();
-        let request = KeyRequest::Challenge { public_key: signer.public_key().to_pem(), proof };
+        let request = KeyRequest::Challenge { public_key: ClientKey::Pem(signer.public_key().to_pem()), proof };
         let key = prove_possession(&request, &principal).unwrap();
         let nothing = Claims::new(serde_json::Map::new());
         authorize(&AuthorizationRules::everybody(), &nothing, &[key.scheme()], principal, key).unwrap()

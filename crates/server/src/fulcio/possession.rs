@@ -11,7 +11,7 @@ use touchmark_sigstore::principal::Principal;
 use touchmark_sigstore::x509::csr::{Csr, CsrError};
 
 use super::error::IssueError;
-use super::request::KeyRequest;
+use super::request::{ClientKey, KeyRequest};
 
 /// A strong key whose holder signed for this request, and how it was signed.
 pub(super) struct ProvenKey {
@@ -46,12 +46,25 @@ fn by_csr(pem: &[u8]) -> Result<ProvenKey, IssueError> {
 }
 
 /// The hash is fixed by the key: that of its curve for ECDSA, SHA-256 for RSA.
-fn by_challenge(public_key: &str, proof: &[u8], principal: &Principal) -> Result<ProvenKey, IssueError> {
-    let key = PublicKey::from_pem(public_key).map_err(key_refusal)?.check_strength().map_err(key_refusal)?;
+fn by_challenge(public_key: &ClientKey, proof: &[u8], principal: &Principal) -> Result<ProvenKey, IssueError> {
+    let key = read(public_key)?.check_strength().map_err(key_refusal)?;
     let scheme = key.public_key().default_scheme();
     let verified = key.public_key().verify(scheme, principal.proof_subject.as_bytes(), proof);
     let _valid = verified.map_err(|_| IssueError::Possession)?;
     Ok(ProvenKey { key, scheme })
+}
+
+fn read(public_key: &ClientKey) -> Result<PublicKey, IssueError> {
+    /// An SPKI is a SEQUENCE, and no PEM text begins with its tag.
+    const SEQUENCE: u8 = 0x30;
+    let key = match public_key {
+        ClientKey::Pem(text) => PublicKey::from_pem(text),
+        ClientKey::DerOrPem(der) if der.first() == Some(&SEQUENCE) => PublicKey::from_spki_der(der),
+        ClientKey::DerOrPem(pem) => {
+            PublicKey::from_pem(std::str::from_utf8(pem).map_err(|_| IssueError::KeyUnreadable)?)
+        }
+    };
+    key.map_err(key_refusal)
 }
 
 fn csr_refusal(error: CsrError) -> IssueError {

@@ -4,6 +4,8 @@
 //! In scope: path, validity, key, identity, and the SCT over the certificate as it is. Out of scope: making it (`issue`).
 //! Invariant: an [`IssuedChain`] exists only for a certificate that a strict client would accept now.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use touchmark_sigstore::ct::{self, LogEntry};
 use touchmark_sigstore::x509::Certificate;
@@ -33,26 +35,31 @@ pub(super) enum SelfCheckError {
 }
 
 /// A certificate that may leave, under the chain of the authority that made it.
-pub(super) struct IssuedChain<'ca> {
+pub(super) struct IssuedChain {
     leaf: Certificate,
-    ca: &'ca CertificateAuthority,
+    /// The certificates above it in PEM.
+    above: Arc<[String]>,
 }
 
-impl IssuedChain<'_> {
+impl IssuedChain {
     /// The chain as the client receives it: leaf, intermediates, root, each in PEM without a final line end.
     pub(super) fn to_pems(&self) -> Vec<String> {
         let leaf = self.leaf.to_pem().trim().to_owned();
-        std::iter::once(leaf).chain(self.ca.chain_pems().iter().cloned()).collect()
+        std::iter::once(leaf).chain(self.above.iter().cloned()).collect()
+    }
+
+    pub(super) fn leaf(&self) -> &Certificate {
+        &self.leaf
     }
 }
 
-pub(super) fn check_before_release<'ca>(
+pub(super) fn check_before_release(
     certificate: Certificate,
     permit: &Permit,
-    ca: &'ca CertificateAuthority,
+    ca: &CertificateAuthority,
     logged: &LoggedPrecertificate,
     now: Timestamp,
-) -> Result<IssuedChain<'ca>, SelfCheckError> {
+) -> Result<IssuedChain, SelfCheckError> {
     let path = verify_path(&certificate, ca.trusted_chain(), ExtendedKeyUsage::CodeSigning, now);
     let path = path.map_err(|error| {
         tracing::error!(%error, "a certificate of our own does not verify");
@@ -72,7 +79,7 @@ pub(super) fn check_before_release<'ca>(
         return Err(SelfCheckError::Identity);
     }
     check_sct(&certificate, ca, logged)?;
-    Ok(IssuedChain { leaf: certificate, ca })
+    Ok(IssuedChain { leaf: certificate, above: ca.chain_pems() })
 }
 
 fn check_validity(certificate: &Certificate, ca: &CertificateAuthority) -> Result<(), SelfCheckError> {

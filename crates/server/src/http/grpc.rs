@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! gRPC beside HTTP on the same port (grpc/grpc, `PROTOCOL-HTTP2.md`).
 //!
-//! In scope: the status codes, unary calls, the form of a refusal. Out of scope: what a call means, which each service says; compression of messages, which
+//! In scope: the status codes, unary calls, the form of a refusal; what a listener says of its services ([`about`]) and of their messages ([`describe`]). Out of scope: what a call means, which each service says; compression of messages, which
 //! no client uses unless the server offers it; the deadline of a caller (`grpc-timeout`), who hangs up by himself, while [`super::layers`] has ours.
 //! Invariants: a call passes the same layers, budget and limits as a request of HTTP; whatever refuses it, a layer or a service, says so as an
 //! [`ApiError`], and the outermost of them puts that into the words of gRPC ([`refusal_as_status`]).
+
+pub(crate) mod about;
+pub(crate) mod describe;
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -18,6 +21,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::Full;
 use prost::{DecodeError, Message};
+use prost_types::Any;
 use tonic::codec::{Codec, DecodeBuf, Decoder};
 use tonic::metadata::MetadataMap;
 use tonic::server::Grpc;
@@ -26,7 +30,7 @@ use tonic_prost::{ProstCodec, ProstEncoder};
 use touchmark_sigstore::wire::REQUEST_BYTES_MAX;
 
 use super::replies::Replies;
-use super::{ApiError, read_body};
+use super::{ApiError, Reason, read_body};
 
 // Codes in use, as the gateway writes them.
 pub(crate) const UNKNOWN: u32 = 2;
@@ -34,6 +38,7 @@ pub(crate) const INVALID_ARGUMENT: u32 = 3;
 pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
 pub(crate) const NOT_FOUND: u32 = 5;
 pub(crate) const ALREADY_EXISTS: u32 = 6;
+pub(crate) const RESOURCE_EXHAUSTED: u32 = 8;
 pub(crate) const UNIMPLEMENTED: u32 = 12;
 pub(crate) const INTERNAL: u32 = 13;
 pub(crate) const UNAVAILABLE: u32 = 14;
@@ -71,7 +76,43 @@ pub(super) fn refusal_as_status(response: Response) -> Response {
 
 fn status(error: &ApiError) -> Status {
     let code = Code::from(i32::try_from(error.grpc_code).unwrap_or_default());
-    Status::with_metadata(code, &error.message, MetadataMap::from_headers(error.metadata()))
+    let metadata = MetadataMap::from_headers(error.metadata());
+    if error.details.is_empty() {
+        return Status::with_metadata(code, &error.message, metadata);
+    }
+    let details = RpcStatus {
+        code: i32::from(code),
+        message: error.message.clone(),
+        details: error.details.iter().copied().map(Reason::to_any).collect(),
+    };
+    Status::with_details_and_metadata(code, &error.message, details.encode_to_vec().into(), metadata)
+}
+
+/// `google.rpc.Status`, which is what `grpc-status-details-bin` holds.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Any>,
+}
+
+/// `google.rpc.ErrorInfo`, without its metadata (number 3).
+#[derive(Clone, PartialEq, Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+}
+
+impl Reason {
+    fn to_any(self) -> Any {
+        let info = ErrorInfo { reason: self.reason.to_owned(), domain: self.domain.to_owned() };
+        Any { type_url: Reason::TYPE_URL.to_owned(), value: info.encode_to_vec() }
+    }
 }
 
 impl ApiError {

@@ -7,7 +7,7 @@
 //! preface, and then an answer to each ping), nor longer than [`WRITE_STALL_TIMEOUT`] with a write that waits, nor longer than twice
 //! [`REPLY_STALL_TIMEOUT`] with replies that it asked for and does not take, by whatever means of HTTP/2 it puts them off ([`super::replies`]).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,10 @@ impl Stop {
     }
 }
 
+/// Where the other end of a request's connection is; an extension of every request of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
 /// Serves until `stop`, then lets requests under way finish.
 pub(crate) async fn serve(listener: TcpListener, service: impl Answers, stop: Stop) {
     serve_patiently(listener, service, stop, REPLY_STALL_TIMEOUT).await;
@@ -73,12 +77,12 @@ pub(super) async fn serve_patiently(listener: TcpListener, service: impl Answers
             accepted = accept(&listener, &connections) => accepted,
             () = stop.requested() => break,
         };
-        if let Some((stream, permit)) = accepted {
+        if let Some((stream, address, permit)) = accepted {
             let watcher = graceful.watcher();
             let service = service.clone();
             let stop = stop.clone();
             tokio::spawn(async move {
-                connection(stream, service, watcher, stop, patience).await;
+                connection(stream, Addressed { address, service }, watcher, stop, patience).await;
                 drop(permit);
             });
         }
@@ -89,10 +93,13 @@ pub(super) async fn serve_patiently(listener: TcpListener, service: impl Answers
     }
 }
 
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, PeerAddress, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _peer)) => Some((stream, permit)),
+        Ok((stream, peer)) => Some((stream, PeerAddress(peer.ip()), permit)),
         Err(error) => {
             tracing::warn!(%error, "a connection was not accepted");
             tokio::time::sleep(ACCEPT_RETRY).await;
@@ -101,7 +108,20 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<
     }
 }
 
-async fn connection(stream: TcpStream, service: impl Answers, watcher: Watcher, mut stop: Stop, patience: Duration) {
+/// What answers, and whom.
+struct Addressed<S> {
+    address: PeerAddress,
+    service: S,
+}
+
+async fn connection(
+    stream: TcpStream,
+    addressed: Addressed<impl Answers>,
+    watcher: Watcher,
+    mut stop: Stop,
+    patience: Duration,
+) {
+    let Addressed { address, service } = addressed;
     let Some(protocol) = (tokio::select! {
         protocol = first_bytes(&stream, HEAD_READ_TIMEOUT) => protocol,
         () = stop.requested() => None,
@@ -130,6 +150,7 @@ async fn connection(stream: TcpStream, service: impl Answers, watcher: Watcher, 
     let answer = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(asked_by.clone());
+        request.extensions_mut().insert(address);
         service.clone().oneshot(request)
     });
     let served = builder.serve_connection(stream, answer).into_owned();

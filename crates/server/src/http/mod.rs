@@ -53,8 +53,25 @@ pub(crate) struct ApiError {
     pub(crate) status: u16,
     pub(crate) grpc_code: u32,
     pub(crate) message: String,
-    pub(crate) details: Vec<serde_json::Value>,
+    pub(crate) details: Vec<Reason>,
     pub(crate) headers: Vec<(&'static str, String)>,
+}
+
+/// Why a request was refused, for machines (`google.rpc.ErrorInfo`): in JSON a member of `details`, in gRPC a part of the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reason {
+    /// In capital letters, as stable as a status.
+    pub(crate) reason: &'static str,
+    /// Whose reasons these are.
+    pub(crate) domain: &'static str,
+}
+
+impl Reason {
+    const TYPE_URL: &str = "type.googleapis.com/google.rpc.ErrorInfo";
+
+    fn to_json(self) -> serde_json::Value {
+        serde_json::json!({"@type": Self::TYPE_URL, "reason": self.reason, "domain": self.domain})
+    }
 }
 
 impl ApiError {
@@ -78,6 +95,11 @@ impl ApiError {
         ApiError::new(500, grpc::INTERNAL, "internal error")
     }
 
+    pub(crate) fn with_reason(mut self, reason: Reason) -> Self {
+        self.details.push(reason);
+        self
+    }
+
     pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -86,7 +108,8 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({"code": self.grpc_code, "message": self.message, "details": self.details});
+        let details: Vec<_> = self.details.iter().copied().map(Reason::to_json).collect();
+        let body = serde_json::json!({"code": self.grpc_code, "message": self.message, "details": details});
         let mut response = json_response(self.status, &body);
         for (name, value) in &self.headers {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::try_from(value)) {

@@ -24,6 +24,8 @@ use tower::Service;
 
 use crate::metrics::Metrics;
 
+use super::grpc::about::{self, About};
+use super::listener::Stop;
 use super::{ApiError, grpc, json_response, unknown_path, wrong_method};
 
 /// How far a role is.
@@ -101,6 +103,8 @@ pub(crate) struct Services {
     pub(crate) router: Router,
     /// Names under which a log is reached by `Host`.
     pub(crate) log_names: Vec<String>,
+    /// The gRPC services of the bare paths, for health and reflection there.
+    pub(crate) about: Vec<About>,
 }
 
 /// Where the process says how it is, beside the services.
@@ -129,10 +133,14 @@ impl Site {
         Site(Arc::new(Front { probes, metrics, services: RwLock::default() }))
     }
 
-    /// Puts the services behind the front.
-    pub(crate) fn open(&self, services: Services) {
-        let router = services.router.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
-        self.replace(Services { router: self.0.metrics.observing(router), log_names: services.log_names });
+    /// Puts the services behind the front. Streams of health and reflection end at `stop`.
+    pub(crate) fn open(&self, services: Services, stop: &Stop) {
+        let router = match services.about.as_slice() {
+            [] => services.router,
+            about => services.router.merge(about::router(about, stop)),
+        };
+        let router = router.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
+        self.replace(Services { router: self.0.metrics.observing(router), ..services });
     }
 
     /// Adds a log to services that are open. Requests under way end with the services that they began with.
@@ -140,7 +148,8 @@ impl Site {
         let Some(open) = self.services() else { return };
         let log = Router::new().nest(&format!("/log/{name}"), router).method_not_allowed_fallback(wrong_method);
         let log_names = open.log_names.iter().cloned().chain([name.to_owned()]).collect();
-        self.replace(Services { router: open.router.clone().merge(self.0.metrics.observing(log)), log_names });
+        let router = open.router.clone().merge(self.0.metrics.observing(log));
+        self.replace(Services { router, log_names, about: open.about.clone() });
     }
 
     fn replace(&self, services: Services) {
@@ -240,7 +249,8 @@ mod tests {
         let site = Site::new(Readiness::default(), Metrics::new());
         let log = Router::new().route("/checkpoint", get(|| async { "note" }));
         let router = Router::new().nest("/log/log1.example", log);
-        site.open(Services { router, log_names: vec!["log1.example".to_owned()] });
+        let (_switch, stop) = Stop::pair();
+        site.open(Services { router, log_names: vec!["log1.example".to_owned()], about: Vec::new() }, &stop);
         check(&site, "log1.example", "/checkpoint", 200, "note").await;
         check(&site, "LOG1.example:7700", "/checkpoint", 200, "note").await;
         check(&site, "127.0.0.1:7700", "/log/log1.example/checkpoint", 200, "note").await;

@@ -27,7 +27,9 @@ use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole,
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
 use crate::evidence::NoAuthority;
-use crate::fulcio::{self, CertificateAuthority, CtTarget, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog};
+use crate::fulcio::{
+    self, AuditLog, CertificateAuthority, Condition, CtTarget, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog, Operations,
+};
 use crate::http::layers::{CrossOrigin, around};
 use crate::http::listener::{self, Stop};
 use crate::http::site::{Readiness, RoleState, Services, Site};
@@ -58,6 +60,7 @@ pub(super) async fn compose(
         services: BTreeMap::new(),
         tasks: JoinSet::new(),
         locks: Vec::new(),
+        audit: None,
         control: Control::new(deps, readiness),
     };
     for (address, listener) in listeners {
@@ -77,7 +80,7 @@ pub(super) async fn compose(
     }
     for (address, services) in std::mem::take(&mut starting.services) {
         if let Some(site) = starting.control.sites.get(&address) {
-            site.open(services);
+            site.open(services, &stop);
         }
     }
     starting.control.readiness.set_all(RoleState::Up);
@@ -92,6 +95,7 @@ pub(super) async fn compose(
         tasks: starting.tasks,
         logs: starting.control.logs.clone(),
         control: Some(starting.control),
+        audit: starting.audit,
         locks: starting.locks,
     })
 }
@@ -138,6 +142,7 @@ struct Starting {
     services: BTreeMap<SocketAddr, Services>,
     tasks: JoinSet<()>,
     locks: Vec<DirectoryLock>,
+    audit: Option<AuditLog>,
     control: Control,
 }
 
@@ -193,7 +198,9 @@ impl Starting {
         let router = self.open_log(&role.log, ServedKind::Rekor).await?;
         if shard == Shard::Active {
             let active = self.control.make_active(&role.log.name);
-            self.mount(role.listen, rekor::active_shard(active, self.stop.clone()));
+            let (router, about) = rekor::active_shard(active);
+            self.mount(role.listen, router);
+            self.services.entry(role.listen).or_default().about.push(about);
         }
         self.mount_log(role.listen, &role.log.name, router);
         Ok(())
@@ -233,10 +240,27 @@ impl Starting {
         let ct_log = self.ct_submit(&role.ct_log)?;
         let issuers = role.identities.load().map_err(StartError::role("fulcio"))?;
         let config = FulcioConfig { issuers, algorithms: DEFAULT_ALGORITHMS.to_vec() };
-        let router =
-            fulcio::router(config, authority, ct_log, &self.control.deps).map_err(StartError::role("fulcio"))?;
+        let operations = Operations {
+            audit: self.audit_log(role)?,
+            rate_limit: role.rate_limit.clone(),
+            metrics: self.control.metrics.fulcio(),
+        };
+        let service = fulcio::Service::new(config, authority, ct_log, operations, &self.control.deps);
+        let fulcio::Service { router, about, health } = service.map_err(StartError::role("fulcio"))?;
+        for condition in Condition::ALL {
+            let health = health.clone();
+            self.control.readiness.probe(condition.name().to_owned(), move || health.of(condition));
+        }
         self.mount(role.listen, router);
+        self.services.entry(role.listen).or_default().about.push(about);
         Ok(())
+    }
+
+    fn audit_log(&mut self, role: &FulcioRole) -> Result<Option<AuditLog>, StartError> {
+        let Some(path) = &role.audit_log else { return Ok(None) };
+        let audit = AuditLog::open(path, self.control.deps.clock.as_ref()).map_err(StartError::role("fulcio"))?;
+        self.audit = Some(audit.clone());
+        Ok(Some(audit))
     }
 
     fn ct_submit(&mut self, ct_log: &CtLogRef) -> Result<CtTarget, StartError> {

@@ -178,7 +178,7 @@ impl Control {
             Some(_) => RoleState::Stopped,
         });
         let router = match service.clone() {
-            LogService::Rekor(rekor) => rekor::router(rekor, stop.clone()),
+            LogService::Rekor(rekor) => rekor::router(rekor, stop),
             LogService::Ct(ct_log) => ctlog::router(ct_log),
         };
         // Last of all: a log whose opening failed is closed with its last clone.

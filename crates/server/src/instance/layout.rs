@@ -7,6 +7,7 @@
 //! instance.toml                the manifest; written last
 //! offline/*.pem                keys that the running server never opens
 //! keys/*.pem                   keys of the services
+//! fulcio-audit.jsonl           decisions about requests for certificates, chained
 //! ca/chain.pem tsa/chain.pem   issuing certificate first, root last
 //! logs/<name>/                 entries of a log: ledger, objects
 //! tuf/                         the repository that is served
@@ -70,6 +71,11 @@ impl Layout {
 
     pub(super) fn ca_chain(&self) -> PathBuf {
         self.0.join("ca/chain.pem")
+    }
+
+    /// What was decided about requests for certificates.
+    pub(super) fn audit_log(&self) -> PathBuf {
+        self.0.join("fulcio-audit.jsonl")
     }
 
     pub(super) fn tsa_chain(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 //! A process that answers, and how it stops.
 //!
 //! In scope: the order of stopping. Out of scope: signals, which the command line turns into [`Running::shutdown`].
-//! Invariant: requests under way are answered before the logs close, and the logs close before the locks are released.
+//! Invariant: requests under way are answered before the logs and the audit log close, and they close before the locks are released.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::control::{Control, OpenLogs};
 use crate::durable::DirectoryLock;
+use crate::fulcio::AuditLog;
 use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState};
 
@@ -37,6 +38,7 @@ pub struct Running {
     /// Until somebody attends to it.
     pub(super) control: Option<Control>,
     pub(super) logs: OpenLogs,
+    pub(super) audit: Option<AuditLog>,
     /// Released last: fields are dropped in the order of their declaration.
     pub(super) locks: Vec<DirectoryLock>,
 }
@@ -76,6 +78,9 @@ impl Running {
         self.readiness.set_all(RoleState::Stopped);
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        if let Some(audit) = &self.audit {
+            audit.close().await;
+        }
         // Only after this may another process open them.
         self.logs.shutdown().await;
         self.locks.clear();

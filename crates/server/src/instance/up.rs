@@ -34,7 +34,7 @@ use crate::ctlog::Validity;
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
 use crate::evidence::EvidencePlace;
-use crate::fulcio::{Identities, IdentityType, IssuerPlace, IssuerText, IssuerTransport};
+use crate::fulcio::{Identities, IdentityType, IssuerPlace, IssuerText, IssuerTransport, RateLimitConfig};
 use crate::http::listener;
 use crate::tuf::{OfflineKeys, Repository};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
@@ -277,6 +277,8 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             chain: layout.ca_chain(),
             ct_log: CtLogRef::Named(ct_log),
             identities: Identities { issuers, ..Identities::default() },
+            audit_log: Some(layout.audit_log()),
+            rate_limit: RateLimitConfig::default(),
         }),
         ctlogs: logs(LogKind::Ct)
             .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone(), validity: Validity::ANY })

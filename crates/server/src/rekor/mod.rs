@@ -21,6 +21,7 @@ use axum::routing::{get, post};
 use touchmark_sequencer::Log;
 use touchmark_tlog::note::NoteKey;
 
+use crate::http::grpc::about::{self, About};
 use crate::http::listener::Stop;
 use crate::metrics::Submissions;
 use crate::witness::Witnesses;
@@ -65,17 +66,21 @@ impl FromRef<ActiveRekor> for Rekor {
 }
 
 /// The paths of one log, relative to `/log/<name>`: the API, and what generic tile-log tools expect at the base. Streams end at `stop`.
-pub(crate) fn router(rekor: Rekor, stop: Stop) -> Router {
+pub(crate) fn router(rekor: Rekor, stop: &Stop) -> Router {
     let base = Router::new()
         .route("/checkpoint", get(read::checkpoint))
         .route("/tile/{*path}", get(read::tile))
         .with_state(rekor.clone());
-    api().with_state(rekor.clone()).merge(base).merge(grpc::router(rekor, stop))
+    api()
+        .with_state(rekor.clone())
+        .merge(base)
+        .merge(grpc::router(rekor.clone()))
+        .merge(about::router(&[grpc::about(rekor)], stop))
 }
 
-/// The bare paths, which belong to the active shard. Streams end at `stop`.
-pub(crate) fn active_shard(active: ActiveRekor, stop: Stop) -> Router {
-    api().with_state(active.clone()).merge(grpc::router(active, stop))
+/// The bare paths, which belong to the active shard, and what health and reflection say of it there.
+pub(crate) fn active_shard(active: ActiveRekor) -> (Router, About) {
+    (api().with_state(active.clone()).merge(grpc::router(active.clone())), grpc::about(active))
 }
 
 fn api<S>() -> Router<S>

@@ -519,10 +519,11 @@ async fn reflection_lists_the_services_and_describes_them_with_all_that_they_nee
     };
     let mut names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
     names.sort();
-    assert_eq!(names, [SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]);
+    let fulcio = "dev.sigstore.fulcio.v2.CA";
+    assert_eq!(names, [fulcio, SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]);
 
     // As tools do: the file of the service, then what it imports, until nothing is missing.
-    let mut missing = vec![MessageRequest::FileContainingSymbol(SERVICE.to_owned())];
+    let mut missing = [SERVICE, fulcio].map(|name| MessageRequest::FileContainingSymbol(name.to_owned())).to_vec();
     let mut found = Vec::new();
     while let Some(question) = missing.pop() {
         let MessageResponse::FileDescriptorResponse(answer) = ask(question).await else { panic!("no file") };
@@ -532,9 +533,12 @@ async fn reflection_lists_the_services_and_describes_them_with_all_that_they_nee
             found.extend(file.message_type.iter().map(|message| format!("{}.{}", file.package(), message.name())));
         }
     }
-    for name in
-        ["dev.sigstore.rekor.v2.Verifier", "dev.sigstore.rekor.v1.InclusionProof", "dev.sigstore.common.v1.LogId"]
-    {
+    for name in [
+        "dev.sigstore.rekor.v2.Verifier",
+        "dev.sigstore.rekor.v1.InclusionProof",
+        "dev.sigstore.common.v1.LogId",
+        "dev.sigstore.fulcio.v2.OIDCIssuer",
+    ] {
         assert!(found.iter().any(|found| found == name), "{name}: {found:?}");
     }
     stack.stop().await;

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+mod fulcio;
 mod grpc;
 mod instance;
 mod metrics;

@@ -104,7 +104,7 @@ async fn a_key_that_is_not_the_certificates_or_the_roots_is_refused() {
     }
 }
 
-async fn certificate(services: &str, token: &str, email: &str) -> Certificate {
+pub(crate) async fn certificate(services: &str, token: &str, email: &str) -> Certificate {
     let reply = ask(services, token, email).await;
     assert_eq!(reply.status, 200, "{}", text(&reply));
     let json = json(&reply);

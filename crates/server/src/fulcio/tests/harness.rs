@@ -150,6 +150,7 @@ pub(super) struct Harness {
     pub(super) ct_key: touchmark_keys::PublicKey,
     pub(super) clock: Arc<TestClock>,
     pub(super) router: Router,
+    pub(super) health: Health,
     /// Held so that the log's directory outlives the test.
     _directory: TempDir,
 }
@@ -188,9 +189,13 @@ impl Harness {
             ct: crate::fulcio::CtTarget::new(Arc::new(log)),
             ct_deadline: std::time::Duration::from_secs(10),
             clock: clock_of_service,
+            limits: RateLimits::new(&RateLimitConfig::default()),
+            audit: None,
+            metrics: Metrics::new().fulcio(),
         };
         change(&mut fulcio);
-        Self { issuer, ca, ct_key, clock, router: routes(fulcio), _directory: directory }
+        let Service { router, health, .. } = Service::of(fulcio);
+        Self { issuer, ca, ct_key, clock, router, health, _directory: directory }
     }
 
     pub(super) fn now_s(&self) -> u64 {

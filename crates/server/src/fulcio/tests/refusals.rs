@@ -36,6 +36,19 @@ fn summary((status, reply): (u16, Value)) -> (u16, u64, String, String) {
     (status, reply["code"].as_u64().unwrap_or_default(), text(&reply["message"]), text(&reply["details"][0]["reason"]))
 }
 
+/// The reason that goes with a text of the public service.
+fn reason_of(message: &str) -> &'static str {
+    match message {
+        KEY_UNREADABLE => "KEY_UNREADABLE",
+        KEY_INSECURE => "KEY_INSECURE",
+        SIGNATURE => "POSSESSION_NOT_PROVEN",
+        CSR_UNREADABLE => "CSR_UNREADABLE",
+        _ if message.starts_with("unrecognized signature algorithm") => "CSR_ALGORITHM_REFUSED",
+        _ if message.starts_with("signing algorithm not permitted") => "ALGORITHM_NOT_ALLOWED",
+        _ => panic!("{message}"),
+    }
+}
+
 fn refusal(status: u16, code: u64, message: &str, reason: &str) -> (u16, u64, String, String) {
     (status, code, message.to_owned(), reason.to_owned())
 }
@@ -145,8 +158,8 @@ async fn bodies_that_are_too_large_or_no_request_are_refused() {
     let large = send(vec![b' '; (4 << 20) + 1]).await;
     assert_eq!(large, refusal(400, 3, "http: request body too large", ""));
     for body in ["{", "[]", "\"x\"", "{\"credentials\":5}", "\u{0}"] {
-        let (status, code, message, _) = send(body.as_bytes().to_vec()).await;
-        assert_eq!((status, code), (400, 3), "{body}");
+        let (status, code, message, reason) = send(body.as_bytes().to_vec()).await;
+        assert_eq!((status, code, reason.as_str()), (400, 3, "REQUEST_MALFORMED"), "{body}");
         assert_ne!(message, TOKEN);
     }
     for body in ["", "{}", r#"{"credentials":null,"publicKeyRequest":null}"#] {
@@ -157,9 +170,14 @@ async fn bodies_that_are_too_large_or_no_request_are_refused() {
 #[tokio::test]
 async fn wrong_methods_are_not_implemented() {
     let harness = Harness::new().await;
-    for (method, path) in
-        [("GET", "/api/v2/signingCert"), ("POST", "/api/v2/trustBundle"), ("DELETE", "/api/v2/configuration")]
-    {
+    for (method, path) in [
+        ("GET", "/api/v2/signingCert"),
+        ("PUT", "/api/v2/signingCert"),
+        ("GET", "/api/v1/signingCert"),
+        ("POST", "/api/v1/rootCert"),
+        ("POST", "/api/v2/trustBundle"),
+        ("DELETE", "/api/v2/configuration"),
+    ] {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         assert_eq!(summary(harness.send(request).await), refusal(501, 12, "Method Not Allowed", ""), "{method} {path}");
     }
@@ -190,7 +208,7 @@ async fn the_token_is_judged_before_the_key_and_the_key_before_the_proof() {
         (with_key(&pem, b""), SIGNATURE),
         (with_key(&pem, b"garbage"), SIGNATURE),
     ] {
-        assert_eq!(summary(harness.post(&body).await), refusal(400, 3, message, ""), "{body}");
+        assert_eq!(summary(harness.post(&body).await), refusal(400, 3, message, reason_of(message)), "{body}");
     }
 }
 
@@ -200,11 +218,11 @@ async fn proofs_over_anything_but_the_subject_or_by_another_key_are_refused() {
     let token = harness.token().await;
     for subject in ["", "subject-1", "Alice@example.com", "alice@example.com ", "bob@example.com"] {
         let body = challenge(&token, &p256(), subject).await;
-        assert_eq!(summary(harness.post(&body).await), refusal(400, 3, SIGNATURE, ""), "{subject}");
+        assert_eq!(summary(harness.post(&body).await), refusal(400, 3, SIGNATURE, reason_of(SIGNATURE)), "{subject}");
     }
     let mut body = challenge(&token, &p256(), "alice@example.com").await;
     body["publicKeyRequest"]["publicKey"]["content"] = json!(p256().public_key().to_pem());
-    assert_eq!(summary(harness.post(&body).await), refusal(400, 3, SIGNATURE, ""));
+    assert_eq!(summary(harness.post(&body).await), refusal(400, 3, SIGNATURE, reason_of(SIGNATURE)));
 }
 
 #[tokio::test]
@@ -230,7 +248,11 @@ async fn certificate_requests_that_are_no_proof_are_refused() {
             "signing algorithm not permitted: *rsa.PublicKey, SHA-512",
         ),
     ] {
-        assert_eq!(summary(harness.post(&csr_text_request(&token, csr)).await), refusal(400, 3, message, ""), "{csr}");
+        assert_eq!(
+            summary(harness.post(&csr_text_request(&token, csr)).await),
+            refusal(400, 3, message, reason_of(message)),
+            "{csr}"
+        );
     }
 }
 
@@ -239,14 +261,17 @@ async fn keys_outside_the_allow_list_are_refused_with_gos_names() {
     let only_ed25519 = Harness::with(|fulcio| fulcio.config.algorithms = vec![Scheme::Ed25519]).await;
     let refused = "signing algorithm not permitted: *ecdsa.PublicKey, SHA-256";
     let by_csr = csr_request(&only_ed25519.token().await, &p256()).await;
-    assert_eq!(summary(only_ed25519.post(&by_csr).await), refusal(400, 3, refused, ""));
-    assert_eq!(with_token(&only_ed25519, &only_ed25519.token().await).await, refusal(400, 3, refused, ""));
+    assert_eq!(summary(only_ed25519.post(&by_csr).await), refusal(400, 3, refused, reason_of(refused)));
+    assert_eq!(
+        with_token(&only_ed25519, &only_ed25519.token().await).await,
+        refusal(400, 3, refused, reason_of(refused))
+    );
 
     let only_p256 = Harness::with(|fulcio| fulcio.config.algorithms = vec![Scheme::EcdsaP256Sha256]).await;
     let ed25519 = EphemeralSigner::generate(KeyType::Ed25519).unwrap();
     let body = challenge(&only_p256.token().await, &ed25519, "alice@example.com").await;
     let refused = "signing algorithm not permitted: ed25519.PublicKey, unknown hash value 0";
-    assert_eq!(summary(only_p256.post(&body).await), refusal(400, 3, refused, ""));
+    assert_eq!(summary(only_p256.post(&body).await), refusal(400, 3, refused, reason_of(refused)));
 }
 
 #[tokio::test]
@@ -316,12 +341,12 @@ impl CtSubmit for LyingLog {
 #[tokio::test]
 async fn no_certificate_leaves_without_a_good_sct() {
     for (lie, expected) in [
-        (Lie::OtherKey, refusal(500, 13, CTL, "")),
-        (Lie::OtherEntry, refusal(500, 13, CTL, "")),
-        (Lie::OtherTime, refusal(500, 13, CTL, "")),
-        (Lie::Failure, refusal(500, 13, CTL, "")),
-        (Lie::Busy, refusal(503, 14, CTL, "")),
-        (Lie::Silence, refusal(503, 14, CTL, "")),
+        (Lie::OtherKey, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::OtherEntry, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::OtherTime, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::Failure, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::Busy, refusal(503, 14, CTL, "CT_LOG_UNAVAILABLE")),
+        (Lie::Silence, refusal(503, 14, CTL, "CT_LOG_UNAVAILABLE")),
     ] {
         let harness = Harness::with(|fulcio| {
             fulcio.ct = CtTarget::new(LyingLog::new(lie));
@@ -365,7 +390,7 @@ async fn a_certificate_that_does_not_verify_is_not_let_out() {
         fulcio.ct = CtTarget::new(HonestSignatureLog::new());
     })
     .await;
-    assert_eq!(with_token(&harness, &harness.token().await).await, refusal(500, 13, CA, ""));
+    assert_eq!(with_token(&harness, &harness.token().await).await, refusal(500, 13, CA, "CA_FAILED"));
 }
 
 struct HonestSignatureLog(EphemeralSigner);
@@ -409,5 +434,8 @@ async fn an_authority_whose_parts_do_not_belong_together_does_not_start() {
 async fn no_reply_shows_the_inside() {
     let harness = Harness::with(|fulcio| fulcio.ct = CtTarget::new(LyingLog::new(Lie::Failure))).await;
     let (_, reply) = harness.post(&csr_request(&harness.token().await, &p256()).await).await;
-    assert_eq!(reply, json!({ "code": 13, "message": CTL, "details": [] }));
+    let reason = "CT_LOG_FAILED";
+    let info =
+        json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "fulcio.touchmark" });
+    assert_eq!(reply, json!({ "code": 13, "message": CTL, "details": [info] }));
 }

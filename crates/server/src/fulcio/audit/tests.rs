@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files as a server writes them, and what crashes and hands make of them.
+
+use std::fs;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use touchmark_keys::sha256;
+use touchmark_sigstore::principal::{Principal, SubjectAltName};
+
+use super::line::FIRST_PREVIOUS;
+use super::verify::{AuditProblem, verify_audit_log};
+use super::*;
+use crate::fulcio::tests::harness::TestClock;
+
+fn decision(number: u64) -> Decision {
+    let principal = Principal {
+        issuer: "https://issuer.example".to_owned(),
+        subject: format!("subject-{number}"),
+        san: SubjectAltName::Email("alice@example.com".to_owned()),
+        proof_subject: "alice@example.com".to_owned(),
+        extensions: Vec::new(),
+    };
+    Decision {
+        time: Timestamp::from_second(1_800_000_000).unwrap(),
+        request_id: format!("{number:032x}"),
+        known: Known { principal: Some(principal), issuer_entry: None, rule: None },
+        outcome: Outcome::Refused { reason: "POSSESSION_NOT_PROVEN" },
+    }
+}
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("audit.jsonl")
+    }
+
+    fn open(&self) -> Result<AuditLog, AuditStartError> {
+        AuditLog::open(&self.path(), TestClock::new().as_ref())
+    }
+
+    /// A file with lines of this many decisions.
+    async fn with_lines(lines: u64) -> Self {
+        let place = Self::new();
+        place.add(lines).await;
+        place
+    }
+
+    async fn add(&self, lines: u64) {
+        let log = self.open().unwrap();
+        for number in 0..lines {
+            log.record(decision(number)).await.unwrap();
+        }
+        log.close().await;
+        // The lock goes with the thread, which has nothing to do any more.
+        while !log.queue.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).unwrap()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.bytes()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        fs::write(self.path(), bytes).unwrap();
+    }
+
+    fn verify(&self) -> Result<u64, AuditProblem> {
+        verify_audit_log(&self.path(), None).map(|chain| chain.lines())
+    }
+}
+
+fn text_of(lines: &[String]) -> Vec<u8> {
+    lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_over_restarts_and_each_line_holds_the_hash_of_the_one_before() {
+    let place = Place::with_lines(3).await;
+    place.add(2).await;
+    let lines = place.lines();
+    let mut previous = FIRST_PREVIOUS;
+    for (sequence, line) in lines.iter().enumerate() {
+        let read: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(read["sequence"], sequence);
+        assert_eq!(read["previous"], hex::encode(previous));
+        previous = sha256(line.as_bytes());
+    }
+    let chain = verify_audit_log(&place.path(), None).unwrap();
+    assert_eq!((chain.lines(), chain.last_hash()), (5, previous));
+    assert_eq!(chain.span().unwrap().1, Timestamp::from_second(1_800_000_000).unwrap());
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_in_the_file_and_many_share_a_sync() {
+    let place = Place::new();
+    let log = place.open().unwrap();
+    let together = (0..200).map(|number| log.record(decision(number)));
+    for outcome in futures_util::future::join_all(together).await {
+        outcome.unwrap();
+    }
+    assert_eq!(place.lines().len(), 200);
+    log.note(decision(200)).await.unwrap();
+    log.close().await;
+    assert_eq!(place.verify(), Ok(201));
+}
+
+#[tokio::test]
+async fn a_change_anywhere_breaks_the_chain_there() {
+    let place = Place::with_lines(4).await;
+    let good = place.lines();
+    type Change = fn(&mut Vec<String>);
+    let cases: [(&str, Change, AuditProblem); 8] = [
+        (
+            "another subject",
+            |lines| lines[1] = lines[1].replace("subject-1", "subject-7"),
+            AuditProblem::Link { line: 3 },
+        ),
+        ("another outcome", |lines| lines[2] = lines[2].replace("POSS", "poss"), AuditProblem::Link { line: 4 }),
+        ("a space", |lines| lines[0].insert(1, ' '), AuditProblem::Link { line: 2 }),
+        ("a line less", |lines| drop(lines.remove(1)), AuditProblem::Sequence { line: 2, expected: 1, found: 2 }),
+        (
+            "the first one less",
+            |lines| drop(lines.remove(0)),
+            AuditProblem::Sequence { line: 1, expected: 0, found: 1 },
+        ),
+        (
+            "a line twice",
+            |lines| lines.insert(1, lines[0].clone()),
+            AuditProblem::Sequence { line: 2, expected: 1, found: 0 },
+        ),
+        ("two in another order", |lines| lines.swap(1, 2), AuditProblem::Sequence { line: 2, expected: 1, found: 2 }),
+        ("something else", |lines| lines[3] = "{}".to_owned(), AuditProblem::NoLine { line: 4 }),
+    ];
+    for (what, change, expect) in cases {
+        let mut lines = good.clone();
+        change(&mut lines);
+        place.write(&text_of(&lines));
+        assert_eq!(place.verify(), Err(expect), "{what}");
+    }
+    place.write(&text_of(&good[..3]));
+    assert_eq!(place.verify(), Ok(3), "what is missing at the end cannot be seen");
+    let last = sha256(good[3].as_bytes());
+    assert_eq!(verify_audit_log(&place.path(), Some(last)), Err(AuditProblem::Missing { hash: last }));
+    assert!(verify_audit_log(&place.path(), Some(sha256(good[1].as_bytes()))).is_ok());
+    place.write(&vec![b'x'; 1 << 20]);
+    assert_eq!(place.verify(), Err(AuditProblem::NoLine { line: 1 }));
+}
+
+#[tokio::test]
+async fn a_torn_last_line_is_cut_off_wherever_it_is_torn_and_a_line_says_so() {
+    let whole = Place::with_lines(3).await.bytes();
+    let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
+    for length in [1, ends[0] - 1, ends[0] + 1, ends[1] + 20, ends[2] - 1] {
+        let place = Place::new();
+        place.write(&whole[..length]);
+        let kept = ends.iter().filter(|end| **end <= length).count();
+        let torn = length - ends.iter().copied().filter(|end| *end <= length).max().unwrap_or(0);
+        assert_eq!(place.verify(), Err(AuditProblem::Torn { line: kept as u64 + 1, bytes: torn as u64 }), "{length}");
+        place.add(1).await;
+        assert_eq!(place.verify(), Ok(kept as u64 + 2), "{length}");
+        let read: serde_json::Value = serde_json::from_str(&place.lines()[kept]).unwrap();
+        assert_eq!((read["outcome"].as_str(), read["torn_bytes"].as_u64()), (Some("recovered"), Some(torn as u64)));
+    }
+    // As a file system leaves it that made the file longer and did not write the blocks.
+    let place = Place::new();
+    place.write(&[&whole[..ends[1]], &[0; 4096]].concat());
+    place.add(1).await;
+    assert_eq!(place.verify(), Ok(4));
+}
+
+#[tokio::test]
+async fn a_broken_chain_is_refused_at_the_start_and_left_as_it_is() {
+    let good = Place::with_lines(4).await.lines();
+    let changed = good[2].replace("subject-2", "subject-9");
+    for (lines, problem) in [
+        ([&good[0], &good[1], &changed, &good[3]], AuditProblem::Link { line: 4 }),
+        ([&good[0], &good[2], &good[2], &good[3]], AuditProblem::Sequence { line: 2, expected: 1, found: 2 }),
+        ([&good[1], &good[1], &good[2], &good[3]], AuditProblem::Sequence { line: 1, expected: 0, found: 1 }),
+        ([&good[0], &"zeros".to_owned(), &good[2], &good[3]], AuditProblem::NoLine { line: 2 }),
+    ] {
+        let place = Place::new();
+        place.write(&text_of(&lines.map(String::to_owned)));
+        let before = place.bytes();
+        match place.open().err() {
+            Some(AuditStartError::Broken { problem: found, .. }) => assert_eq!(found, problem),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(place.bytes(), before);
+    }
+}
+
+#[tokio::test]
+async fn a_long_file_is_checked_at_its_end_alone() {
+    let place = Place::with_lines(1).await;
+    let mut end = tail::read(&mut File::open(place.path()).unwrap()).unwrap().unwrap();
+    let mut bytes = place.bytes();
+    while bytes.len() < 3 * GROUP_BYTES_MAX {
+        end.add(&decision(1), &mut bytes);
+    }
+    // Far before the end: for `verify` to find.
+    bytes[20] ^= 1;
+    place.write(&bytes);
+    place.add(1).await;
+    assert!(place.verify().is_err());
+    let read: serde_json::Value = serde_json::from_str(place.lines().last().unwrap()).unwrap();
+    assert_eq!(read["sequence"], end.sequence);
+    assert_eq!(read["previous"], hex::encode(end.previous));
+    // Near the end: refused.
+    let mut bytes = place.bytes();
+    let near = bytes.len() - GROUP_BYTES_MAX / 2;
+    bytes[near] ^= 1;
+    place.write(&bytes);
+    assert!(matches!(place.open(), Err(AuditStartError::Broken { .. })));
+}
+
+#[tokio::test]
+async fn one_process_writes_a_file_and_it_is_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let _open = place.open().unwrap();
+    assert!(matches!(place.open(), Err(AuditStartError::InUse(_))));
+    assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// A log on a file that takes nothing.
+pub(crate) fn broken_log(directory: &Path) -> AuditLog {
+    let path = directory.join("read-only.jsonl");
+    fs::write(&path, "").unwrap();
+    let end = Tail { previous: FIRST_PREVIOUS, sequence: 0, whole_bytes: 0, torn_bytes: 0 };
+    Writer { file: File::open(&path).unwrap(), path, end }.start().unwrap()
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_in_a_file_that_cannot_be_written_and_everybody_hears_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = broken_log(directory.path());
+    assert!(log.works());
+    let together = (0..20).map(|number| log.record(decision(number)));
+    for outcome in futures_util::future::join_all(together).await {
+        assert_eq!(outcome, Err(AuditUnavailable));
+    }
+    while log.works() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(log.record(decision(0)).await, Err(AuditUnavailable));
+    assert_eq!(log.note(decision(0)).await, Err(AuditUnavailable));
+}

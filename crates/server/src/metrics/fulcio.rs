@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is counted of the certificate authority.
+//!
+//! In scope: decisions by outcome and issuer, how long the parts take on which issuing waits, when the authority's own certificates end.
+//! Out of scope: requests by route and status, which are counted for every service ([`super`]).
+//! Invariant: an issuer is a configured one or `other` or `none`; outcomes are names of this program.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use touchmark_sequencer::Clock;
+
+use crate::deps::timestamp;
+
+/// Upper bounds in seconds: from a signature in memory to the longest wait for a log.
+const STEP_BOUNDS_S: [f64; 12] = [0.0005, 0.001, 0.002, 0.004, 0.016, 0.064, 0.25, 1.0, 2.0, 5.0, 10.0, 20.0];
+
+/// A part of issuing that may wait for somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// The token, and with it the issuer's keys where they have to be fetched.
+    Authenticate,
+    /// One signature of the authority.
+    Sign,
+    /// Precertificate to SCT.
+    CtSubmit,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Sign => "sign",
+            Self::CtSubmit => "ct_submit",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    issuer: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    step: &'static str,
+}
+
+/// The metrics of the authority of this process. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct FulcioMetrics {
+    decisions: Family<DecisionLabels, Counter>,
+    step_seconds: Family<StepLabels, Histogram, fn() -> Histogram>,
+    chain: ChainEnds,
+}
+
+impl FulcioMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let constructor: fn() -> Histogram = || Histogram::new(STEP_BOUNDS_S);
+        let metrics = Self {
+            decisions: Family::default(),
+            step_seconds: Family::new_with_constructor(constructor),
+            chain: ChainEnds::default(),
+        };
+        let decisions = metrics.decisions.clone();
+        registry.register("fulcio_decisions", "Requests for certificates by what became of them", decisions);
+        let steps = metrics.step_seconds.clone();
+        registry.register("fulcio_step_seconds", "Time of each part of issuing that may wait for others", steps);
+        registry.register_collector(Box::new(metrics.chain.clone()));
+        metrics
+    }
+
+    /// `issuer` is a configured one, `other`, or `none` if no token was verified.
+    pub(crate) fn count(&self, issuer: &str, outcome: &'static str) {
+        self.decisions.get_or_create(&DecisionLabels { issuer: issuer.to_owned(), outcome }).inc();
+    }
+
+    /// The same future, whose time is counted, also when it fails.
+    pub(crate) async fn timed<T>(&self, step: Step, work: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let outcome = work.await;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.step_seconds.get_or_create(&StepLabels { step: step.name() }).observe(seconds);
+        outcome
+    }
+
+    /// Shows from now on when the certificates of a chain end, the issuing one first.
+    pub(crate) fn watch(&self, ends: Vec<Timestamp>, clock: Arc<dyn Clock>) {
+        let _ = self.chain.0.set(Watched { ends, clock });
+    }
+}
+
+/// The ends of the authority's certificates, compared with the time when the page is asked for.
+#[derive(Clone, Default)]
+struct ChainEnds(Arc<OnceLock<Watched>>);
+
+struct Watched {
+    /// The issuing certificate first.
+    ends: Vec<Timestamp>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for ChainEnds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.get().iter().flat_map(|watched| &watched.ends)).finish()
+    }
+}
+
+impl Collector for ChainEnds {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(Watched { ends, clock }) = self.0.get() else { return Ok(()) };
+        let now = timestamp(clock.as_ref());
+        let help = "Time until a certificate of the authority ends, the issuing one at position 0";
+        let mut metric =
+            encoder.encode_descriptor("fulcio_ca_certificate_expires_in_seconds", help, None, MetricType::Gauge)?;
+        for (position, end) in ends.iter().enumerate() {
+            let position = position.to_string();
+            let gauge = ConstGauge::new(end.duration_since(now).as_secs());
+            gauge.encode(metric.encode_family(&[("position", position.as_str())])?)?;
+        }
+        Ok(())
+    }
+}
