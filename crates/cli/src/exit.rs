@@ -106,7 +106,7 @@ Exit codes:
    5  a service refused
   10  not signed
   12  signed by someone else
-  14  the artifact or the signature was changed; log fsck has findings
+  14  the artifact, the signature or the audit log was changed; log fsck has findings
   15  not from the trust root
   16  the trust root is missing, expired or invalid
 Where several files fail in different ways, the first of 14 12 15 10 16 3 4 5 2 1.";

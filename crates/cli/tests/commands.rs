@@ -104,6 +104,7 @@ fn the_help_of_every_command_is_there() {
         "verify-blob-attestation",
         "bundle",
         "policy",
+        "fulcio",
         "initialize",
         "token",
         "completion",
@@ -263,8 +264,31 @@ async fn sign_and_verify_through_a_running_instance() {
 
     server.stop().await.unwrap();
     asked(&["--ct-log-url", &at_hand]).exits(4);
+    audit_log(&shell, token.trim());
     shell.token = None;
     verdicts(&shell, &issuer);
+}
+
+/// What the certificate authority wrote down is a chain, until somebody changes it.
+fn audit_log(shell: &Shell, token: &str) {
+    let verify = |file: &str, more: &[&str]| shell.run([&["fulcio", "audit", "verify", file], more].concat());
+    let file = "data/fulcio-audit.jsonl";
+    let whole = verify(file, &["-o", "json"]).exits(0).json();
+    assert!(whole["valid"] == true && whole["lines"].as_u64().unwrap() >= 2, "{whole}");
+    let last = whole["last_sha256"].as_str().unwrap();
+    verify(file, &["--holds", last]).exits(0).says("one chain").says(last);
+    verify(file, &["--holds", &"0".repeat(64)]).exits(14).says("no line has");
+    verify(file, &["--holds", "abc"]).exits(2);
+    verify("nowhere", &[]).exits(3);
+
+    let text = std::fs::read_to_string(shell.path(file)).unwrap();
+    assert!(text.contains(ALICE) && !token.split('.').any(|part| text.contains(part)), "{text}");
+    shell.write("changed.jsonl", text.replacen(ALICE, "eve@example.com", 1));
+    verify("changed.jsonl", &[]).exits(14).says("line 2 does not hold");
+    let changed = verify("changed.jsonl", &["-o", "json"]).exits(14).json();
+    assert_eq!(changed["valid"], false);
+    shell.write("torn.jsonl", &text[..text.len() - 10]);
+    verify("torn.jsonl", &[]).exits(3).says("has no end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,7 +73,7 @@ enum Command {
     VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
     /// Look after transparency logs: list, check, rotate, freeze, back up, restore, receipts, evidence of time
     Log(Deferred<log::Args>),
-    /// Work on the configuration of a certificate authority
+    /// Look after a certificate authority: check its configuration, verify its audit log
     Fulcio(Deferred<fulcio::Args>),
     /// Work on bundles
     Bundle(Deferred<bundle::Args>),

@@ -4,12 +4,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use touchmark_server::{Explanation, IdentityConfig, IssuerReport};
 
-use super::version::Output;
+use super::super::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::{Printer, printable};
@@ -19,18 +18,6 @@ const TOKEN_FILE_BYTES_MAX: u64 = 1 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Check whose tokens become certificates, and which certificates: nothing is started, asked or issued
-    CheckConfig(CheckArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct CheckArgs {
     /// A configuration of `touchmark serve` (.toml), or one of the public Fulcio server (YAML, JSON)
     file: PathBuf,
     /// Explain the token in this file (`-`: stdin): its entry, the rules, and the certificate that it would get. Its signature is not looked at
@@ -48,7 +35,6 @@ struct CheckArgs {
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
-    let Command::CheckConfig(args) = &args.command;
     let unusable = || format!("{} cannot be used", args.file.display());
     let config = IdentityConfig::load(&args.file)
         .map_err(|error| Failure::new(ExitStatus::Unreadable, unusable()).because(error))?;
@@ -58,7 +44,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     }
 }
 
-fn check(args: &CheckArgs, config: &IdentityConfig, printer: Printer) -> Result<(), Failure> {
+fn check(args: &Args, config: &IdentityConfig, printer: Printer) -> Result<(), Failure> {
     let report = config.report();
     match args.output {
         Output::Text => report.iter().for_each(|issuer| print_issuer(issuer, printer)),
@@ -105,7 +91,7 @@ fn issuer_json(issuer: &IssuerReport) -> Value {
     })
 }
 
-fn explain(args: &CheckArgs, config: &IdentityConfig, token: &Path, printer: Printer) -> Result<(), Failure> {
+fn explain(args: &Args, config: &IdentityConfig, token: &Path, printer: Printer) -> Result<(), Failure> {
     let token = read_token(token)?;
     let now = args.at.unwrap_or_else(Timestamp::now);
     let explained = config
