@@ -59,7 +59,7 @@ pub(super) fn read(file: &mut File) -> io::Result<Result<Tail, AuditProblem>> {
 }
 
 /// `start` is where in the file the bytes begin.
-fn of_bytes(start: u64, bytes: &[u8]) -> Result<Tail, AuditProblem> {
+pub(super) fn of_bytes(start: u64, bytes: &[u8]) -> Result<Tail, AuditProblem> {
     let mut expect = (start == 0).then_some((FIRST_PREVIOUS, 0));
     // The first line that is there as a whole; without one there is nothing to go on from.
     let begin = if start == 0 { Some(0) } else { bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1) };

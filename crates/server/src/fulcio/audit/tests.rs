@@ -225,6 +225,31 @@ async fn a_long_file_is_checked_at_its_end_alone() {
 }
 
 #[tokio::test]
+async fn no_byte_can_change_and_leave_the_end_as_it_was() {
+    let whole = Place::with_lines(3).await.bytes();
+    let good = tail::of_bytes(0, &whole).unwrap();
+    assert_eq!((good.whole_bytes, good.torn_bytes, good.sequence), (whole.len() as u64, 0, 3));
+    for at in 0..whole.len() {
+        for bit in [1, 0x80] {
+            let mut changed = whole.clone();
+            changed[at] ^= bit;
+            if let Ok(end) = tail::of_bytes(0, &changed) {
+                assert_ne!(end.previous, good.previous, "{at}");
+                assert!(end.whole_bytes + end.torn_bytes == whole.len() as u64, "{at}");
+            }
+        }
+    }
+    for at in 0..whole.len() {
+        let end = tail::of_bytes(0, &whole[..at]).unwrap();
+        assert_eq!(end.whole_bytes + end.torn_bytes, at as u64);
+    }
+    // From somewhere in the middle, as in a long file.
+    let first_line = whole.iter().position(|byte| *byte == b'\n').unwrap();
+    assert_eq!(tail::of_bytes(7, &whole[7..]), Ok(good));
+    assert!(tail::of_bytes(7, &whole[7..first_line]).is_err());
+}
+
+#[tokio::test]
 async fn one_process_writes_a_file_and_it_is_the_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::new();
