@@ -124,7 +124,7 @@ impl AuditLog {
         !self.stopped.load(Ordering::Acquire)
     }
 
-    /// Writes what waits, and nothing more.
+    /// Writes what waits and nothing more, and gives the file back.
     pub(crate) async fn close(&self) {
         let (closed, done) = oneshot::channel();
         if self.send(Message::Close { closed }).await.is_ok() {
@@ -184,6 +184,8 @@ impl Writer {
                 let _ = durable.send(());
             }
             if let Some(closed) = group.closed {
+                // With the file its lock goes, before anybody hears that it has gone.
+                drop(self);
                 let _ = closed.send(());
                 return;
             }

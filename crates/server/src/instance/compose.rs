@@ -151,6 +151,9 @@ impl Starting {
     async fn give_up(mut self) {
         self.tasks.shutdown().await;
         self.control.logs.shutdown().await;
+        if let Some(audit) = &self.audit {
+            audit.close().await;
+        }
     }
 
     async fn roles(&mut self, config: &Config) -> Result<(), StartError> {

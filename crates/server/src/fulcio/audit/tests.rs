@@ -57,10 +57,6 @@ impl Place {
             log.record(decision(number)).await.unwrap();
         }
         log.close().await;
-        // The lock goes with the thread, which has nothing to do any more.
-        while !log.queue.is_closed() {
-            tokio::task::yield_now().await;
-        }
     }
 
     fn bytes(&self) -> Vec<u8> {
