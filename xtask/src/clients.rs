@@ -291,7 +291,7 @@ builder.create({ data: fs.readFileSync(file) }).then(
 );
 "#;
 
-fn debug_binary(name: &str) -> PathBuf {
+pub(crate) fn debug_binary(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     target.join("debug").join(name)
 }

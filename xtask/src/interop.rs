@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::attestations;
 use crate::clients::{Client, Clients, Instance, Signer};
 use crate::process::{exists, quiet, run};
+use crate::{attestations, keys_elsewhere};
 
 pub(crate) const EMAIL: &str = "alice@example.com";
 /// How long the instance may take to answer `/readyz`.
@@ -23,6 +23,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn run_all() -> Result<()> {
+    keys_elsewhere::run_it()?;
     in_fresh_home(matrix)
 }
 
@@ -327,7 +328,7 @@ impl Drop for Server {
 }
 
 /// One GET over a plain socket: xtask needs no HTTP client for more than this.
-fn is_ready(port: u16) -> bool {
+pub(crate) fn is_ready(port: u16) -> bool {
     use std::io::{Read, Write};
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
     let request = format!("GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
@@ -338,7 +339,7 @@ fn is_ready(port: u16) -> bool {
 }
 
 /// A port below the range of outgoing connections: a client that knocks at a server that is down must not take it.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let begin = 20_000 + u16::try_from(std::process::id() % 10_000).context("a remainder")?;
     let free = (begin..begin + 1_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.context("no free port")

@@ -12,6 +12,7 @@ mod clients;
 mod faults;
 mod fuzz;
 mod interop;
+mod keys_elsewhere;
 mod process;
 mod static_ct;
 mod tidy;
@@ -26,6 +27,7 @@ cargo xtask <command>
   tidy               the project's own rules alone: directions, headers, banned names, sizes
   interop            sign and verify with cosign, sigstore-python, sigstore-js and sigstore-rust
   interop attestations  the steps of it that are about attestations, alone
+  interop keys       keys in tokens (SoftHSM2), in AWS KMS (moto) and behind a plugin; taken away and put back while serving
   interop static-ct  a generic client of static CT logs reads and verifies the certificate log of a running instance
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
@@ -45,8 +47,9 @@ fn main() -> Result<()> {
         "interop" => match rest.as_slice() {
             [] => interop::run_all(),
             [part] if part == "attestations" => interop::run_attestations(),
+            [part] if part == "keys" => keys_elsewhere::run_it(),
             [part] if part == "static-ct" => static_ct::run_it(),
-            _ => bail!("interop takes no argument, `attestations` or `static-ct`"),
+            _ => bail!("interop takes no argument, `attestations`, `keys` or `static-ct`"),
         },
         "bench" => bench::run(&rest),
         "faults" => faults::run(&rest),

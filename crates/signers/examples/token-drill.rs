@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! PKCS#11 signers against SoftHSM2: `cargo xtask interop tokens` runs this.
+//! PKCS#11 signers against SoftHSM2: `cargo xtask interop keys` runs this.
 //!
 //! In scope: keys of every supported kind, wrong names and PINs, a token that is pulled and put back while others sign, a key that is
 //! exchanged. SoftHSM2 keeps each token in a directory: a token is pulled by moving its directory away. Out of scope: installing SoftHSM2
