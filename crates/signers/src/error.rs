@@ -21,15 +21,17 @@ pub enum SignerError {
     Key(KeyError),
     #[error("key file {}: {error}", path.display())]
     KeyFile { path: PathBuf, error: KeyError },
-    #[error("key file {}: {kind}", path.display())]
+    #[error("file {}: {kind}", path.display())]
     Io { path: PathBuf, kind: io::ErrorKind },
     #[error(
-        "key file {} may be read by others than its owner (mode {mode:03o}): chmod 600 it, and replace the key if others could read it",
+        "file {} may be read by others than its owner (mode {mode:03o}): chmod 600 it, and replace what is in it if others could read it",
         path.display()
     )]
     LoosePermissions { path: PathBuf, mode: u32 },
-    #[error("key file {} is no regular file", path.display())]
+    #[error("{} is no regular file", path.display())]
     NotAFile { path: PathBuf },
+    #[error("file {} is longer than {bytes_max} bytes", path.display())]
+    TooLong { path: PathBuf, bytes_max: u64 },
     #[error("key {key}: {problem}")]
     Pkcs11 { key: String, problem: Pkcs11Problem },
     #[error("key {key}: AWS KMS: {problem}")]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use touchmark_keys::secret::SecretKey;
-use touchmark_keys::{Digest, KeyError, KeyType, PublicKey, Scheme};
+use touchmark_keys::{Digest, KeyType, PublicKey, Scheme};
 use zeroize::Zeroizing;
 
 use crate::{Signer, SignerError};
@@ -72,7 +72,7 @@ pub(crate) fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Stri
     expect_private(path, &file)?;
     // Sized up front: a buffer that grows leaves copies of the secret behind.
     let length = file.metadata().map_err(io_error(path))?.len();
-    let too_long = || SignerError::KeyFile { path: path.into(), error: KeyError::Pem };
+    let too_long = || SignerError::TooLong { path: path.into(), bytes_max };
     let capacity = usize::try_from(length).map_err(|_| too_long())?;
     if length > bytes_max {
         return Err(too_long());

@@ -210,7 +210,8 @@ fn algorithm(key_type: KeyType) -> Result<&'static str, AwsKmsProblem> {
 
 fn refused(status: u16, body: &[u8]) -> AwsKmsProblem {
     // What stands between may answer in a form of its own.
-    let other = || ErrorAnswer { code: String::new(), message: String::from_utf8_lossy(body).into_owned() };
+    let other =
+        || ErrorAnswer { code: "without a code".to_owned(), message: String::from_utf8_lossy(body).into_owned() };
     let error: ErrorAnswer = serde_json::from_slice(body).unwrap_or_else(|_| other());
     AwsKmsProblem::Refused { status, code: printable(&error.code), said: printable(&error.message) }
 }

@@ -164,6 +164,8 @@ pub(super) fn is_region(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -240,6 +242,18 @@ mod tests {
         }
         for text in ["awskms://", "awskms:/key", ID] {
             assert_eq!(AwsKmsUri::parse(text), Err(AwsKmsUriError::Form), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_does_no_harm(text in "[ -~]{0,60}", endpoint in "[a-z0-9:.@#?/\\[\\]]{0,20}") {
+            let _ = AwsKmsUri::parse(&text);
+            // Whatever is taken for an endpoint, the host that is asked is within it.
+            if let Ok(uri) = AwsKmsUri::parse(&format!("awskms://{endpoint}/{ID}")) {
+                let url = uri.url("eu-west-1").unwrap();
+                prop_assert!(endpoint.is_empty() || url.path() == "/" && url.username().is_empty());
+            }
         }
     }
 }

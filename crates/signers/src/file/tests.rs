@@ -4,6 +4,8 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 
+use touchmark_keys::KeyError;
+
 use super::*;
 
 const PASSPHRASE: Option<&[u8]> = Some(b"correct horse");
@@ -108,10 +110,16 @@ fn refuses_what_is_no_key_file() {
 
         let path = directory.join("other.pem");
         let long = "A".repeat(usize::try_from(KEY_FILE_BYTES_MAX).unwrap() + 1);
-        for text in ["", "no PEM", "-----BEGIN PRIVATE KEY-----\nAAEC\n", &long] {
+        let no_pem = SignerError::KeyFile { path: path.clone(), error: KeyError::Pem };
+        let too_long = SignerError::TooLong { path: path.clone(), bytes_max: KEY_FILE_BYTES_MAX };
+        for (text, error) in [
+            ("", no_pem.clone()),
+            ("no PEM", no_pem.clone()),
+            ("-----BEGIN PRIVATE KEY-----\nAAEC\n", no_pem),
+            (&long, too_long),
+        ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            let error = SignerError::KeyFile { path: path.clone(), error: KeyError::Pem };
             assert_eq!(FileSigner::open(&path, None).err(), Some(error), "{text:.20}");
         }
     });

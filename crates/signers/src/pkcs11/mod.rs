@@ -8,6 +8,7 @@
 //! library run on threads of their own, at most [`SESSIONS_MAX`] at once; no error holds a PIN.
 
 mod module;
+mod pin;
 mod token;
 mod uri;
 mod workers;

@@ -4,27 +4,24 @@
 //! Spec: PKCS#11 3.1 §5.6 (sessions, login), §5.7 (finding objects), §5.13 (signing), §6.1.6 (`CKM_RSA_PKCS`), §6.3.12 (`CKM_ECDSA`).
 //! In scope: what happens in one session. Out of scope: the module and what happens when a session is lost ([`super::module`]).
 //! Invariants: a private key is used only if exactly one object matches, and its public key is the one that was there when the signer was
-//! opened; a PIN that the token refused is not tried again, because tokens lock after some tries.
+//! opened.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cryptoki::context::Pkcs11;
-use cryptoki::error::{Error, RvError};
+use cryptoki::error::Error;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
-use touchmark_keys::{Digest, KeyError, KeyFamily, PublicKey, pkcs11, sha256};
-use zeroize::Zeroizing;
+use touchmark_keys::{Digest, KeyError, KeyFamily, PublicKey, pkcs11};
 
 use super::Pkcs11Problem;
+use super::pin::{self, RefusedPin};
 use super::uri::{PinSource, Pkcs11Uri, TokenMatch};
-use crate::file::read_private;
-
-/// Longest PIN: PKCS#11 knows no limit, tokens allow at most 255 bytes.
-const PIN_BYTES_MAX: u64 = 255;
+use crate::proof::{self, Input};
 
 /// Which key it is, and what is remembered of it between sessions.
 pub(super) struct KeyPlace {
@@ -33,8 +30,7 @@ pub(super) struct KeyPlace {
     uri: Pkcs11Uri,
     /// Set when the key is first found.
     known: OnceLock<PublicKey>,
-    /// SHA-256 of a PIN that the token refused.
-    refused_pin: Mutex<Option<[u8; 32]>>,
+    refused_pin: RefusedPin,
 }
 
 /// A session in which the key was found.
@@ -48,7 +44,7 @@ impl KeyPlace {
     pub(super) fn new(uri: Pkcs11Uri) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { number, uri, known: OnceLock::new(), refused_pin: Mutex::new(None) }
+        Self { number, uri, known: OnceLock::new(), refused_pin: RefusedPin::default() }
     }
 
     /// Opens a session, logs in and finds the key.
@@ -66,28 +62,10 @@ impl KeyPlace {
         Ok(OpenKey { session, private, public })
     }
 
-    /// All sessions with a token share one login.
     fn log_in(&self, session: &Session, source: &PinSource) -> Result<(), Pkcs11Problem> {
-        let pin = read_pin(source)?;
-        let mut refused = self.refused_pin.lock().unwrap_or_else(PoisonError::into_inner);
-        if *refused == Some(sha256(&pin)) {
-            return Err(Pkcs11Problem::PinRefused);
-        }
-        match session.login_with_raw(UserType::User, &RawAuthPin::from(Box::new(pin.to_vec()))) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
-                *refused = None;
-                Ok(())
-            }
-            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-                *refused = Some(sha256(&pin));
-                Err(Pkcs11Problem::PinRefused)
-            }
-            Err(Error::Pkcs11(RvError::PinLocked, _)) => {
-                *refused = Some(sha256(&pin));
-                Err(Pkcs11Problem::PinLocked)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let pin = pin::read(source)?;
+        let login = |pin: &[u8]| session.login_with_raw(UserType::User, &RawAuthPin::from(Box::new(pin.to_vec())));
+        self.refused_pin.log_in(&pin, login)
     }
 
     fn private_key(&self, session: &Session) -> Result<ObjectHandle, Pkcs11Problem> {
@@ -128,8 +106,8 @@ impl OpenKey {
             }
             _ => self.session.sign(&Mechanism::RsaPkcs, self.private, &pkcs11::digest_info(digest))?,
         };
-        let verified = self.public.verify_digest(self.public.default_scheme(), digest, &signature);
-        verified.map(|_| signature).map_err(|_| Pkcs11Problem::WrongSignature)
+        let verified = proof::verified(&self.public, self.public.default_scheme(), Input::Digest(digest), signature);
+        verified.map_err(|_| Pkcs11Problem::WrongSignature)
     }
 }
 
@@ -198,21 +176,4 @@ fn read_public_key(session: &Session, object: ObjectHandle) -> Result<PublicKey,
         _ => return Err(Pkcs11Problem::KeyKind),
     };
     read.map_err(Pkcs11Problem::PublicKey)
-}
-
-fn read_pin(source: &PinSource) -> Result<Zeroizing<Vec<u8>>, Pkcs11Problem> {
-    let mut pin = match source {
-        PinSource::File(path) => {
-            let text = read_private(path, PIN_BYTES_MAX).map_err(|error| Pkcs11Problem::PinFile(Box::new(error)))?;
-            Zeroizing::new(text.as_bytes().to_vec())
-        }
-        PinSource::Environment(name) => {
-            let value = std::env::var(name).map_err(|_| Pkcs11Problem::PinVariable { name: name.clone() })?;
-            Zeroizing::new(value.into_bytes())
-        }
-    };
-    while matches!(pin.last(), Some(b'\n' | b'\r')) {
-        pin.pop();
-    }
-    Ok(pin)
 }
