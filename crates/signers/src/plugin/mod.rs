@@ -133,10 +133,17 @@ impl Plugin {
         let deadline = Timestamp::now().saturating_add(self.deadline).unwrap_or(Timestamp::MAX);
         let arguments = method.arguments(&self.uri.key, deadline);
         let ended = process::run(&self.program, &[protocol::VERSION, &arguments], message, self.deadline).await?;
+        let answer = Answer::parse(&ended.answer).ok_or(PluginProblem::Answer);
         if !ended.diagnostics.is_empty() {
-            tracing::debug!(program = %self.program.display(), said = ended.diagnostics, "a plugin's standard error");
+            let (program, said) = (self.uri.program(), printable(&ended.diagnostics));
+            match &answer {
+                Ok(answer) if answer.error_message.is_empty() => {
+                    tracing::debug!(program, said, "a plugin's standard error")
+                }
+                _ => tracing::warn!(program, said, "a plugin that failed wrote to its standard error"),
+            }
         }
-        let answer = Answer::parse(&ended.answer).ok_or(PluginProblem::Answer)?;
+        let answer = answer?;
         match answer.error_message.as_str() {
             "" => Ok(answer),
             said => Err(PluginProblem::Refused { said: printable(said) }),
