@@ -8,7 +8,7 @@
 //! Invariants: only URLs of the issuer's own configuration and of its own discovery document are fetched, never one of a token;
 //! at most one fetch per issuer runs at a time and at most one begins in [`REFETCH_MS`], whatever tokens arrive; a key of one
 //! issuer is never tried on a token of another; a fetch that was begun is finished, also when the client that caused it has gone;
-//! a withdrawn key is trusted no longer than [`KEYS_FRESH_MS`] while the issuer answers, and [`KEYS_STALE_MS`] while it does not,
+//! a withdrawn key is trusted no longer than the issuer says and [`KEYS_FRESH_MS`] while it answers, and [`KEYS_STALE_MS`] while it does not,
 //! whichever way the clock is set.
 
 use std::collections::HashMap;
@@ -26,8 +26,10 @@ use zeroize::Zeroizing;
 use super::config::{IssuerConfig, IssuerTransport, KeySource};
 use super::token::{ALGORITHMS, Token, TokenError, algorithm_by_name};
 
-/// How long fetched keys are used without asking again.
+/// How long fetched keys are used without asking again, unless the issuer says less.
 pub(super) const KEYS_FRESH_MS: u64 = 5 * 60 * 1000;
+/// The least that an issuer may say (RFC 9111 §5.2.2): one that forbids to keep its keys is not asked for every token.
+pub(super) const KEYS_FRESH_MIN_MS: u64 = 30 * 1000;
 /// How long they are used when the issuer does not answer.
 pub(super) const KEYS_STALE_MS: u64 = 60 * 60 * 1000;
 /// The least time between the beginnings of two fetches.
@@ -75,6 +77,8 @@ struct Known {
 pub(super) struct KeySet {
     algorithms: Vec<Algorithm>,
     keys: Vec<Key>,
+    /// How long the issuer lets them be used, within our limits.
+    fresh_ms: u64,
 }
 
 struct Key {
@@ -165,7 +169,7 @@ impl IssuerKeys {
         }
         let (keys, fetched_ms) = known.keys.as_ref()?;
         let satisfied = match want {
-            Want::Fresh => now_ms.abs_diff(*fetched_ms) < KEYS_FRESH_MS,
+            Want::Fresh => now_ms.abs_diff(*fetched_ms) < keys.fresh_ms,
             Want::NewerThan(seen) => !Arc::ptr_eq(keys, seen),
         };
         satisfied.then(|| Arc::clone(keys))
@@ -259,12 +263,13 @@ struct KeySetJson {
 /// Discovery document, then key set; both only from where the issuer's transport permits.
 async fn fetch(asked: &Asked) -> Result<KeySet, TokenError> {
     let discovery_url = format!("{}{DISCOVERY_PATH}", asked.url.strip_suffix('/').unwrap_or(&asked.url));
-    let discovery: Discovery = fetch_json(asked, &discovery_url).await?;
+    let (discovery, _): (Discovery, _) = fetch_json(asked, &discovery_url).await?;
     if discovery.issuer != asked.url {
         return Err(TokenError::IssuerMisconfigured);
     }
-    let set: KeySetJson = fetch_json(asked, &discovery.jwks_uri).await?;
-    Ok(KeySet { algorithms: advertised(discovery.id_token_signing_alg_values_supported), keys: set.usable() })
+    let (set, fresh_ms): (KeySetJson, _) = fetch_json(asked, &discovery.jwks_uri).await?;
+    let algorithms = advertised(discovery.id_token_signing_alg_values_supported);
+    Ok(KeySet { algorithms, keys: set.usable(), fresh_ms })
 }
 
 /// OpenID Connect Core §2: RS256 where the document says nothing.
@@ -275,7 +280,8 @@ fn advertised(names: Option<Vec<String>>) -> Vec<Algorithm> {
     }
 }
 
-async fn fetch_json<T: serde::de::DeserializeOwned>(asked: &Asked, url: &str) -> Result<T, TokenError> {
+/// What is there, and how long it may be used.
+async fn fetch_json<T: serde::de::DeserializeOwned>(asked: &Asked, url: &str) -> Result<(T, u64), TokenError> {
     let url = Url::parse(url).map_err(|_| TokenError::IssuerMisconfigured)?;
     if !asked.transport.permits(&url) {
         return Err(TokenError::IssuerMisconfigured);
@@ -290,7 +296,22 @@ async fn fetch_json<T: serde::de::DeserializeOwned>(asked: &Asked, url: &str) ->
         tracing::warn!(issuer = %asked.url, %url, status = response.status, "an issuer refused a request");
         return Err(TokenError::IssuerUnreachable);
     }
-    serde_json::from_slice(&response.body).map_err(|_| TokenError::IssuerMisconfigured)
+    let fresh_ms = fresh_ms(response.header("cache-control").unwrap_or_default());
+    let value = serde_json::from_slice(&response.body).map_err(|_| TokenError::IssuerMisconfigured)?;
+    Ok((value, fresh_ms))
+}
+
+/// What `Cache-Control` says, between our limits.
+fn fresh_ms(cache_control: &str) -> u64 {
+    let directives = cache_control.split(',').map(str::trim);
+    let said = directives.filter_map(|directive| match directive.split_once('=') {
+        Some((name, seconds)) if name.eq_ignore_ascii_case("max-age") => {
+            seconds.trim_matches('"').parse::<u64>().ok().map(|seconds| seconds.saturating_mul(1000))
+        }
+        None if ["no-store", "no-cache"].iter().any(|name| directive.eq_ignore_ascii_case(name)) => Some(0),
+        _ => None,
+    });
+    said.min().unwrap_or(KEYS_FRESH_MS).clamp(KEYS_FRESH_MIN_MS, KEYS_FRESH_MS)
 }
 
 impl Asked {
@@ -325,7 +346,7 @@ impl KeySet {
     /// A key set from a file. Each key is for the algorithms of its kind; `None` if there is no key in it.
     pub(super) fn pinned(bytes: &[u8]) -> Option<Self> {
         let keys = serde_json::from_slice::<KeySetJson>(bytes).ok()?.usable();
-        (!keys.is_empty()).then(|| Self { algorithms: ALGORITHMS.to_vec(), keys })
+        (!keys.is_empty()).then(|| Self { algorithms: ALGORITHMS.to_vec(), keys, fresh_ms: u64::MAX })
     }
 
     /// RFC 7515 §5.2, with the choice of the key first: id, then kind, then the signature.
@@ -388,5 +409,30 @@ fn family(algorithm: Algorithm) -> Option<Family> {
         Algorithm::ES384 => Some(Family::P384),
         Algorithm::EdDSA => Some(Family::Ed25519),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_may_shorten_the_use_of_its_keys_and_not_lengthen_it() {
+        for (cache_control, expect) in [
+            ("", KEYS_FRESH_MS),
+            ("public, max-age=60", 60_000),
+            ("Max-Age=\"90\", must-revalidate", 90_000),
+            ("max-age=3600, max-age=45", 45_000),
+            ("max-age=86400", KEYS_FRESH_MS),
+            ("max-age=99999999999999999999", KEYS_FRESH_MS),
+            ("max-age=18446744073709551615", KEYS_FRESH_MS),
+            ("max-age=0", KEYS_FRESH_MIN_MS),
+            ("no-store", KEYS_FRESH_MIN_MS),
+            ("max-age=3600, No-Cache", KEYS_FRESH_MIN_MS),
+            ("max-age=soon", KEYS_FRESH_MS),
+            ("s-maxage=1", KEYS_FRESH_MS),
+        ] {
+            assert_eq!(fresh_ms(cache_control), expect, "{cache_control:?}");
+        }
     }
 }

@@ -240,10 +240,10 @@ mod tests {
         changed.serial[19] ^= 1;
         assert_eq!(against(&changed), LintError::Field("serial number"));
         let mut changed = template.clone();
-        changed.not_after = changed.not_after - jiff::SignedDuration::from_secs(1);
+        changed.not_after -= jiff::SignedDuration::from_secs(1);
         assert_eq!(against(&changed), LintError::Field("end"));
         let mut changed = template.clone();
-        changed.not_before = changed.not_before - jiff::SignedDuration::from_secs(1);
+        changed.not_before -= jiff::SignedDuration::from_secs(1);
         assert_eq!(against(&changed), LintError::Field("beginning"));
         let mut changed = template.clone();
         changed.public_key = other_key.public();

@@ -127,6 +127,10 @@ fn what_cannot_be_used_is_named_with_its_entry_and_setting() {
         (issuer("token_age_max_s = 0"), "`fulcio.issuer.token_age_max_s`"),
         (issuer("").replace("a.example", "*"), "this is no pattern that may be used"),
         (issuer("jwks = \"k\"").replace("a.example", "*.a.example"), "`jwks` means nothing"),
+        (
+            issuer("bearer_token_file = \"t\"").replace("a.example", "*.a.example"),
+            "`bearer_token_file` means nothing",
+        ),
         (issuer("[[fulcio.authorize]]\nissuer = \"https://b.example\""), "a rule is about https://b.example, which is no issuer"),
         (issuer("[[fulcio.authorize]]\nissuer = \"https://a.example.com\"\nallow = [{}]"), "is empty, and would fit everybody"),
         (issuer("[[fulcio.authorize]]\nissuer = \"https://a.example.com\"\nallow = [{ x = [] }]"), "is empty, and would fit everybody"),

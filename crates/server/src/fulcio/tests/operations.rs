@@ -59,7 +59,7 @@ async fn an_issued_certificate_is_in_the_audit_log_before_anybody_has_it() {
     assert_eq!(line["issuer"], harness.issuer.url);
     assert_eq!(line["subject"], "subject-1");
     assert_eq!(line["san"], json!({ "type": "email", "value": "alice@example.com" }));
-    assert_eq!(line["rule"], "any-subject");
+    assert_eq!(line["rule"], "admitted: no rule is against it");
     assert_eq!(line["time"], "2027-01-15T08:00:00Z");
 }
 
