@@ -14,7 +14,7 @@ use crate::tools::cache_dir;
 
 const COSIGN: &str = "v3.1.3";
 const SIGSTORE_PYTHON: &str = "4.5.1";
-const NODE: &str = "22.23.3";
+pub(crate) const NODE: &str = "22.23.3";
 const SIGSTORE_JS: &str = "5.0.1";
 const SIGSTORE_JS_CLI: &str = "0.10.3";
 const SIGSTORE_JS_SIGN: &str = "5.1.0";

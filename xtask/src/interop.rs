@@ -3,7 +3,8 @@
 //!
 //! A real `touchmark up` on loopback; every client of the matrix signs a file, every client verifies each bundle, through TUF; every verifier must
 //! refuse a tampered artifact and a foreign identity. The same of attestations (`attestations`). Then the instance restarts on another port, and everything signed before must still verify.
-//! Independent checkers of timestamps (openssl, rfc3161-client) read what our authority issues.
+//! Independent checkers of timestamps (openssl, rfc3161-client) read what our authority issues. Then a person logs in at a provider that is not
+//! ours (`identity_provider`).
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::clients::{Client, Clients, Instance, Signer};
+use crate::identity_provider;
 use crate::process::{exists, quiet, run};
 use crate::{attestations, keys_elsewhere};
 
@@ -24,7 +26,12 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn run_all() -> Result<()> {
     keys_elsewhere::run_it()?;
-    in_fresh_home(matrix)
+    in_fresh_home(|home| {
+        let mut passed = matrix(home)?;
+        passed += identity_provider::steps(home)?;
+        println!("{passed} passed, 0 failed");
+        Ok(())
+    })
 }
 
 /// The steps of the matrix that are about attestations, alone.
@@ -60,7 +67,7 @@ pub(crate) fn in_fresh_home(steps: impl FnOnce(&Path) -> Result<()>) -> Result<(
     result
 }
 
-fn matrix(home: &Path) -> Result<()> {
+fn matrix(home: &Path) -> Result<usize> {
     let clients = Clients::install(home)?;
     let data_dir = home.join("data");
     let mut server = Server::start(&clients, &data_dir, home)?;
@@ -100,8 +107,7 @@ fn matrix(home: &Path) -> Result<()> {
     passed += verify_all(&clients, &server.instance, &signer, &signed)?;
     passed += attestations::verify_all(&clients, &server.instance, &signer, &attested)?;
     server.stop()?;
-    println!("{passed} passed, 0 failed");
-    Ok(())
+    Ok(passed)
 }
 
 fn verify_all(
@@ -275,14 +281,25 @@ impl Server {
     /// Starts it with the binary, and in the environment, of `command`.
     pub(crate) fn spawn(mut command: Command, data_dir: &Path, home: &Path) -> Result<Self> {
         let port = free_port()?;
+        command.args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data_dir);
+        Self::launch(command, port, data_dir, home)
+    }
+
+    /// Starts `serve` with a configuration file that names `port` as its address. It serves the files of `data_dir`.
+    pub(crate) fn serve(clients: &Clients, config: &Path, port: u16, data_dir: &Path, home: &Path) -> Result<Self> {
+        let mut command = clients.touchmark();
+        command.args(["serve", "--config"]).arg(config);
+        Self::launch(command, port, data_dir, home)
+    }
+
+    fn launch(mut command: Command, port: u16, data_dir: &Path, home: &Path) -> Result<Self> {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(home.join("server.log"))
             .context("cannot open server.log")?;
-        command.args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]).arg(data_dir);
         command.stdin(Stdio::null()).stdout(log.try_clone().context("server.log")?).stderr(log);
-        let process = command.spawn().context("cannot start touchmark up")?;
+        let process = command.spawn().context("cannot start touchmark")?;
         let instance = Instance { url: format!("http://127.0.0.1:{port}"), data_dir: data_dir.to_owned() };
         let mut server = Self { process, instance };
         server.await_ready(port)?;
@@ -293,15 +310,15 @@ impl Server {
         let begun = Instant::now();
         while begun.elapsed() < READY_WITHIN {
             if let Some(status) = self.process.try_wait().context("cannot ask for the server's state")? {
-                bail!("touchmark up ended: {status}");
+                bail!("touchmark ended: {status}; what it said is in server.log");
             }
-            if is_ready(port) {
-                println!("interop: touchmark up answers /readyz after {:?}", begun.elapsed());
+            if answers(port, "/readyz") {
+                println!("interop: touchmark answers /readyz after {:?}", begun.elapsed());
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("touchmark up is not ready after {READY_WITHIN:?}")
+        bail!("touchmark is not ready after {READY_WITHIN:?}")
     }
 
     /// Asks it to stop and waits.
@@ -310,12 +327,12 @@ impl Server {
         let begun = Instant::now();
         while begun.elapsed() < STOP_WITHIN {
             if let Some(status) = self.process.try_wait().context("cannot ask for the server's state")? {
-                ensure!(status.success(), "touchmark up ended with {status} after SIGTERM");
+                ensure!(status.success(), "touchmark ended with {status} after SIGTERM");
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("touchmark up still runs {STOP_WITHIN:?} after SIGTERM")
+        bail!("touchmark still runs {STOP_WITHIN:?} after SIGTERM")
     }
 }
 
@@ -328,10 +345,10 @@ impl Drop for Server {
 }
 
 /// One GET over a plain socket: xtask needs no HTTP client for more than this.
-pub(crate) fn is_ready(port: u16) -> bool {
+pub(crate) fn answers(port: u16, path: &str) -> bool {
     use std::io::{Read, Write};
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     let mut reply = String::new();
     let asked =
         stream.set_read_timeout(Some(Duration::from_secs(2))).and_then(|()| stream.write_all(request.as_bytes()));

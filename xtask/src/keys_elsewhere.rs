@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::clients::debug_binary;
-use crate::interop::{EMAIL, Server, free_port, in_fresh_home, is_ready};
+use crate::interop::{EMAIL, Server, answers, free_port, in_fresh_home};
 use crate::process::{exists, quiet, run, workspace};
 use crate::tools::cache_dir;
 
@@ -253,7 +253,7 @@ fn served(keys: &impl Elsewhere, home: &Path) -> Result<()> {
     serve.stdin(Stdio::null()).stdout(log.try_clone().context("serve.log")?).stderr(log);
     keys.environment(&mut serve, home)?;
     let mut running = Running(serve.spawn().context("cannot start touchmark serve")?);
-    await_true("touchmark serve is ready", || running.still(|| Ok(is_ready(port))))?;
+    await_true("touchmark serve is ready", || running.still(|| Ok(answers(port, "/readyz"))))?;
 
     let asked = Asked { port, data: data.clone(), home: home.to_owned() };
     let statuses = asked.statuses()?;
@@ -266,7 +266,7 @@ fn served(keys: &impl Elsewhere, home: &Path) -> Result<()> {
                 .context("cannot take a key away")?;
         }
         await_true("both services answer 503", || running.still(|| Ok(asked.statuses()? == AWAY)))?;
-        ensure!(is_ready(port), "what needs no key goes on");
+        ensure!(answers(port, "/readyz"), "what needs no key goes on");
         for place in &places {
             std::fs::rename(home.join(away(Path::new(place.file_name().unwrap_or_default()))), place)
                 .context("cannot put a key back")?;
