@@ -7,6 +7,7 @@
 
 mod attestations;
 mod bench;
+mod certificates;
 mod ci;
 mod clients;
 mod faults;
@@ -31,6 +32,7 @@ cargo xtask <command>
   interop keys       keys in tokens (SoftHSM2), in AWS KMS (moto) and behind a plugin; taken away and put back while serving
   interop static-ct  a generic client of static CT logs reads and verifies the certificate log of a running instance
   interop identity-provider  a person logs in at oidc-provider with a real browser; touchmark and cosign sign with what it says
+  interop certificates  openssl and the linter pkilint read certificates of every kind of identity
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
@@ -52,6 +54,7 @@ fn main() -> Result<()> {
             [part] if part == "keys" => keys_elsewhere::run_it(),
             [part] if part == "static-ct" => static_ct::run_it(),
             [part] if part == "identity-provider" => identity_provider::run_it(),
+            [part] if part == "certificates" => certificates::run_it(),
             _ => bail!("interop takes no argument, or one of its parts: see `cargo xtask help`"),
         },
         "bench" => bench::run(&rest),
