@@ -50,7 +50,7 @@ pub struct CaTemplate<'a> {
 impl CaTemplate<'_> {
     /// The signed part; `issue::assemble` makes the certificate of it.
     pub fn tbs(&self) -> Result<Vec<u8>, IssueError> {
-        let subject = encode_name(&self.name);
+        let subject = self.name.to_der();
         let (issuer, extensions) = match self.profile {
             CaProfile::Root => (None, self.authority(None, None)),
             CaProfile::CodeSigningIntermediate { issuer } => {
@@ -78,13 +78,7 @@ impl CaTemplate<'_> {
     }
 
     fn authority(&self, issuer: Option<&Certificate>, purpose: Option<ObjectIdentifier>) -> Vec<Vec<u8>> {
-        let mut extensions = vec![encode::key_usage(encode::KEY_USAGE_AUTHORITY)];
-        extensions.extend(purpose.map(|purpose| encode::extended_key_usage(purpose, Criticality::Plain)));
-        // An intermediate has path length 0; a root sets no limit of its own.
-        let path_length = if issuer.is_some() { asn1::unsigned(&[0]) } else { Vec::new() };
-        let constraints = asn1::sequence(&[&[asn1::BOOLEAN, 1, 0xff], &path_length]);
-        extensions.push(extension(oid::BASIC_CONSTRAINTS, Criticality::Critical, &constraints));
-        extensions.push(encode::subject_key_id(&self.public_key));
+        let mut extensions = authority_extensions(&self.public_key, purpose);
         extensions.extend(issuer.and_then(encode::authority_key_id));
         extensions
     }
@@ -100,18 +94,60 @@ impl CaTemplate<'_> {
     }
 }
 
-/// O, then CN.
-fn encode_name(name: &AuthorityName) -> Vec<u8> {
-    const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
-    const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-    let attribute = |oid, text: &str| {
-        let value = asn1::element(
-            if is_printable(text) { asn1::PRINTABLE_STRING } else { asn1::UTF8_STRING },
-            &[text.as_bytes()],
-        );
-        asn1::set_of(vec![asn1::sequence(&[&asn1::object_identifier(oid), &value])])
-    };
-    asn1::sequence(&[&attribute(ORGANIZATION, &name.organization), &attribute(COMMON_NAME, &name.common_name)])
+/// The extensions of an intermediate that issues code signing leaves, but for those that its issuer knows.
+pub(super) fn intermediate_extensions(key: &PublicKey) -> Vec<Vec<u8>> {
+    authority_extensions(key, Some(oid::KP_CODE_SIGNING))
+}
+
+/// An intermediate has a purpose and path length 0; a root sets no limit of its own.
+fn authority_extensions(key: &PublicKey, purpose: Option<ObjectIdentifier>) -> Vec<Vec<u8>> {
+    let path_length = if purpose.is_some() { asn1::unsigned(&[0]) } else { Vec::new() };
+    let mut extensions = vec![encode::key_usage(encode::KEY_USAGE_AUTHORITY)];
+    extensions.extend(purpose.map(|purpose| encode::extended_key_usage(purpose, Criticality::Plain)));
+    let constraints = asn1::sequence(&[&[asn1::BOOLEAN, 1, 0xff], &path_length]);
+    extensions.push(extension(oid::BASIC_CONSTRAINTS, Criticality::Critical, &constraints));
+    extensions.push(encode::subject_key_id(key));
+    extensions
+}
+
+const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+impl AuthorityName {
+    /// Reads a name of one O and one CN, in either order and nothing else.
+    pub fn from_der(name: &[u8]) -> Option<Self> {
+        let mut parts = asn1::single(name, asn1::SEQUENCE).ok()?.reader();
+        let (mut organization, mut common_name) = (None, None);
+        while !parts.is_empty() {
+            let mut attributes = parts.enter(asn1::SET).ok()?;
+            let mut attribute = attributes.enter(asn1::SEQUENCE).ok()?;
+            attributes.finish().ok()?;
+            let place = match attribute.object_identifier().ok()? {
+                ORGANIZATION => &mut organization,
+                COMMON_NAME => &mut common_name,
+                _ => return None,
+            };
+            let value = attribute.any().ok()?;
+            attribute.finish().ok()?;
+            if place.is_some() || !matches!(value.tag, asn1::UTF8_STRING | asn1::PRINTABLE_STRING) {
+                return None;
+            }
+            *place = Some(asn1::utf8_value(value.value).ok()?.to_owned());
+        }
+        Some(Self { organization: organization?, common_name: common_name? })
+    }
+
+    /// O, then CN.
+    pub(super) fn to_der(&self) -> Vec<u8> {
+        let attribute = |oid, text: &str| {
+            let value = asn1::element(
+                if is_printable(text) { asn1::PRINTABLE_STRING } else { asn1::UTF8_STRING },
+                &[text.as_bytes()],
+            );
+            asn1::set_of(vec![asn1::sequence(&[&asn1::object_identifier(oid), &value])])
+        };
+        asn1::sequence(&[&attribute(ORGANIZATION, &self.organization), &attribute(COMMON_NAME, &self.common_name)])
+    }
 }
 
 /// The alphabet of PrintableString (X.680 §41.4).

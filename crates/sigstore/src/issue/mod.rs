@@ -9,6 +9,7 @@
 pub mod authority;
 mod encode;
 mod lint;
+pub mod request;
 
 use jiff::Timestamp;
 use touchmark_keys::{PublicKey, Scheme};

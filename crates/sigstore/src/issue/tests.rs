@@ -7,10 +7,13 @@ use jiff::SignedDuration;
 use touchmark_keys::KeyType;
 
 use super::authority::{AuthorityName, CaProfile, CaTemplate};
+use super::request::{assemble_request, request_information};
 use super::*;
 use crate::ct::{LogEntry, SctScheme};
 use crate::vectors;
 use crate::workshop::{self, Holder, Key, alice, below, leaf_template, noon, root};
+use crate::x509::csr::Csr;
+use crate::x509::path::{ExtendedKeyUsage, PathError, verify_authorities};
 
 fn intermediate() -> Holder {
     let root = root(KeyType::EcdsaP384, "root");
@@ -303,4 +306,68 @@ fn names_are_as_an_independent_encoder_writes_them() {
     };
     assert_eq!(read(root.certificate.subject_der()), read(&theirs.to_der().unwrap()));
     let _: ObjectIdentifier = oid::FULCIO;
+}
+
+#[test]
+fn a_name_of_organization_and_common_name_reads_back_and_no_other_does() {
+    for (organization, common_name) in [("Example", "touchmark root"), ("Bäckerei", "ü"), ("a", "")] {
+        let name = AuthorityName { organization: organization.to_owned(), common_name: common_name.to_owned() };
+        let der = name.to_der();
+        assert_eq!(AuthorityName::from_der(&der), Some(name));
+        for length in 0..der.len() {
+            assert_eq!(AuthorityName::from_der(&der[..length]), None);
+        }
+    }
+    let attribute = |oid: &str, tag: u8, text: &str| {
+        let oid = asn1::object_identifier(ObjectIdentifier::new_unwrap(oid));
+        asn1::set_of(vec![asn1::sequence(&[&oid, &asn1::element(tag, &[text.as_bytes()])])])
+    };
+    let [o, cn, c] = ["2.5.4.10", "2.5.4.3", "2.5.4.6"].map(|oid| attribute(oid, asn1::UTF8_STRING, "x"));
+    let both = attribute("2.5.4.10", asn1::OCTET_STRING, "x");
+    let name = |parts: &[&[u8]]| AuthorityName::from_der(&asn1::sequence(parts));
+    assert!(name(&[&cn, &o]).is_some());
+    for parts in [&[o.as_slice()][..], &[&cn], &[&o, &cn, &c], &[&o, &cn, &cn], &[&both, &cn], &[]] {
+        assert_eq!(name(parts), None);
+    }
+}
+
+#[test]
+fn a_request_for_an_intermediate_proves_its_key_and_names_its_subject() {
+    let name = AuthorityName { organization: "Example".to_owned(), common_name: "Example intermediate".to_owned() };
+    for key_type in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Ed25519, KeyType::Rsa2048] {
+        let key = Key::new(key_type);
+        let information = request_information(&name, &key.public());
+        let scheme = key.public().default_scheme();
+        let pem = assemble_request(&information, scheme, &key.sign(&information)).unwrap();
+        let csr = Csr::from_pem(pem.as_bytes()).unwrap();
+        csr.verify().unwrap();
+        assert_eq!(csr.public_key().unwrap().spki_der(), key.public().spki_der());
+        assert_eq!(AuthorityName::from_der(csr.subject_der()), Some(name.clone()));
+        let other =
+            request_information(&AuthorityName { common_name: "other".to_owned(), ..name.clone() }, &key.public());
+        let forged = assemble_request(&other, scheme, &key.sign(&information)).unwrap();
+        Csr::from_pem(forged.as_bytes()).unwrap().verify().unwrap_err();
+    }
+}
+
+#[test]
+fn a_chain_of_authorities_is_one_for_its_purpose_alone() {
+    let root = root(KeyType::EcdsaP384, "root");
+    let code = below(&root, KeyType::EcdsaP256, "code", |issuer| CaProfile::CodeSigningIntermediate { issuer });
+    let time = below(&root, KeyType::EcdsaP256, "time", |issuer| CaProfile::TimeStampingIntermediate { issuer });
+    let below_code = below(&code, KeyType::EcdsaP256, "below", |issuer| CaProfile::CodeSigningIntermediate { issuer });
+    let chain = |holders: &[&Holder]| holders.iter().map(|holder| holder.certificate.clone()).collect::<Vec<_>>();
+    let check = |holders: &[&Holder]| verify_authorities(&chain(holders), ExtendedKeyUsage::CodeSigning).map(|_| ());
+    assert_eq!(check(&[&code, &root]), Ok(()));
+    assert_eq!(check(&[&root]), Ok(()));
+    assert_eq!(check(&[]), Err(PathError::EmptyChain));
+    let required = ExtendedKeyUsage::CodeSigning;
+    assert_eq!(check(&[&time, &root]), Err(PathError::AuthorityExtendedKeyUsage { position: 1, required }));
+    let too_long = PathError::PathLength { position: 2, intermediates: 1, allowed: 0 };
+    assert_eq!(check(&[&below_code, &code, &root]), Err(too_long));
+    assert_eq!(check(&[&root, &code]), Err(PathError::IssuerName));
+    assert_eq!(check(&[&code]), Err(PathError::IssuerName));
+    let ends = code.certificate.not_after().min(root.certificate.not_after());
+    let both = chain(&[&code, &root]);
+    assert_eq!(verify_authorities(&both, required).unwrap().not_after(), ends);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Certification requests (PKCS#10, RFC 2986), as Fulcio takes them: for the public key and the proof that its holder signs.
 //!
-//! In scope: PEM and DER, the self-signature, the scheme that the key and the hash make. Out of scope: subject and attributes, which
-//! Fulcio ignores; key strength and which schemes a server permits.
+//! In scope: PEM and DER, the self-signature, the scheme that the key and the hash make, the subject as it stands. Out of scope: attributes, which
+//! nobody here heeds; key strength and which schemes a server permits.
 //! Invariant: the signature is verified over the request information as received.
 
 use touchmark_keys::{
@@ -43,6 +43,7 @@ pub enum CsrError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Csr {
     information: Vec<u8>,
+    subject: Vec<u8>,
     spki: Vec<u8>,
     algorithm: Vec<u8>,
     signature: Vec<u8>,
@@ -75,11 +76,16 @@ impl Csr {
         if version != 0 {
             return Err(CsrError::Version { version: version.saturating_add(1) });
         }
-        inner.expect(asn1::SEQUENCE)?; // The subject: ignored, the token says who it is.
+        let subject = inner.expect(asn1::SEQUENCE)?.raw.to_vec();
         let spki = inner.expect(asn1::SEQUENCE)?.raw.to_vec();
         inner.optional(asn1::context_constructed(0))?; // Attributes: ignored.
         inner.finish()?;
-        Ok(Self { information: information.raw.to_vec(), spki, algorithm, signature })
+        Ok(Self { information: information.raw.to_vec(), subject, spki, algorithm, signature })
+    }
+
+    /// The name that is asked for, in DER. Fulcio ignores it: there the token says who it is.
+    pub fn subject_der(&self) -> &[u8] {
+        &self.subject
     }
 
     pub fn public_key(&self) -> Result<PublicKey, CsrError> {

@@ -252,6 +252,30 @@ pub(super) fn check_authority(
     }
 }
 
+/// A chain of which every certificate was issued by the next, and all may be authorities of one kind. Made by `verify_authorities` alone.
+#[derive(Debug, Clone, Copy)]
+pub struct VerifiedAuthorities<'a>(&'a [Certificate]);
+
+impl VerifiedAuthorities<'_> {
+    /// Until when all are valid.
+    pub fn not_after(&self) -> Timestamp {
+        self.0.iter().map(Certificate::not_after).fold(Timestamp::MAX, Timestamp::min)
+    }
+}
+
+/// Checks the chain of an authority, the issuing certificate first and its root last, for leaves of this kind; times are the caller's. Positions
+/// count from the leaf that there will be.
+pub fn verify_authorities(chain: &[Certificate], eku: ExtendedKeyUsage) -> Result<VerifiedAuthorities<'_>, PathError> {
+    if chain.is_empty() {
+        return Err(PathError::EmptyChain);
+    }
+    for (place, certificate) in chain.iter().enumerate() {
+        check_authority(certificate, place + 1, eku)?;
+        certificate.verify_issued_by(chain.get(place + 1).unwrap_or(certificate))?;
+    }
+    Ok(VerifiedAuthorities(chain))
+}
+
 /// Which authority was not valid, where that is what webpki found; it does not say which, and the leaf was seen to be valid.
 fn untimely(error: &webpki::Error, intermediates: &[&Certificate], at: Timestamp) -> Option<PathError> {
     if !matches!(error, webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) {
