@@ -29,7 +29,8 @@ pub use deps::{Deps, WaysOut};
 pub use fulcio::audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use fulcio::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub use instance::{
-    Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, Rotation, Running, Start, StartError,
-    UpOptions, log_create, log_freeze, log_rotate, serve, serve_with, try_out_token, up, up_with,
+    Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, ReloadError, Reloaded, Rotation,
+    Running, Start, StartError, UpOptions, log_create, log_freeze, log_rotate, serve, serve_with, try_out_token, up,
+    up_with,
 };
 pub use witness::WitnessMode;

@@ -133,6 +133,12 @@ impl ServerProcess {
         Ok(())
     }
 
+    /// SIGHUP: a `serve` reads its configuration again. What came of it stands in its log.
+    pub fn hang_up(&self) -> Result<(), ProcessError> {
+        let id = self.process.id().to_string();
+        Command::new("kill").args(["-HUP", &id]).status().map_err(system("send SIGHUP")).map(|_| ())
+    }
+
     /// SIGTERM, then waits for the end.
     pub async fn stop(mut self) -> Result<ExitStatus, ProcessError> {
         let id = self.process.id().to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `touchmark serve`: the roles that a configuration file names.
+//! `touchmark serve`: the roles that a configuration file names. SIGHUP reads the file again (docs/ca.md).
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
 
-use super::up::serve_until_stopped;
+use super::up::{OnHangup, serve_until_stopped};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,6 +23,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     super::block_on_all_cores(serve_until_stopped(
         touchmark_server::serve(config),
         |running| printer.note(format_args!("serving at {}", running.url())),
+        OnHangup::Reload(&args.config),
         printer,
     ))
 }

@@ -2,7 +2,7 @@
 //! `touchmark up`: the whole stack on this machine, from one data directory.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -65,19 +65,23 @@ pub(super) struct PassphraseArgs {
 }
 
 impl PassphraseArgs {
-    /// The first line of the file.
     pub(super) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-        let Some(path) = &self.passphrase_file else { return Ok(None) };
-        let text = Zeroizing::new(std::fs::read(path).map_err(|error| {
-            Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
-        })?);
-        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            return Err(Failure::new(ExitStatus::Unreadable, format!("{} holds no passphrase", path.display())));
-        }
-        Ok(Some(Zeroizing::new(line.to_vec())))
+        read_passphrase(self.passphrase_file.as_deref())
     }
+}
+
+/// The first line of the file.
+pub(super) fn read_passphrase(path: Option<&Path>) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let text = Zeroizing::new(std::fs::read(path).map_err(|error| {
+        Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
+    })?);
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return Err(Failure::new(ExitStatus::Unreadable, format!("{} holds no passphrase", path.display())));
+    }
+    Ok(Some(Zeroizing::new(line.to_vec())))
 }
 
 /// The parser of the standard library does not say what an address should look like.
@@ -105,8 +109,18 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
             let issuer = running.oidc_issuer().unwrap_or_default();
             announce(&Instance { url: &running.url(), issuer: &issuer, data_dir: &data_dir }, running.start(), printer);
         },
+        OnHangup::End,
         printer,
     ))
+}
+
+/// What SIGHUP does.
+#[derive(Clone, Copy)]
+pub(super) enum OnHangup<'a> {
+    /// What it does to any process.
+    End,
+    /// Reads this configuration file again.
+    Reload(&'a Path),
 }
 
 /// Starts services, says so, and serves until a signal, or until a part that should run for good has ended; then ends in order. A signal that comes
@@ -114,10 +128,13 @@ pub(super) fn run(args: Args, printer: Printer) -> Result<(), Failure> {
 pub(super) async fn serve_until_stopped(
     start: impl Future<Output = Result<Running, StartError>>,
     started: impl FnOnce(&Running),
+    on_hangup: OnHangup<'_>,
     printer: Printer,
 ) -> Result<(), Failure> {
     // Before anything can be ready: who sees that it is may stop it at once.
-    let mut stop = StopSignals::listen().map_err(|error| Failure::from_error(ExitStatus::Internal, &error))?;
+    let no_signals = |error: std::io::Error| Failure::from_error(ExitStatus::Internal, &error);
+    let mut stop = StopSignals::listen().map_err(no_signals)?;
+    let mut hangup = Hangups::listen(on_hangup).map_err(no_signals)?;
     let mut running = tokio::select! {
         running = start => running.map_err(|error| server_failure(&error))?,
         () = stop.next() => {
@@ -126,9 +143,17 @@ pub(super) async fn serve_until_stopped(
         }
     };
     started(&running);
-    let ended_by_itself = tokio::select! {
-        () = stop.next() => false,
-        () = running.wait() => true,
+    let ended_by_itself = loop {
+        let file = tokio::select! {
+            () = stop.next() => break false,
+            () = running.wait() => break true,
+            file = hangup.next() => file,
+        };
+        // What came of it stands in the log. A stop does not wait for a key that is far away.
+        tokio::select! {
+            () = stop.next() => break false,
+            _outcome = running.reload(file) => {}
+        }
     };
     running.shutdown().await;
     if ended_by_itself {
@@ -154,6 +179,28 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// SIGHUP, where it means something to us.
+struct Hangups<'a>(Option<(Signal, &'a Path)>);
+
+impl<'a> Hangups<'a> {
+    fn listen(on_hangup: OnHangup<'a>) -> std::io::Result<Self> {
+        Ok(Self(match on_hangup {
+            OnHangup::End => None,
+            OnHangup::Reload(file) => Some((signal(SignalKind::hangup())?, file)),
+        }))
+    }
+
+    /// The file to read again.
+    async fn next(&mut self) -> &'a Path {
+        if let Some((signal, file)) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return file;
+        }
+        std::future::pending().await
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) struct Fulcio {
     pub(super) key: String,
     /// The issuing certificate first, the root last (PEM).
     pub(super) chain: PathBuf,
+    /// Chains of earlier keys (PEM), each in a file: published still, and no longer for issuing.
+    #[serde(default)]
+    pub(super) previous_chains: Vec<PathBuf>,
     pub(super) ct_log: CtLogChoice,
     /// File to which each decision about a request is appended. Without it none is written down.
     pub(super) audit_log: Option<PathBuf>,

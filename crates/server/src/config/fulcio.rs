@@ -12,8 +12,14 @@ use crate::fulcio::{
     ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
 };
 
+/// A key of three years and one of ten, each renewed yearly, have fewer that have not ended; clients read all of them.
+const PREVIOUS_CHAINS_MAX: usize = 16;
+
 impl Reading<'_> {
     pub(super) fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {
+        if role.previous_chains.len() > PREVIOUS_CHAINS_MAX {
+            return Err(invalid("fulcio.previous_chains", "names more than 16 chains"));
+        }
         if role.issuer.is_empty() && role.fulcio_config.is_none() {
             return Err(invalid("fulcio.issuer", "is missing: without an issuer no token is accepted"));
         }
@@ -30,6 +36,7 @@ impl Reading<'_> {
             listen: self.listen("fulcio", role.listen)?,
             key: self.signer("fulcio.key", &role.key)?,
             chain: self.path(role.chain),
+            previous_chains: role.previous_chains.into_iter().map(|path| self.path(path)).collect(),
             ct_log: self.ct_log_ref(role.ct_log)?,
             identities,
             audit_log: role.audit_log.map(|path| self.path(path)),

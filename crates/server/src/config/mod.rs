@@ -7,6 +7,7 @@
 //! Invariants: unknown keys are refused; the try-out issuer needs a second statement, an address of its own, and loopback.
 
 mod file;
+mod fixed;
 mod fulcio;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
 use crate::fulcio::{Identities, RateLimitConfig};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
+pub(crate) use fixed::FixedSettings;
 
 /// What `touchmark serve` starts.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct Config {
     pub(crate) tsa: Option<TsaRole>,
     pub(crate) tuf: Option<TufRole>,
     pub(crate) oidc: Option<OidcRole>,
+    pub(crate) fixed: FixedSettings,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub(crate) struct FulcioRole {
     pub(crate) listen: SocketAddr,
     pub(crate) key: SignerReference,
     pub(crate) chain: PathBuf,
+    pub(crate) previous_chains: Vec<PathBuf>,
     pub(crate) ct_log: CtLogRef,
     pub(crate) identities: Identities,
     pub(crate) audit_log: Option<PathBuf>,
@@ -178,7 +182,9 @@ impl Config {
     pub fn parse(text: &str, directory: &Path) -> Result<Self, ConfigError> {
         let file: file::File = toml::from_str(text)
             .map_err(|error| ConfigError::Syntax { problem: error.to_string().trim_end().to_owned() })?;
-        Reading { directory, listen: file.listen }.config(file)
+        let mut config = Reading { directory, listen: file.listen }.config(file)?;
+        config.fixed = FixedSettings::of(text);
+        Ok(config)
     }
 }
 
@@ -202,6 +208,7 @@ impl Reading<'_> {
             tsa: file.tsa.map(|role| self.tsa(role)).transpose()?,
             tuf: file.tuf.map(|role| self.tuf(role)).transpose()?,
             oidc: file.oidc.map(|role| self.oidc(role)).transpose()?,
+            fixed: FixedSettings::default(),
         };
         check_together(&config)?;
         Ok(config)

@@ -86,6 +86,13 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused(&limited("address_per_minute = 0"), "nonzero");
     check_refused(&limited("trusted_proxies = [\"127.0.0.1\"]"), "`fulcio.rate_limit.trusted_proxies`");
     check_refused(&limited("per_minute = 1"), "unknown field `per_minute`");
+    let chains = |count: usize| {
+        let chains = vec!["\"x\""; count].join(", ");
+        example()
+            .replace("chain = \"ca/chain.pem\"", &format!("previous_chains = [{chains}]\nchain = \"ca/chain.pem\""))
+    };
+    assert_eq!(parse(&chains(16)).unwrap().fulcio.unwrap().previous_chains.len(), 16);
+    check_refused(&chains(17), "`fulcio.previous_chains`: names more than 16 chains");
     check_refused("nonsense", "line 1");
     check_refused("listen = \"127.0.0.1:1\"\nlisten_on = 1\n", "unknown field `listen_on`");
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");

@@ -16,7 +16,7 @@ mod submission;
 mod tiles;
 mod validity;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
@@ -35,7 +35,7 @@ use crate::metrics::Submissions;
 use crate::witness::{NotCosigned, Witnesses};
 use append::Promises;
 pub(crate) use format::CtEntries;
-use issuers::KnownIssuers;
+pub(crate) use issuers::AcceptedRoots;
 use submission::{Kind, Submission};
 pub(crate) use tiles::MAXIMUM_MERGE_DELAY_S;
 pub(crate) use validity::{Expired, Interval, Validity};
@@ -50,8 +50,10 @@ struct Inner {
     signer: Arc<dyn Signer>,
     /// The log's name in its checkpoints, with the key; also its identity in SCTs.
     note_key: NoteKey,
-    acceptance: Acceptance,
-    issuers: KnownIssuers,
+    /// Replaced as one by [`CtLog::accept_roots`]; a submission takes it once and stays with it.
+    roots: RwLock<Arc<AcceptedRoots>>,
+    validity: Validity,
+    clock: Arc<dyn Clock>,
     promises: Promises,
     submissions: Submissions,
 }
@@ -83,9 +85,8 @@ impl CtLog {
         acceptance: Acceptance,
         submissions: Submissions,
     ) -> Result<Self, CtStartError> {
-        if acceptance.roots.is_empty() {
-            return Err(CtStartError::NoRoot);
-        }
+        let Acceptance { roots, validity, clock } = acceptance;
+        let roots = RwLock::new(Arc::new(AcceptedRoots::new(roots)?));
         let note_key = NoteKey::new(log.origin(), NoteAlgorithm::Rfc6962, signer.public_key().clone());
         let note_key = note_key.map_err(|_| CtStartError::NoteKey)?;
         Ok(Self(Arc::new(Inner {
@@ -93,11 +94,22 @@ impl CtLog {
             witnesses,
             signer,
             note_key,
-            acceptance,
-            issuers: KnownIssuers::default(),
+            roots,
+            validity,
+            clock,
             promises: Promises::default(),
             submissions,
         })))
+    }
+
+    fn roots(&self) -> Arc<AcceptedRoots> {
+        // Nothing panics while the lock is held.
+        Arc::clone(&self.0.roots.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Accepts chains to these roots from now on, and to no others.
+    pub(crate) fn accept_roots(&self, roots: AcceptedRoots) {
+        *self.0.roots.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roots);
     }
 }
 

@@ -31,7 +31,7 @@ const ENTRIES_MAX: u64 = 256;
 const ENTRIES_BYTES_MAX: usize = 4 << 20;
 
 pub(super) async fn get_roots(State(log): State<CtLog>) -> Response {
-    json(Roots { certificates: log.0.acceptance.roots.iter().map(|root| root.der().to_vec()).collect() }.to_json())
+    json(Roots { certificates: log.roots().certificates().iter().map(|root| root.der().to_vec()).collect() }.to_json())
 }
 
 pub(super) async fn get_sth(State(log): State<CtLog>) -> Result<Response, Refusal> {

@@ -132,8 +132,7 @@ impl Submission {
         above: &[Certificate],
         log: &CtLog,
     ) -> Result<Self, SubmissionError> {
-        let acceptance = &log.0.acceptance;
-        let (chain, issuers) = log.0.issuers.accept(leaf, above, &acceptance.roots)?;
+        let (chain, issuers) = log.roots().accept(leaf, above)?;
         if leaf.is_ca() {
             return Err(SubmissionError::LeafIsCa);
         }
@@ -141,7 +140,7 @@ impl Submission {
         if !purposes.is_some_and(|all| CODE_SIGNING.parse().is_ok_and(|purpose| all.contains(purpose))) {
             return Err(SubmissionError::ExtendedKeyUsage);
         }
-        let _timely = acceptance.validity.admit(leaf, deps::timestamp(acceptance.clock.as_ref()))?;
+        let _timely = log.0.validity.admit(leaf, deps::timestamp(log.0.clock.as_ref()))?;
         let entry = match kind {
             Kind::Certificate => LogEntry::from_certificate(leaf)?,
             Kind::Precertificate => LogEntry::from_submitted_precertificate(&chain)?,

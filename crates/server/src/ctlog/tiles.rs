@@ -64,7 +64,7 @@ pub(super) async fn metadata(State(log): State<CtLog>, headers: HeaderMap) -> Re
         "submission_url": url,
         "monitoring_url": url,
     });
-    if let Some(interval) = log.0.acceptance.validity.interval {
+    if let Some(interval) = log.0.validity.interval {
         description["temporal_interval"] = serde_json::json!({
             "start_inclusive": interval.start().to_string(),
             "end_exclusive": interval.limit().to_string(),

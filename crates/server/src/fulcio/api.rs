@@ -24,13 +24,15 @@ use super::config::{EmailVerification, IssuerConfig, IssuerKind, IssuerUrl};
 use super::decide::{Released, client_of, decide, request_id_header};
 use super::issue::Fulcio;
 use super::request::{SigningRequest, bearer};
+use super::serving::Serving;
+use crate::deps::timestamp;
 use crate::http::{ApiError, bytes_response, read_body, wrong_method};
 
 const JSON: &str = "application/json";
 const PEM_CHAIN: &str = "application/pem-certificate-chain";
 
 /// The paths. Unknown ones are the caller's.
-pub(super) fn router(fulcio: Arc<Fulcio>) -> Router {
+pub(super) fn router(serving: Serving) -> Router {
     Router::new()
         .route("/api/v2/signingCert", post(signing_cert))
         .route(
@@ -44,7 +46,7 @@ pub(super) fn router(fulcio: Arc<Fulcio>) -> Router {
         .route("/api/v1/signingCert", post(signing_cert_v1))
         .route("/api/v1/rootCert", get(root_cert))
         .method_not_allowed_fallback(wrong_method)
-        .with_state(fulcio)
+        .with_state(serving)
 }
 
 async fn signing_cert(State(fulcio): State<Arc<Fulcio>>, request: Request) -> Result<Response, ApiError> {
@@ -82,8 +84,9 @@ pub(super) fn signing_certificate(released: &Released) -> SigningCertificate {
 }
 
 pub(super) fn trust_bundle(fulcio: &Fulcio) -> TrustBundle {
-    let certificates = fulcio.ca.chain().iter().map(Certificate::to_pem).collect();
-    TrustBundle { chains: vec![CertificateChain { certificates }] }
+    let chain =
+        |chain: &[Certificate]| CertificateChain { certificates: chain.iter().map(Certificate::to_pem).collect() };
+    TrustBundle { chains: fulcio.ca.published(timestamp(fulcio.clock.as_ref())).map(chain).collect() }
 }
 
 async fn root_cert(State(fulcio): State<Arc<Fulcio>>) -> Response {

@@ -5,13 +5,11 @@
 //! them does not answer is no reason to take this server out of service.
 //! Invariant: what is shown here refuses every request, and what would refuse every request is shown here.
 
-use std::sync::Arc;
-
 use touchmark_sequencer::Clock;
 
 use super::audit::AuditLog;
 use super::ca::CertificateAuthority;
-use super::issue::Fulcio;
+use super::serving::Serving;
 use crate::deps::timestamp;
 use crate::http::site::RoleState;
 
@@ -41,11 +39,11 @@ impl Condition {
 
 /// Asks the authority how it is; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Health(pub(super) Arc<Fulcio>);
+pub(crate) struct Health(pub(super) Serving);
 
 impl Health {
     pub(crate) fn of(&self, condition: Condition) -> RoleState {
-        let Self(fulcio) = self;
+        let fulcio = self.0.current();
         let good = match condition {
             Condition::Chain => chain_is_valid(&fulcio.ca, fulcio.clock.as_ref()),
             Condition::CtLog => fulcio.ct.current().ended().is_none(),

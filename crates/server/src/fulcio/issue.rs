@@ -47,7 +47,7 @@ pub(super) struct Fulcio {
     /// How long a certificate may wait for its SCT.
     pub(super) ct_deadline: Duration,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) limits: RateLimits,
+    pub(super) limits: Arc<RateLimits>,
     /// Without one nothing is written down.
     pub(super) audit: Option<AuditLog>,
     pub(super) metrics: FulcioMetrics,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The issuers whose tokens are accepted: by their exact URL, or by a pattern that many fit.
 //!
-//! In scope: which entry of the configuration a token's `iss` belongs to, and how many issuers of a pattern are known at once. Out of scope:
-//! their keys (`issuer_keys`), what a token says (`claims`).
+//! In scope: which entry of the configuration a token's `iss` belongs to, how many issuers of a pattern are known at once, and what of them is kept
+//! when another configuration takes over. Out of scope: their keys (`issuer_keys`), what a token says (`claims`).
 //! Invariants: an exact entry goes before a pattern, and no URL fits two patterns; what is kept for a pattern is bounded by
 //! [`PATTERN_ISSUERS_MAX`], and new issuers of it are met at most [`NEW_ISSUERS_MAX`] times in [`NEW_ISSUERS_WINDOW_MS`], whatever tokens
 //! arrive: an outgoing request is the price of each.
@@ -31,12 +31,13 @@ pub(super) struct Issuer {
     pub(super) config: Arc<IssuerConfig>,
     pub(super) keys: IssuerKeys,
     /// Where its tokens may be used once.
-    pub(super) used: Option<UsedTokens>,
+    pub(super) used: Option<Arc<UsedTokens>>,
 }
 
+#[derive(Default)]
 pub(super) struct Issuers {
     exact: HashMap<String, Arc<Issuer>>,
-    patterns: Vec<PatternIssuers>,
+    patterns: Vec<Arc<PatternIssuers>>,
 }
 
 /// The issuers of one pattern, as far as they were met.
@@ -59,23 +60,50 @@ struct Met {
 impl Issuers {
     /// Each issuer is asked with the reach of its own transport and the CAs of its own entry, whatever the others have.
     pub(super) fn new(configs: &[Arc<IssuerConfig>], ways_out: &WaysOut, clock: &Arc<dyn Clock>) -> Self {
-        let mut issuers = Self { exact: HashMap::new(), patterns: Vec::new() };
+        Self::default().succeeded_by(configs, ways_out, clock)
+    }
+
+    /// The issuers of another configuration. Those whose entry is the same are the same, with their keys; a token that was used up here is used up
+    /// there.
+    pub(super) fn succeeded_by(
+        &self,
+        configs: &[Arc<IssuerConfig>],
+        ways_out: &WaysOut,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let known = self.known();
+        let mut next = Self::default();
         for config in configs {
             match &config.url {
                 IssuerUrl::Exact(url) => {
-                    let issuer = Issuer::new(url, config, ways_out, clock);
-                    issuers.exact.insert(url.clone(), Arc::new(issuer));
+                    let same = self.exact.get(url).filter(|issuer| issuer.config == *config);
+                    let issuer = same.cloned().unwrap_or_else(|| {
+                        let used = known.get(url).and_then(|issuer| issuer.used.clone());
+                        Arc::new(Issuer::new(url, config, ways_out, clock, used))
+                    });
+                    next.exact.insert(url.clone(), issuer);
                 }
-                IssuerUrl::Pattern(pattern) => issuers.patterns.push(PatternIssuers {
-                    pattern: pattern.clone(),
-                    config: Arc::clone(config),
-                    ways_out: ways_out.clone(),
-                    clock: Arc::clone(clock),
-                    met: Mutex::default(),
-                }),
+                IssuerUrl::Pattern(pattern) => {
+                    let same = self.patterns.iter().find(|entry| entry.config == *config);
+                    let entry = same.cloned().unwrap_or_else(|| {
+                        Arc::new(PatternIssuers::new(pattern, config, ways_out, clock).knowing(&known))
+                    });
+                    next.patterns.push(entry);
+                }
             }
         }
-        issuers
+        next
+    }
+
+    /// Every issuer that was met, by its URL; of two, the one of an exact entry.
+    fn known(&self) -> HashMap<String, Arc<Issuer>> {
+        let mut known = HashMap::new();
+        for pattern in &self.patterns {
+            let met = pattern.met();
+            known.extend(met.issuers.iter().map(|(url, (issuer, _))| (url.clone(), Arc::clone(issuer))));
+        }
+        known.extend(self.exact.iter().map(|(url, issuer)| (url.clone(), Arc::clone(issuer))));
+        known
     }
 
     /// The issuer that a token names. The text is the token's, and nothing but the comparison with the configuration has been done with it.
@@ -89,7 +117,14 @@ impl Issuers {
 }
 
 impl Issuer {
-    fn new(url: &str, config: &Arc<IssuerConfig>, ways_out: &WaysOut, clock: &Arc<dyn Clock>) -> Self {
+    /// `used`: the tokens of this issuer that were used up before.
+    fn new(
+        url: &str,
+        config: &Arc<IssuerConfig>,
+        ways_out: &WaysOut,
+        clock: &Arc<dyn Clock>,
+        used: Option<Arc<UsedTokens>>,
+    ) -> Self {
         let reach = config.transport.reach();
         let outbound = match &config.keys {
             KeySource::Issuer { ca_pem: Some(pem), .. } => ways_out.trusting(reach, pem),
@@ -99,12 +134,33 @@ impl Issuer {
             url: url.to_owned(),
             config: Arc::clone(config),
             keys: IssuerKeys::new(url, config, outbound, Arc::clone(clock)),
-            used: (config.limits.reuse == Reuse::Refused).then(UsedTokens::default),
+            used: (config.limits.reuse == Reuse::Refused).then(|| used.unwrap_or_default()),
         }
     }
 }
 
 impl PatternIssuers {
+    fn new(pattern: &IssuerPattern, config: &Arc<IssuerConfig>, ways_out: &WaysOut, clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            pattern: pattern.clone(),
+            config: Arc::clone(config),
+            ways_out: ways_out.clone(),
+            clock: Arc::clone(clock),
+            met: Mutex::default(),
+        }
+    }
+
+    /// With the issuers whose used tokens are remembered: they are not met anew.
+    fn knowing(self, known: &HashMap<String, Arc<Issuer>>) -> Self {
+        let now_ms = self.clock.now_ms();
+        let remembered = known.iter().filter(|(url, issuer)| issuer.used.is_some() && self.pattern.fits(url));
+        for (url, issuer) in remembered.take(PATTERN_ISSUERS_MAX) {
+            let issuer = Issuer::new(url, &self.config, &self.ways_out, &self.clock, issuer.used.clone());
+            self.met().issuers.insert(url.clone(), (Arc::new(issuer), now_ms));
+        }
+        self
+    }
+
     fn meet(&self, url: &str) -> Result<Arc<Issuer>, TokenError> {
         let now_ms = self.clock.now_ms();
         let mut met = self.met();
@@ -123,7 +179,7 @@ impl PatternIssuers {
         if met.issuers.len() >= PATTERN_ISSUERS_MAX {
             met.forget_one();
         }
-        let issuer = Arc::new(Issuer::new(url, &self.config, &self.ways_out, &self.clock));
+        let issuer = Arc::new(Issuer::new(url, &self.config, &self.ways_out, &self.clock, None));
         met.issuers.insert(url.to_owned(), (Arc::clone(&issuer), now_ms));
         Ok(issuer)
     }

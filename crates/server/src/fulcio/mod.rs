@@ -31,16 +31,14 @@ mod provider;
 mod replay;
 mod request;
 mod self_check;
+mod serving;
 mod token;
 
-use std::sync::Arc;
-
 use axum::Router;
-use touchmark_sigstore::x509::Certificate;
 
 pub(crate) use audit::AuditLog;
 pub(crate) use authorize::RuleMode;
-pub(crate) use ca::CertificateAuthority;
+pub(crate) use ca::{CertificateAuthority, LEAF_LIFETIME};
 pub(crate) use config::{
     ClaimPatterns, DEFAULT_ALGORITHMS, Effect, EmailVerification, FulcioConfig, FulcioConfigPlace, FulcioStartError,
     Identities, IdentityType, IssuerPlace, IssuerText, IssuerTransport, Reuse, RuleText,
@@ -53,13 +51,13 @@ pub(crate) use health::{Condition, Health};
 pub(crate) use identity::EmailAddress;
 pub(crate) use limits::RateLimitConfig;
 pub(crate) use provider::ProviderText;
+pub(crate) use serving::{Serving, Successor};
 
 use crate::deps::Deps;
 use crate::http::grpc::about::About;
 use crate::metrics::FulcioMetrics;
-use issue::Fulcio;
-use issuers::Issuers;
-use limits::RateLimits;
+#[cfg(test)]
+use {issue::Fulcio, issuers::Issuers, limits::RateLimits, std::sync::Arc, touchmark_sigstore::x509::Certificate};
 
 /// How an operator watches and bounds the authority.
 pub(crate) struct Operations {
@@ -73,6 +71,8 @@ pub(crate) struct Service {
     pub(crate) router: Router,
     pub(crate) about: About,
     pub(crate) health: Health,
+    /// By which another takes its place.
+    pub(crate) serving: Serving,
 }
 
 impl Service {
@@ -83,30 +83,13 @@ impl Service {
         operations: Operations,
         deps: &Deps,
     ) -> Result<Self, FulcioStartError> {
-        config::check(&config)?;
-        let issuers = Issuers::new(&config.issuers, &deps.ways_out, &deps.clock);
-        let Operations { audit, rate_limit, metrics } = operations;
-        let clock = Arc::clone(&deps.clock);
-        metrics.watch(ca.chain().iter().map(Certificate::not_after).collect(), Arc::clone(&clock));
-        let limits = RateLimits::new(&rate_limit);
-        Ok(Self::of(Fulcio {
-            config,
-            issuers,
-            ca,
-            ct,
-            ct_deadline: ct::SUBMIT_DEADLINE,
-            clock,
-            limits,
-            audit,
-            metrics,
-        }))
+        Ok(Self::of(Serving::new(config, ca, ct, operations, deps)?))
     }
 
-    fn of(fulcio: Fulcio) -> Self {
-        let fulcio = Arc::new(fulcio);
-        let health = Health(Arc::clone(&fulcio));
-        let router = api::router(Arc::clone(&fulcio)).merge(grpc::router(fulcio));
-        Self { router, about: grpc::about(health.clone()), health }
+    fn of(serving: Serving) -> Self {
+        let health = Health(serving.clone());
+        let router = api::router(serving.clone()).merge(grpc::router(serving.clone()));
+        Self { router, about: grpc::about(health.clone()), health, serving }
     }
 }
 

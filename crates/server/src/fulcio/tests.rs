@@ -10,3 +10,4 @@ mod issuing;
 mod keys_of_issuers;
 mod operations;
 mod refusals;
+mod reloading;

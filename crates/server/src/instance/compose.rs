@@ -20,6 +20,7 @@ use url::Url;
 
 use super::control::{Control, OnlineTuf, ServedKind};
 use super::error::StartError;
+use super::expiry;
 use super::open;
 use super::running::{Running, Start};
 use super::{Passphrase, trust};
@@ -27,9 +28,7 @@ use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole,
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
 use crate::evidence::NoAuthority;
-use crate::fulcio::{
-    self, AuditLog, CertificateAuthority, Condition, CtTarget, DEFAULT_ALGORITHMS, FulcioConfig, HttpCtLog, Operations,
-};
+use crate::fulcio::{self, AuditLog, Condition, CtTarget, HttpCtLog, Operations};
 use crate::http::layers::{CrossOrigin, around};
 use crate::http::listener::{self, Stop};
 use crate::http::site::{Readiness, RoleState, Services, Site};
@@ -84,6 +83,8 @@ pub(super) async fn compose(
         }
     }
     starting.control.readiness.set_all(RoleState::Up);
+    let watched = expiry::Authorities::of(&starting.control);
+    starting.tasks.spawn(expiry::watch(watched, Arc::clone(&starting.control.deps.clock), stop.clone()));
     Ok(Running {
         url: public_url(config),
         oidc_issuer: config.oidc.as_ref().map(|role| trust::base_url(&role.issuer)),
@@ -96,6 +97,7 @@ pub(super) async fn compose(
         logs: starting.control.logs.clone(),
         control: Some(starting.control),
         audit: starting.audit,
+        fixed: config.fixed.clone(),
         locks: starting.locks,
     })
 }
@@ -238,18 +240,17 @@ impl Starting {
     }
 
     async fn fulcio(&mut self, role: &FulcioRole) -> Result<(), StartError> {
-        let (signer, chain) = (open::signer(&role.key, &self.passphrase).await?, open::chain(&role.chain)?);
-        let authority = CertificateAuthority::new(signer, chain).map_err(StartError::role("fulcio"))?;
+        let authority = open::certificate_authority(role, &self.passphrase).await?;
         let ct_log = self.ct_submit(&role.ct_log)?;
-        let issuers = role.identities.load().map_err(StartError::role("fulcio"))?;
-        let config = FulcioConfig { issuers, algorithms: DEFAULT_ALGORITHMS.to_vec() };
+        let config = open::fulcio_config(role)?;
         let operations = Operations {
             audit: self.audit_log(role)?,
             rate_limit: role.rate_limit.clone(),
             metrics: self.control.metrics.fulcio(),
         };
         let service = fulcio::Service::new(config, authority, ct_log, operations, &self.control.deps);
-        let fulcio::Service { router, about, health } = service.map_err(StartError::role("fulcio"))?;
+        let fulcio::Service { router, about, health, serving } = service.map_err(StartError::role("fulcio"))?;
+        self.control.fulcio = Some(serving);
         for condition in Condition::ALL {
             let health = health.clone();
             self.control.readiness.probe(condition.name().to_owned(), move || health.of(condition));

@@ -23,7 +23,7 @@ use crate::ctlog::{self, Acceptance, CtLog, Validity};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
 use crate::evidence::{self, Authorities, Foreign, ForeignPlace, OwnTsa, Stamping};
-use crate::fulcio::{CtSubmit, CtTarget};
+use crate::fulcio::{CtSubmit, CtTarget, Serving};
 use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState, Site};
 use crate::metrics::Metrics;
@@ -39,6 +39,7 @@ pub(super) struct Control {
     pub(super) sites: BTreeMap<SocketAddr, Site>,
     pub(super) logs: OpenLogs,
     pub(super) tuf: Option<OnlineTuf>,
+    pub(super) fulcio: Option<Serving>,
     active_rekor: Option<ActiveRekor>,
     ct_target: Option<CtTarget>,
     /// The timestamp authority of this process, once it is up.
@@ -134,6 +135,7 @@ impl Control {
             sites,
             logs,
             tuf: None,
+            fulcio: None,
             active_rekor: None,
             ct_target: None,
             own_tsa: OwnTsa::default(),
@@ -243,6 +245,14 @@ impl Control {
             unreachable!("the configuration names only CT logs that it holds, and they are opened first");
         };
         self.ct_target.insert(CtTarget::new(Arc::new(ct_log))).clone()
+    }
+
+    /// An open CT log.
+    pub(super) fn ct_log(&self, name: &str) -> Option<CtLog> {
+        match self.logs.service(name) {
+            Some(LogService::Ct(ct_log)) => Some(ct_log),
+            Some(LogService::Rekor(_)) | None => None,
+        }
     }
 
     /// Points new writes at another open log.

@@ -17,9 +17,10 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 use super::Passphrase;
 use super::error::StartError;
 use super::layout::KeyFile;
-use crate::config::LogPlace;
+use crate::config::{FulcioRole, LogPlace};
 use crate::ctlog::MAXIMUM_MERGE_DELAY_S;
 use crate::durable::{self, DirectoryLock};
+use crate::fulcio::{CertificateAuthority, DEFAULT_ALGORITHMS, FulcioConfig};
 
 /// Runs work that blocks, such as decrypting a key, away from the threads that answer requests.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -44,6 +45,23 @@ pub(super) fn chain(path: &Path) -> Result<Vec<Certificate>, StartError> {
     let unreadable = || StartError::Certificates { path: path.to_owned() };
     let text = String::from_utf8(durable::read(path)?).map_err(|_| unreadable())?;
     chain_from_pem(&text).map_err(|_| unreadable())
+}
+
+/// Opens the key of a certificate authority and reads its chains.
+pub(super) async fn certificate_authority(
+    role: &FulcioRole,
+    passphrase: &Passphrase,
+) -> Result<CertificateAuthority, StartError> {
+    let (signer, current) = (signer(&role.key, passphrase).await?, chain(&role.chain)?);
+    let previous = role.previous_chains.iter().map(|path| chain(path)).collect::<Result<_, _>>()?;
+    let authority = CertificateAuthority::new(signer, current).and_then(|authority| authority.with_previous(previous));
+    authority.map_err(StartError::role("fulcio"))
+}
+
+/// Reads whose tokens become certificates.
+pub(super) fn fulcio_config(role: &FulcioRole) -> Result<FulcioConfig, StartError> {
+    let issuers = role.identities.load().map_err(StartError::role("fulcio"))?;
+    Ok(FulcioConfig { issuers, algorithms: DEFAULT_ALGORITHMS.to_vec() })
 }
 
 /// Reads a public key.

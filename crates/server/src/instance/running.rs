@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::control::{Control, OpenLogs};
+use crate::config::FixedSettings;
 use crate::durable::DirectoryLock;
 use crate::fulcio::AuditLog;
 use crate::http::listener::Stop;
@@ -39,6 +40,8 @@ pub struct Running {
     pub(super) control: Option<Control>,
     pub(super) logs: OpenLogs,
     pub(super) audit: Option<AuditLog>,
+    /// What of the configuration a reload cannot take up.
+    pub(super) fixed: FixedSettings,
     /// Released last: fields are dropped in the order of their declaration.
     pub(super) locks: Vec<DirectoryLock>,
 }

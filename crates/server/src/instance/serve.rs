@@ -7,6 +7,7 @@
 use touchmark_sequencer::SystemClock;
 use zeroize::Zeroizing;
 
+use super::Passphrase;
 use super::compose::{Listeners, compose};
 use super::error::StartError;
 use super::running::Running;
@@ -33,7 +34,7 @@ pub async fn serve(config: Config) -> Result<Running, StartError> {
 /// # Errors
 /// What is wrong, and what to do.
 pub async fn serve_with(config: Config, deps: Deps) -> Result<Running, StartError> {
-    let passphrase = config.passphrase_file.as_deref().map(durable::read).transpose()?.map(without_line_end);
+    let passphrase = read_passphrase(&config)?;
     let mut listeners = Listeners::new();
     let addresses = config.service_addresses().into_iter().chain(config.oidc.iter().map(|role| role.listen));
     for address in addresses {
@@ -43,6 +44,11 @@ pub async fn serve_with(config: Config, deps: Deps) -> Result<Running, StartErro
         listeners.insert(address, listener);
     }
     compose(&config, listeners, &passphrase, deps).await
+}
+
+/// What decrypts the key files.
+pub(super) fn read_passphrase(config: &Config) -> Result<Passphrase, StartError> {
+    Ok(config.passphrase_file.as_deref().map(durable::read).transpose()?.map(without_line_end))
 }
 
 fn without_line_end(bytes: Vec<u8>) -> Zeroizing<Vec<u8>> {

@@ -29,7 +29,9 @@ use super::open::LogKind;
 use super::running::{Running, Start};
 use super::serve::USER_AGENT;
 use super::{Passphrase, open, shards, trust};
-use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
+use crate::config::{
+    Config, CtLogRef, CtLogRole, FixedSettings, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole,
+};
 use crate::ctlog::Validity;
 use crate::deps::{Deps, WaysOut};
 use crate::durable::{self, DirectoryLock};
@@ -275,6 +277,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             listen,
             key: SignerReference::File(layout.key(KeyFile::Ca)),
             chain: layout.ca_chain(),
+            previous_chains: Vec::new(),
             ct_log: CtLogRef::Named(ct_log),
             identities: Identities { issuers, ..Identities::default() },
             audit_log: Some(layout.audit_log()),
@@ -291,6 +294,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             issuer: manifest.oidc_issuer.clone(),
             key: layout.key(KeyFile::Oidc),
         }),
+        fixed: FixedSettings::default(),
     }
 }
 

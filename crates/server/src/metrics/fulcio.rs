@@ -6,7 +6,7 @@
 //! Invariant: an issuer is a configured one or `other` or `none`; outcomes are names of this program.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -97,13 +97,20 @@ impl FulcioMetrics {
 
     /// Shows from now on when the certificates of a chain end, the issuing one first.
     pub(crate) fn watch(&self, ends: Vec<Timestamp>, clock: Arc<dyn Clock>) {
-        let _ = self.chain.0.set(Watched { ends, clock });
+        *self.chain.lock() = Some(Watched { ends, clock });
     }
 }
 
 /// The ends of the authority's certificates, compared with the time when the page is asked for.
 #[derive(Clone, Default)]
-struct ChainEnds(Arc<OnceLock<Watched>>);
+struct ChainEnds(Arc<Mutex<Option<Watched>>>);
+
+impl ChainEnds {
+    fn lock(&self) -> MutexGuard<'_, Option<Watched>> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 struct Watched {
     /// The issuing certificate first.
@@ -113,13 +120,14 @@ struct Watched {
 
 impl fmt::Debug for ChainEnds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.get().iter().flat_map(|watched| &watched.ends)).finish()
+        f.debug_list().entries(self.lock().iter().flat_map(|watched| &watched.ends)).finish()
     }
 }
 
 impl Collector for ChainEnds {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some(Watched { ends, clock }) = self.0.get() else { return Ok(()) };
+        let watched = self.lock();
+        let Some(Watched { ends, clock }) = watched.as_ref() else { return Ok(()) };
         let now = timestamp(clock.as_ref());
         let help = "Time until a certificate of the authority ends, the issuing one at position 0";
         let mut metric =

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use touchmark_keys::Scheme;
 use touchmark_outbound::Reach;
+use touchmark_signers::SignerError;
+use touchmark_sigstore::x509::path::PathError;
 use url::{Host, Url};
 
 use super::authorize::AuthorizationRules;
@@ -54,7 +56,7 @@ pub(crate) struct FulcioConfig {
 }
 
 /// One OpenID Connect issuer whose tokens are accepted, or all that fit a pattern.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerConfig {
     pub(crate) url: IssuerUrl,
     /// Must be among the token's audiences.
@@ -243,6 +245,18 @@ pub(crate) enum FulcioStartError {
     ChainLink { position: usize },
     #[error("the issuing certificate's key is too weak to certify others")]
     ChainKeyWeak,
+    #[error(
+        "certificate {position} of the previous chain {number} is not issued by the next, or is not a certificate authority"
+    )]
+    PreviousChainLink { number: usize, position: usize },
+    #[error("the chain of the certificate authority: {0}")]
+    ChainUnfit(PathError),
+    #[error("a certificate of the chain is not valid now: no certificate could be issued")]
+    ChainNotValid,
+    #[error("the trial signature: {0}")]
+    Trial(SignerError),
+    #[error("the trial signature does not verify with the key of the first certificate of the chain")]
+    TrialSignature,
     #[error("the signer's key is of a kind that cannot sign certificates")]
     SignerScheme,
 }

@@ -25,6 +25,7 @@ use super::decide::{client_of, decide, request_id_header};
 use super::health::Health;
 use super::issue::Fulcio;
 use super::request::SigningRequest;
+use super::serving::Serving;
 use crate::http::ApiError;
 use crate::http::grpc::about::About;
 use crate::http::grpc::{calls_only, unary};
@@ -33,12 +34,12 @@ const SERVICE: &str = "dev.sigstore.fulcio.v2.CA";
 /// The metadata that may hold the token.
 const TOKEN: &str = "oidcidentitytoken";
 
-pub(super) fn router(fulcio: Arc<Fulcio>) -> Router {
+pub(super) fn router(serving: Serving) -> Router {
     Router::new()
         .route("/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate", post(create_signing_certificate))
         .route("/dev.sigstore.fulcio.v2.CA/GetTrustBundle", post(get_trust_bundle))
         .route("/dev.sigstore.fulcio.v2.CA/GetConfiguration", post(get_configuration))
-        .with_state(fulcio)
+        .with_state(serving)
         .route_layer(middleware::from_fn(calls_only))
 }
 

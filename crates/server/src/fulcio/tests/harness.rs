@@ -81,6 +81,15 @@ impl TestCa {
         Self { chain: vec![intermediate, root], signer: Arc::new(signer), root_signer: Arc::new(root_key) }
     }
 
+    /// Another intermediate under the same root, of this lifetime.
+    pub(crate) async fn renewed(&self, lifetime: SignedDuration) -> Self {
+        let signer = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+        let root = self.root();
+        let profile = CaProfile::CodeSigningIntermediate { issuer: &root };
+        let intermediate = authority(&signer, &self.root_signer, "renewed", profile, lifetime).await;
+        Self { chain: vec![intermediate, root], signer: Arc::new(signer), root_signer: Arc::clone(&self.root_signer) }
+    }
+
     pub(crate) fn authority(&self) -> CertificateAuthority {
         CertificateAuthority::new(Arc::clone(&self.signer) as Arc<dyn Signer>, self.chain.clone()).unwrap()
     }
@@ -90,7 +99,7 @@ impl TestCa {
     }
 }
 
-async fn authority(
+pub(super) async fn authority(
     key: &EphemeralSigner,
     issuer_key: &EphemeralSigner,
     name: &str,
@@ -151,6 +160,7 @@ pub(super) struct Harness {
     pub(super) clock: Arc<TestClock>,
     pub(super) router: Router,
     pub(super) health: Health,
+    pub(super) serving: Serving,
     /// Held so that the log's directory outlives the test.
     _directory: TempDir,
 }
@@ -189,13 +199,13 @@ impl Harness {
             ct: crate::fulcio::CtTarget::new(Arc::new(log)),
             ct_deadline: std::time::Duration::from_secs(10),
             clock: clock_of_service,
-            limits: RateLimits::new(&RateLimitConfig::default()),
+            limits: Arc::new(RateLimits::new(&RateLimitConfig::default())),
             audit: None,
             metrics: Metrics::new().fulcio(),
         };
         change(&mut fulcio);
-        let Service { router, health, .. } = Service::of(fulcio);
-        Self { issuer, ca, ct_key, clock, router, health, _directory: directory }
+        let Service { router, health, serving, .. } = Service::of(Serving::of(fulcio, ways_out));
+        Self { issuer, ca, ct_key, clock, router, health, serving, _directory: directory }
     }
 
     pub(super) fn now_s(&self) -> u64 {

@@ -139,10 +139,10 @@ async fn without_its_line_no_certificate_leaves_and_later_none_is_begun() {
     assert_eq!((status, harness.issuer.requests()), (503, before));
 }
 
-fn limited(change: impl FnOnce(&mut RateLimitConfig)) -> RateLimits {
+fn limited(change: impl FnOnce(&mut RateLimitConfig)) -> Arc<RateLimits> {
     let mut config = RateLimitConfig::default();
     change(&mut config);
-    RateLimits::new(&config)
+    Arc::new(RateLimits::new(&config))
 }
 
 /// Status, code, reason and when to come back.

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Announcing the end of the certificates of authorities that are in use, in the log, at the start, after a reload and daily.
+//!
+//! In scope: the chains of the certificate authority, those that are only published still, the chain of the timestamp authority. Out of scope: renewing
+//! (`crate::ceremony`); the TUF roles (`crate::tuf`).
+//! Invariant: looking changes nothing and ends with the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use touchmark_sequencer::Clock;
+use touchmark_sigstore::x509::Certificate;
+
+use super::control::Control;
+use crate::deps::timestamp;
+use crate::fulcio::{LEAF_LIFETIME, Serving};
+use crate::http::listener::Stop;
+use crate::tsa::Tsa;
+
+/// How long before its end a certificate is announced: time for a ceremony with an offline key, and for clients to learn of the new chain.
+const WARN: SignedDuration = SignedDuration::from_hours(46 * 24);
+/// How often, by the clock.
+const ANNOUNCE_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// How often the clock is looked at: the wait does not count the time that a machine sleeps.
+const CHECK_EVERY: Duration = Duration::from_secs(3600);
+
+/// The authorities of this process.
+pub(super) struct Authorities {
+    fulcio: Option<Serving>,
+    tsa: Option<Arc<Tsa>>,
+}
+
+/// What is to be said of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// Nothing yet.
+    Good,
+    /// It ends within [`WARN`].
+    Ends,
+    /// Before the next announcement what it issues will end with it.
+    CutsShort,
+    Ended,
+}
+
+impl Outlook {
+    fn of(not_after: Timestamp, now: Timestamp) -> Self {
+        let left = not_after.duration_since(now);
+        if left <= SignedDuration::ZERO {
+            Self::Ended
+        } else if left < ANNOUNCE_EVERY + LEAF_LIFETIME {
+            Self::CutsShort
+        } else if left <= WARN {
+            Self::Ends
+        } else {
+            Self::Good
+        }
+    }
+}
+
+/// Runs until `stop`.
+pub(super) async fn watch(authorities: Authorities, clock: Arc<dyn Clock>, mut stop: Stop) {
+    let mut announced: Option<Timestamp> = None;
+    loop {
+        let now = timestamp(clock.as_ref());
+        // A clock that was set back is no reason for silence.
+        if announced.is_none_or(|last| now.duration_since(last).abs() >= ANNOUNCE_EVERY) {
+            authorities.announce(now);
+            announced = Some(now);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(CHECK_EVERY) => {}
+            () = stop.requested() => return,
+        }
+    }
+}
+
+impl Authorities {
+    pub(super) fn of(control: &Control) -> Self {
+        Self { fulcio: control.fulcio.clone(), tsa: control.own_tsa.get().cloned() }
+    }
+
+    /// Says what has to be said of each certificate.
+    pub(super) fn announce(&self, now: Timestamp) {
+        if let Some(serving) = &self.fulcio {
+            serving.inspect(|authority| {
+                authority.chain().iter().for_each(|certificate| announce("fulcio", certificate, now));
+                authority.previous().for_each(|chain| announce_previous(chain, now));
+            });
+        }
+        if let Some(tsa) = &self.tsa {
+            tsa.chain().iter().for_each(|certificate| announce("tsa", certificate, now));
+        }
+    }
+}
+
+fn announce(role: &str, certificate: &Certificate, now: Timestamp) {
+    let (subject, not_after) = (certificate.subject_text(), certificate.not_after());
+    let days_left = not_after.duration_since(now).as_hours() / 24;
+    match Outlook::of(not_after, now) {
+        Outlook::Good => {}
+        Outlook::Ends => {
+            tracing::warn!(role, subject, %not_after, days_left, "a certificate in use ends soon: renew it (`touchmark ca renew`)");
+        }
+        Outlook::CutsShort => {
+            tracing::error!(role, subject, %not_after, "a certificate in use ends within a day, and with it all that it issues: renew it now");
+        }
+        Outlook::Ended => {
+            tracing::error!(role, subject, %not_after, "a certificate in use has ended: nothing that it issues is valid; renew it now");
+        }
+    }
+}
+
+/// A previous chain is to end one day; only that it is no longer published is worth a line.
+fn announce_previous(chain: &[Certificate], now: Timestamp) {
+    for certificate in chain.iter().filter(|certificate| certificate.not_after() < now) {
+        let (subject, not_after) = (certificate.subject_text(), certificate.not_after());
+        tracing::info!(subject, %not_after, "a previous chain is no longer published: a certificate of it has ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_announced_while_there_is_time_to_act() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for (left, expect) in [
+            (SignedDuration::from_hours(46 * 24) + SignedDuration::from_secs(1), Outlook::Good),
+            (SignedDuration::from_hours(46 * 24), Outlook::Ends),
+            (ANNOUNCE_EVERY + LEAF_LIFETIME, Outlook::Ends),
+            (ANNOUNCE_EVERY + LEAF_LIFETIME - SignedDuration::from_secs(1), Outlook::CutsShort),
+            (SignedDuration::from_secs(1), Outlook::CutsShort),
+            (SignedDuration::ZERO, Outlook::Ended),
+            (SignedDuration::from_hours(-24), Outlook::Ended),
+        ] {
+            assert_eq!(Outlook::of(now + left, now), expect, "{left:?}");
+        }
+    }
+}
