@@ -9,6 +9,7 @@
 //! Invariants: a module reads the time and reaches out only through [`Deps`]; no certificate leaves without an SCT; the offline
 //! keys of the trust root are not in memory while a server answers.
 
+pub mod ceremony;
 mod config;
 mod ctlog;
 mod deps;

@@ -5,6 +5,7 @@
 
 mod attest_blob;
 mod bundle;
+mod ca;
 mod completion;
 mod conformance;
 mod deferred;
@@ -73,6 +74,8 @@ enum Command {
     VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
     /// Look after transparency logs: list, check, rotate, freeze, back up, restore, receipts, evidence of time
     Log(Deferred<log::Args>),
+    /// Make and renew the keys and certificates of a certificate authority
+    Ca(Deferred<ca::Args>),
     /// Look after a certificate authority: check its configuration, verify its audit log
     Fulcio(Deferred<fulcio::Args>),
     /// Work on bundles
@@ -109,6 +112,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::VerifyBlob(Deferred(args)) => verify_blob::run(&args, printer),
         Command::VerifyBlobAttestation(Deferred(args)) => verify_blob_attestation::run(&args, printer),
         Command::Log(Deferred(args)) => log::run(&args, printer),
+        Command::Ca(Deferred(args)) => ca::run(&args, printer),
         Command::Fulcio(Deferred(args)) => fulcio::run(&args, printer),
         Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
         Command::Policy(Deferred(args)) => policy::run(&args, printer),

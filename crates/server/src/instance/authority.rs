@@ -10,6 +10,7 @@ use touchmark_sigstore::issue::authority::{AuthorityName, CaProfile, CaTemplate}
 use touchmark_sigstore::x509::Certificate;
 
 use super::error::StartError;
+use crate::ceremony::random_serial;
 
 /// Ten years, as the public instance's authorities.
 const VALID_HOURS: i64 = 10 * 365 * 24;
@@ -72,12 +73,4 @@ impl Naming<'_> {
         let der = assemble(&tbs, issuer_key.scheme(), &signature).map_err(StartError::role("authority"))?;
         Certificate::from_der(&der).map_err(StartError::role("authority"))
     }
-}
-
-/// Twenty random bytes as a positive number of full length (RFC 5280, section 4.1.2.2).
-fn random_serial() -> [u8; 20] {
-    let mut serial = [0u8; 20];
-    touchmark_keys::random(&mut serial);
-    serial[0] = serial[0] & 0x7f | 0x40;
-    serial
 }
