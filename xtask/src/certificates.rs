@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::interop::{Server, in_fresh_home};
 use crate::process::{self, exists, quiet, run, workspace};
-use crate::tools::cache_dir;
+use crate::tools::{apt_install, cache_dir};
 
 const PKILINT: &str = "0.13.3";
 
@@ -31,7 +31,7 @@ pub(crate) fn run_it() -> Result<()> {
 /// The whole part, in a directory of its own under `home`.
 pub(crate) fn steps(home: &Path) -> Result<usize> {
     if !exists("openssl") {
-        run(Command::new("apt-get").args(["install", "-y", "-q", "openssl"]))?;
+        apt_install(&["openssl"])?;
     }
     let python = pkilint()?;
     let home = home.join("certificates");

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::clients::{Client, Clients, Instance, NODE, Signer};
 use crate::interop::{EMAIL, Server, answers, free_port, in_fresh_home};
-use crate::process::{Background, exists, quiet, run, workspace};
-use crate::tools::cache_dir;
+use crate::process::{Background, quiet, run, workspace};
+use crate::tools::{apt_install, cache_dir};
 
 const OIDC_PROVIDER: &str = "9.13.3";
 const PUPPETEER: &str = "25.16.0";
@@ -373,12 +373,7 @@ fn chromium() -> Result<PathBuf> {
     if let Some(program) = found() {
         return Ok(program);
     }
-    if !exists("apt-get") {
-        bail!("Chromium is missing: install it as /usr/bin/chromium");
-    }
-    run(Command::new("apt-get").args(["update", "-q"]))?;
-    let packages = ["chromium", "fonts-liberation"];
-    run(Command::new("apt-get").args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))?;
+    apt_install(&["chromium", "fonts-liberation"])?;
     found().context("the package chromium has brought no /usr/bin/chromium")
 }
 

@@ -16,7 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::certificates;
 use crate::clients::{Client, Clients, Instance, Signer};
 use crate::identity_provider;
-use crate::process::{exists, quiet, run};
+use crate::process::{exists, quiet};
+use crate::tools::apt_install;
 use crate::{attestations, keys_elsewhere};
 
 pub(crate) const EMAIL: &str = "alice@example.com";
@@ -163,7 +164,7 @@ fn refuse_all(
 /// Tokens of our timestamp authority, read by OpenSSL and by rfc3161-client.
 fn timestamps(clients: &Clients, instance: &Instance, home: &Path) -> Result<usize> {
     if !exists("openssl") {
-        run(Command::new("apt-get").args(["install", "-y", "-q", "openssl"]))?;
+        apt_install(&["openssl"])?;
     }
     let data = home.join("stamped.txt");
     std::fs::write(&data, "stamp me\n").context("cannot write an artifact")?;

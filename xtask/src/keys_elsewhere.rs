@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::clients::debug_binary;
 use crate::interop::{EMAIL, Server, answers, free_port, in_fresh_home};
 use crate::process::{exists, quiet, run, workspace};
-use crate::tools::cache_dir;
+use crate::tools::{apt_install, cache_dir};
 
 const MOTO: &str = "5.2.5";
 /// The calls of [`KMS_SETUP`]; moto checks signatures and permissions of every call after them.
@@ -55,7 +55,7 @@ struct Tokens {
 impl Tokens {
     fn install(home: &Path) -> Result<Self> {
         if !exists("softhsm2-util") {
-            run(Command::new("apt-get").args(["install", "-y", "-q", "softhsm2"]))?;
+            apt_install(&["softhsm2"])?;
         }
         let directory = home.join("tokens");
         std::fs::create_dir(&directory).context("cannot make the directory of tokens")?;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 
@@ -21,6 +21,20 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
     let dir = base.join("touchmark-interop");
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir)
+}
+
+/// Debian packages, for what is missing. The lists first: a fresh machine has none, or old ones.
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
+    if !process::exists("apt-get") {
+        bail!("missing, and there is no apt-get to install it: {}", packages.join(", "));
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    process::run(apt().args(["update", "-q"]))?;
+    process::run(apt().args(["install", "-y", "-q", "--no-install-recommends"]).args(packages))
 }
 
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
