@@ -371,7 +371,8 @@ impl Asked {
 
 /// An error says nothing of tokens, programs and their paths.
 fn expect_discreet(status: u16, answer: &[u8]) -> Result<()> {
-    let text = String::from_utf8_lossy(answer).to_lowercase();
+    // The type of the reason's message, the same in every refusal, is a URL.
+    let text = String::from_utf8_lossy(answer).to_lowercase().replace("type.googleapis.com/google.rpc.errorinfo", "");
     let told = ["pkcs11", "token", "plugin", "keyfile", "pin", "/"].into_iter().find(|word| text.contains(word));
     match told {
         Some(word) if status >= 500 => bail!("the answer says {word:?}: {text}"),
