@@ -34,15 +34,32 @@ try {
   const click = (selector) =>
     Promise.all([page.waitForNavigation({ waitUntil: 'domcontentloaded' }), page.click(selector)]);
 
-  await page.waitForSelector('input[name=login]');
-  if (person === 'cancel') {
-    await click('.login-help a');
+  await page.waitForSelector('input[name=login], #kc-form-login');
+  if (await page.$('#kc-form-login')) {
+    await atKeycloak();
   } else {
+    await atOidcProvider();
+  }
+
+  async function atOidcProvider() {
+    if (person === 'cancel') {
+      await click('.login-help a');
+      return;
+    }
     await page.type('input[name=login]', person);
     await page.type('input[name=password]', 'any password');
     await click('button[type=submit]');
     await page.waitForSelector('input[name=prompt][value=consent]');
     await click('button[type=submit]');
+  }
+
+  // Keycloak has no way back at the login itself; the person says no when asked for consent.
+  async function atKeycloak() {
+    await page.type('#username', person === 'cancel' ? 'alice' : person);
+    await page.type('#password', 'any password');
+    await click('#kc-login');
+    await page.waitForSelector('#kc-oauth');
+    await click(person === 'cancel' ? 'input[name=cancel]' : 'input[name=accept]');
   }
 
   const end = new URL(page.url());

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `cargo xtask interop identity-provider`: a person logs in at an identity provider that is not ours, in a real browser, and signs.
 //!
-//! The provider is the npm package oidc-provider, certified by the OpenID Foundation, on loopback; `touchmark serve` has it as its only
-//! issuer; headless Chromium does what the person does. The clients are touchmark and cosign, each with its own authorization code flow and
+//! The providers are the npm package oidc-provider, certified by the OpenID Foundation, and Keycloak, on loopback; `touchmark serve` has one of
+//! them as its only issuer; headless Chromium does what the person does. The clients are touchmark and cosign, each with its own authorization code flow and
 //! PKCE. sigstore-python is no client here: it sends the access token, which is an ID token at Dex alone.
 //! Also what must not become a certificate: an address that the provider has not verified, no address, a login that was cancelled.
 
+mod provider;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::clients::{Client, Clients, Instance, NODE, Signer};
-use crate::interop::{EMAIL, Server, answers, free_port, in_fresh_home};
+use crate::interop::{EMAIL, Server, in_fresh_home};
 use crate::process::{Background, quiet, run, workspace};
 use crate::tools::{apt_install, cache_dir};
+use provider::{Kind, Provider};
 
 const OIDC_PROVIDER: &str = "9.13.3";
 const PUPPETEER: &str = "25.16.0";
 
-/// How long the provider may take to answer.
-const PROVIDER_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client may take to show the address of the login.
 const ADDRESS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a client may take to sign once the login is over. More than `browser.mjs` gives itself, so that the browser has ended before.
@@ -36,24 +37,30 @@ pub(crate) fn run_it() -> Result<()> {
     })
 }
 
-/// The whole part, in a directory of its own under `home`; the clients trust what it starts and nothing else.
+/// The whole part, each provider in a directory of its own under `home`; the clients trust what it starts and nothing else.
 pub(crate) fn steps(home: &Path) -> Result<usize> {
-    let home = home.join("identity-provider");
-    std::fs::create_dir_all(&home).context("cannot create a directory")?;
-    let clients = &Clients::install(&home)?;
-    let scripts = Scripts::install(&home)?;
-    let provider = Provider::start(&scripts, &home)?;
-    let mut server = serve(clients, &provider.url, &home)?;
-    let signing_config = signing_config(&server.instance, &provider.url, &home)?;
-    let desk =
-        Desk { clients, scripts: &scripts, server: &server, provider: &provider.url, signing_config, home: &home };
+    let mut passed = 0;
+    for kind in [Kind::OidcProvider, Kind::Keycloak] {
+        passed += steps_at(kind, &home.join(kind.name()))?;
+    }
+    Ok(passed)
+}
+
+fn steps_at(kind: Kind, home: &Path) -> Result<usize> {
+    std::fs::create_dir_all(home).context("cannot create a directory")?;
+    let clients = &Clients::install(home)?;
+    let scripts = Scripts::install(home)?;
+    let provider = &Provider::start(kind, &scripts, home)?;
+    let mut server = serve(clients, &provider.issuer, home)?;
+    let signing_config = signing_config(&server.instance, &provider.issuer, home)?;
+    let desk = Desk { clients, scripts: &scripts, server: &server, kind, provider, signing_config, home };
 
     for client in [Client::Touchmark, Client::Cosign, Client::Python] {
         clients.initialize(client, &server.instance)?;
     }
     let mut passed = desk.signs_with_touchmark()?;
     passed += desk.signs_with_cosign()?;
-    for refusal in &REFUSALS {
+    for refusal in REFUSALS.iter().filter(|refusal| refusal.at.contains(&kind)) {
         passed += desk.is_refused(refusal)?;
     }
     server.stop()?;
@@ -62,6 +69,7 @@ pub(crate) fn steps(home: &Path) -> Result<usize> {
 
 /// Who gets no certificate, and who says why.
 struct Refusal {
+    at: &'static [Kind],
     person: &'static str,
     client: &'static str,
     /// The certificate authority tells its reason to its log alone.
@@ -70,16 +78,24 @@ struct Refusal {
 
 const REFUSALS: [Refusal; 3] = [
     Refusal {
+        at: &[Kind::OidcProvider, Kind::Keycloak],
         person: "mallory",
         client: "answered 400: There was an error processing the identity token",
         authority: Some("the e-mail address is not verified by the issuer"),
     },
     Refusal {
+        // Keycloak asks for an address at the login.
+        at: &[Kind::OidcProvider],
         person: "nobody",
         client: "answered 400: There was an error processing the identity token",
         authority: Some("the e-mail address is not verified by the issuer"),
     },
-    Refusal { person: "cancel", client: "the identity provider refused the login", authority: None },
+    Refusal {
+        at: &[Kind::OidcProvider, Kind::Keycloak],
+        person: "cancel",
+        client: "the identity provider refused the login",
+        authority: None,
+    },
 ];
 
 /// What a person has in front of them.
@@ -87,7 +103,8 @@ struct Desk<'a> {
     clients: &'a Clients,
     scripts: &'a Scripts,
     server: &'a Server,
-    provider: &'a str,
+    kind: Kind,
+    provider: &'a Provider,
     signing_config: PathBuf,
     home: &'a Path,
 }
@@ -114,10 +131,9 @@ impl Desk<'_> {
         command.arg(&script).arg(touchmark.get_program()).args(["sign-blob", "-y", "--signing-config"]);
         command.arg(&self.signing_config).arg("--bundle").arg(bundle).arg(file);
         let mut client = Background::start(&mut command, &self.home.join(format!("{name}.log")))?;
-        let start = format!("{}/auth?", self.provider);
         let address = client.await_until(ADDRESS_WITHIN, |said| {
             // The line is there as a whole once it has its end.
-            let (address, _) = said[said.find(&start)?..].split_once(['\r', '\n'])?;
+            let (address, _) = said[said.find(&self.provider.login)?..].split_once(['\r', '\n'])?;
             Some(address.trim().to_owned())
         })?;
         Ok((client, address))
@@ -142,8 +158,9 @@ impl Desk<'_> {
 
     /// Every verifier names the person and the provider; an independent parser reads the certificate.
     fn is_accepted(&self, by: Client, file: &Path, bundle: &Path) -> Result<usize> {
-        let signer = Signer { email: EMAIL, issuer: self.provider };
-        let stranger = Signer { email: "mallory@example.com", issuer: self.provider };
+        let issuer = self.provider.issuer.as_str();
+        let signer = Signer { email: EMAIL, issuer };
+        let stranger = Signer { email: "mallory@example.com", issuer };
         let elsewhere = Signer { email: EMAIL, issuer: "https://accounts.example.com" };
         for verifier in [Client::Touchmark, Client::Cosign, Client::Python] {
             let verdict = self.clients.verify(verifier, &self.server.instance, &signer, file, bundle)?;
@@ -156,8 +173,8 @@ impl Desk<'_> {
         let script = self.home.join("certificate.py");
         std::fs::write(&script, READ_CERTIFICATE).context("cannot write the certificate's script")?;
         let mut read = self.clients.python_program("python");
-        quiet(read.arg(&script).arg(bundle).args([EMAIL, self.provider, "alice"]))?;
-        println!("interop: {} signs as the person who logged in at oidc-provider: ok", by.name());
+        quiet(read.arg(&script).arg(bundle).args([EMAIL, issuer, self.kind.alice()]))?;
+        println!("interop: {} signs as the person who logged in at {}: ok", by.name(), self.kind.name());
         Ok(1)
     }
 
@@ -178,7 +195,8 @@ impl Desk<'_> {
             Some(reason) => ensure!(logged.contains(reason), "{person} was refused, but not for {reason:?}:\n{logged}"),
             None => ensure!(logged.is_empty(), "nothing should have been asked of the services:\n{logged}"),
         }
-        println!("interop: no certificate for {person}: {}", refusal.authority.unwrap_or(refusal.client));
+        let why = refusal.authority.unwrap_or(refusal.client);
+        println!("interop: no certificate for {person} at {}: {why}", self.kind.name());
         Ok(1)
     }
 
@@ -280,30 +298,6 @@ fn signing_config(instance: &Instance, provider: &str, home: &Path) -> Result<Pa
     let file = home.join("signing_config.json");
     std::fs::write(&file, config.to_string()).context("cannot write the signing config")?;
     Ok(file)
-}
-
-/// The provider's process.
-struct Provider {
-    url: String,
-    _process: Background,
-}
-
-impl Provider {
-    fn start(scripts: &Scripts, home: &Path) -> Result<Self> {
-        let port = free_port()?;
-        let mut command = scripts.node("provider.mjs");
-        let mut process = Background::start(command.arg(port.to_string()), &home.join("provider.log"))?;
-        process.await_until(PROVIDER_WITHIN, |said| said.contains("listening on").then_some(()))?;
-        let begun = Instant::now();
-        while !answers(port, "/.well-known/openid-configuration") {
-            if begun.elapsed() > PROVIDER_WITHIN {
-                bail!("oidc-provider does not answer: {}", process.said()?);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        println!("interop: oidc-provider answers");
-        Ok(Self { url: format!("http://localhost:{port}"), _process: process })
-    }
 }
 
 /// The scripts of `interop/identity-provider`, beside the packages that they need.

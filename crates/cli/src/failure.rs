@@ -110,15 +110,34 @@ impl From<ServiceError> for Failure {
             ServiceError::Refused { status: 429 | 500.., .. } => {
                 Self::from_error(ExitStatus::Network, &error).hint(later)
             }
-            ServiceError::Refused { service: ServiceKind::CertificateAuthority, status: 400 | 401 | 403, .. } => {
-                Self::from_error(ExitStatus::Refused, &error)
-                    .hint("is the token fresh, for audience \"sigstore\", and of an issuer that this instance accepts?")
-            }
+            ServiceError::Refused {
+                service: ServiceKind::CertificateAuthority,
+                status: 400 | 401 | 403,
+                message,
+                ..
+            } => Self::from_error(ExitStatus::Refused, &error).hint(for_refusal(message.reason())),
             ServiceError::Refused { .. } => Self::from_error(ExitStatus::Refused, &error),
             ServiceError::NotUnderstood { .. } => Self::from_error(ExitStatus::Refused, &error)
                 .hint("the address may belong to something else: check the signing config"),
             ServiceError::BadUrl { .. } | ServiceError::Insecure { .. } => Self::from_error(ExitStatus::TrustRoot, &error),
         }
+    }
+}
+
+/// What to do about a refusal of the certificate authority; others than ours give no reason.
+fn for_refusal(reason: Option<&str>) -> &'static str {
+    match reason {
+        Some("TOKEN_ISSUER_UNKNOWN") => "this instance accepts no tokens of that issuer: ask its operator to add it",
+        Some("TOKEN_AUDIENCE_MISMATCH") => {
+            "ask the issuer for a token for audience \"sigstore\", or the one that the operator configured"
+        }
+        Some("TOKEN_EXPIRED" | "TOKEN_TOO_OLD" | "TOKEN_REPLAYED") => "get a fresh token for each signature",
+        Some("TOKEN_NOT_YET_VALID") => "the clock of the issuer, of the authority or of this machine is wrong",
+        Some("TOKEN_EMAIL_UNVERIFIED") => "have the issuer verify your e-mail address first",
+        Some("SUBJECT_NOT_ALLOWED") => {
+            "the issuer is accepted, and this subject of it is not: ask the operator to admit it"
+        }
+        _ => "is the token fresh, for audience \"sigstore\", and of an issuer that this instance accepts?",
     }
 }
 

@@ -22,6 +22,7 @@ pub const WAIT_MAX: Duration = Duration::from_secs(20);
 const WAIT_FIRST: Duration = Duration::from_millis(500);
 /// A server's own words in our error: enough to help, too short to flood a terminal.
 const SERVER_TEXT_CHARS_MAX: usize = 300;
+const REASON_BYTES_MAX: usize = 63;
 
 /// Which service was called: errors and progress name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +66,28 @@ pub enum ServiceError {
     Insecure { service: ServiceKind, url: Url },
 }
 
-/// Text that a server sent, without control characters and cut to a length: safe on a terminal.
+/// Text that a server sent, without control characters and cut to a length: safe on a terminal. With it the machine-readable reason
+/// (`google.rpc.ErrorInfo` in `details`), where the server gave one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerText(String);
+pub struct ServerText {
+    text: String,
+    reason: Option<String>,
+}
 
 impl ServerText {
     /// The `message` of an error body if there is one, else the body's own text.
     #[must_use]
     pub fn from_body(body: &[u8]) -> Self {
-        let message = serde_json::from_slice::<serde_json::Value>(body)
-            .ok()
-            .and_then(|value| value.get("message").and_then(|m| m.as_str().map(str::to_owned)));
-        let text = message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
-        Self::from_text(&text)
+        let error = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        let message = error.get("message").and_then(serde_json::Value::as_str);
+        let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+        Self { reason: reason_of(&error).map(str::to_owned), ..Self::from_text(&text) }
+    }
+
+    /// Why, in the server's word for machines.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// Any text from outside, made printable.
@@ -90,8 +100,17 @@ impl ServerText {
         let printable: String =
             text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SERVER_TEXT_CHARS_MAX).collect();
         let trimmed = printable.trim();
-        Self(if trimmed.is_empty() { "(no text)".to_owned() } else { trimmed.to_owned() })
+        let text = if trimmed.is_empty() { "(no text)".to_owned() } else { trimmed.to_owned() };
+        Self { text, reason: None }
     }
+}
+
+/// The reason of the first detail that has one, as google/rpc/error_details.proto limits it: `[A-Z][A-Z0-9_]+[A-Z0-9]`, at most 63 characters.
+fn reason_of(error: &serde_json::Value) -> Option<&str> {
+    let details = error.get("details")?.as_array()?;
+    let reason = details.iter().find_map(|detail| detail.get("reason"))?.as_str()?;
+    let fits = |byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+    ((1..=REASON_BYTES_MAX).contains(&reason.len()) && reason.bytes().all(fits)).then_some(reason)
 }
 
 /// Three base64url parts with dots between, of which the first is a JSON object: a JWT, alone or within quotes.
@@ -101,7 +120,10 @@ fn holds_a_token(word: &str) -> bool {
 
 impl fmt::Display for ServerText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match &self.reason {
+            Some(reason) => write!(f, "{} ({reason})", self.text),
+            None => f.write_str(&self.text),
+        }
     }
 }
 

@@ -124,25 +124,30 @@ async fn measure(arguments: &Arguments, curve: Curve, dir: &Path) -> Result<()> 
     let authority = Authority::create(dir, curve.key_type()).await?;
     let tokens = Tokens::of(&authority)?;
     println!("| load | clients | per second | p50 | p99 | worst |\n| --- | --- | --- | --- | --- | --- |");
-    let before = ceiling(curve, dir, &tokens, span / 4).await?;
-    row("ceiling: echo + public key operations + fdatasync of the batch", &before.load);
+    // What waits for single syncs comes first: a disk that is shared gives a share after much was written, and holds it back then.
+    if !arguments.brief {
+        let bound = ceiling(curve, dir, &tokens, Beat::Steady(span)).await?;
+        row(&format!("the ceiling, {STEADY_PER_SECOND} a second"), &bound.load);
+    }
     let server = Measured::start(&arguments.binary, &authority).await?;
     let lone = if arguments.brief {
         None
     } else {
+        let steady = server.open(STEADY_PER_SECOND, span, &tokens).await?;
+        row(&format!("certificate, {STEADY_PER_SECOND} a second"), &steady.load);
         let lone_span = Duration::from_secs(5).min(span);
         let lone = server.closed(1, lone_span, tokens.requests(server.port(), lone_span, LONE_PER_SECOND)?).await?;
         row("certificate, 1 client", &lone.load);
-        let steady = server.open(STEADY_PER_SECOND, span, &tokens).await?;
-        row(&format!("certificate, {STEADY_PER_SECOND} a second"), &steady.load);
         Some(lone)
     };
+    let before = ceiling(curve, dir, &tokens, Beat::Full(span / 4)).await?;
+    row("ceiling: echo + public key operations + fdatasync of the batch", &before.load);
     let enough = HEADROOM * before.load.per_second();
     let full = server.closed(CLIENTS, span, tokens.requests(server.port(), span, enough)?).await?;
     row(&format!("certificate, {CLIENTS} clients, {} s", arguments.seconds), &full.load);
     let syncs = if arguments.brief { Ok(String::new()) } else { server.syncs(&tokens, enough).await };
     server.stop().await?;
-    let after = ceiling(curve, dir, &tokens, span / 4).await?;
+    let after = ceiling(curve, dir, &tokens, Beat::Full(span / 4)).await?;
     row("ceiling again", &after.load);
 
     let bound = f64::midpoint(before.load.per_second(), after.load.per_second());
@@ -168,13 +173,25 @@ async fn measure(arguments: &Arguments, curve: Curve, dir: &Path) -> Result<()> 
     Ok(())
 }
 
-async fn ceiling(curve: Curve, dir: &Path, tokens: &Tokens, span: Duration) -> Result<Cost> {
+/// How requests come, and for how long.
+#[derive(Clone, Copy)]
+enum Beat {
+    /// Each client sends the next when it has its reply.
+    Full(Duration),
+    /// [`STEADY_PER_SECOND`], whether there is a reply or not.
+    Steady(Duration),
+}
+
+async fn ceiling(curve: Curve, dir: &Path, tokens: &Tokens, beat: Beat) -> Result<Cost> {
     let file = dir.join("ceiling");
     let process = Ceiling::start(&[file.as_os_str(), OsStr::new("--curve"), OsStr::new(curve.argument())])?;
     let requests = tokens.make(process.port, "/echo", CEILING_REQUESTS, Supply::Again)?;
     process.await_ready(&requests).await?;
     let used = process.watched().cpu()?;
-    let load = loader::closed(process.port, 200, CLIENTS, span, &requests).await?;
+    let load = match beat {
+        Beat::Full(span) => loader::closed(process.port, 200, CLIENTS, span, &requests).await?,
+        Beat::Steady(span) => loader::open(process.port, 200, STEADY_PER_SECOND, span, &requests).await?,
+    };
     process.watched().cost(load, used)
 }
 

@@ -84,6 +84,19 @@ fn server_text_is_cut_and_without_control_characters() {
 }
 
 #[test]
+fn a_reason_is_shown_beside_the_text_and_only_as_what_it_may_be() {
+    let body =
+        |reason: &str| format!(r#"{{"code":3,"message":"no","details":[{{"@type":"x"}},{{"reason":{reason}}}]}}"#);
+    let text = ServerText::from_body(body("\"SUBJECT_NOT_ALLOWED\"").as_bytes());
+    assert_eq!((text.reason(), text.to_string().as_str()), (Some("SUBJECT_NOT_ALLOWED"), "no (SUBJECT_NOT_ALLOWED)"));
+    let long = format!("\"{}\"", "A".repeat(REASON_BYTES_MAX + 1));
+    for reason in ["\"\"", "1", "\"a word\"", "\"\\u001b[31m\"", long.as_str()] {
+        let text = ServerText::from_body(body(reason).as_bytes());
+        assert_eq!((text.reason(), text.to_string().as_str()), (None, "no"), "{reason}");
+    }
+}
+
+#[test]
 fn a_token_is_sent_over_tls_or_within_this_machine() {
     let endpoint = |base: &str| Endpoint::new(ServiceKind::CertificateAuthority, base, "api/v2/signingCert");
     for base in ["https://fulcio.example", "http://127.0.0.1:7700", "http://localhost:1", "http://[::1]:7700"] {

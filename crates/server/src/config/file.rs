@@ -5,11 +5,15 @@
 //! Invariant: secrets stand in files of their own; this file names their paths.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::fulcio::{Effect, IdentityType};
 
@@ -48,7 +52,12 @@ pub(super) struct Fulcio {
     /// Chains of earlier keys (PEM), each in a file: published still, and no longer for issuing.
     #[serde(default)]
     pub(super) previous_chains: Vec<PathBuf>,
-    pub(super) ct_log: CtLogChoice,
+    /// Where every certificate is logged before it is issued: one log, or a list of them.
+    pub(super) ct_log: OneOrSeveral<CtLogChoice>,
+    /// How many of the logs have to promise to show a certificate. Left out: all.
+    pub(super) ct_scts: Option<NonZeroU32>,
+    /// How long a certificate may wait for that, in seconds.
+    pub(super) ct_deadline_s: Option<u64>,
     /// File to which each decision about a request is appended. Without it none is written down.
     pub(super) audit_log: Option<PathBuf>,
     /// How many requests are answered in a minute. Without it as many as come.
@@ -85,7 +94,7 @@ pub(super) struct RateLimit {
     pub(super) trusted_proxies: Vec<IpAddr>,
 }
 
-/// The log that every certificate is put into before it is issued: `name` of a `[[ctlog]]` of this file, or `url` and
+/// A log that every certificate is put into before it is issued: `name` of a `[[ctlog]]` of this file, or `url` and
 /// `public_key` of any RFC 6962 log.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +103,38 @@ pub(super) struct CtLogChoice {
     pub(super) url: Option<String>,
     /// SPKI in PEM: SCTs are verified before they are embedded.
     pub(super) public_key: Option<PathBuf>,
+    /// No certificate without the promise of this log, whatever `ct_scts` says.
+    #[serde(default)]
+    pub(super) required: bool,
+}
+
+/// A table, or an array of such tables.
+#[derive(Debug)]
+pub(super) struct OneOrSeveral<T>(pub(super) Vec<T>);
+
+/// By hand, because an untagged enum would not say which key of the table is wrong.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrSeveral<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reading<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reading<T> {
+            type Value = OneOrSeveral<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table or an array of tables")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(table)).map(|one| OneOrSeveral(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(tables)).map(OneOrSeveral)
+            }
+        }
+
+        deserializer.deserialize_any(Reading(PhantomData))
+    }
 }
 
 /// An OIDC issuer.

@@ -4,16 +4,22 @@
 //! In scope: paths, and what each key is called. Out of scope: what issuers, CI providers and rules mean together (`crate::fulcio`).
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{ConfigError, CtLogRef, FulcioRole, Reading, file, invalid, web_url};
+use super::{ConfigError, CtLogRef, CtPlace, FulcioRole, Reading, file, invalid, web_url};
 use crate::fulcio::{
-    ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText, IssuerTransport,
-    ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
+    CT_DEADLINE_DEFAULT, ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText,
+    IssuerTransport, Need, ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
 };
 
 /// A key of three years and one of ten, each renewed yearly, have fewer that have not ended; clients read all of them.
 const PREVIOUS_CHAINS_MAX: usize = 16;
+/// Each is asked for every certificate, and each SCT makes certificates about 120 bytes longer.
+const CT_LOGS_MAX: usize = 8;
+/// Below the time that a request may take.
+const CT_DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(25);
 
 impl Reading<'_> {
     pub(super) fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {
@@ -37,7 +43,7 @@ impl Reading<'_> {
             key: self.signer("fulcio.key", &role.key)?,
             chain: self.path(role.chain),
             previous_chains: role.previous_chains.into_iter().map(|path| self.path(path)).collect(),
-            ct_log: self.ct_log_ref(role.ct_log)?,
+            ct: self.ct_place(role.ct_log, role.ct_scts, role.ct_deadline_s)?,
             identities,
             audit_log: role.audit_log.map(|path| self.path(path)),
             rate_limit: rate_limit(role.rate_limit)?,
@@ -73,6 +79,31 @@ impl Reading<'_> {
             ca: issuer.ca.map(|path| self.path(path)),
             jwks: issuer.jwks.map(|path| self.path(path)),
         })
+    }
+
+    fn ct_place(
+        &self,
+        logs: file::OneOrSeveral<file::CtLogChoice>,
+        scts: Option<NonZeroU32>,
+        deadline_s: Option<u64>,
+    ) -> Result<CtPlace, ConfigError> {
+        let count = logs.0.len();
+        if count == 0 || count > CT_LOGS_MAX {
+            return Err(invalid("fulcio.ct_log", "names no log, or more than 8"));
+        }
+        let scts_min = scts.map_or(count, |scts| scts.get().try_into().unwrap_or(usize::MAX));
+        if scts_min > count {
+            return Err(invalid("fulcio.ct_scts", "is more than `ct_log` names logs"));
+        }
+        let deadline = deadline_s.map_or(CT_DEADLINE_DEFAULT, Duration::from_secs);
+        if !CT_DEADLINES.contains(&deadline) {
+            return Err(invalid("fulcio.ct_deadline_s", "must be from 1 to 25 seconds"));
+        }
+        let logs = logs.0.into_iter().map(|log| {
+            let need = if log.required { Need::Required } else { Need::Welcome };
+            Ok((self.ct_log_ref(log)?, need))
+        });
+        Ok(CtPlace { logs: logs.collect::<Result<_, _>>()?, scts_min, deadline })
     }
 
     fn ct_log_ref(&self, choice: file::CtLogChoice) -> Result<CtLogRef, ConfigError> {

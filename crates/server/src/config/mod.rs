@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
-use crate::fulcio::{Identities, RateLimitConfig};
+use crate::fulcio::{CT_DEADLINE_DEFAULT, Identities, Need, RateLimitConfig};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 pub(crate) use fixed::FixedSettings;
 
@@ -49,13 +49,40 @@ pub(crate) struct FulcioRole {
     pub(crate) key: SignerReference,
     pub(crate) chain: PathBuf,
     pub(crate) previous_chains: Vec<PathBuf>,
-    pub(crate) ct_log: CtLogRef,
+    pub(crate) ct: CtPlace,
     pub(crate) identities: Identities,
     pub(crate) audit_log: Option<PathBuf>,
     pub(crate) rate_limit: RateLimitConfig,
 }
 
-/// Where certificates are logged.
+/// Where certificates are logged, and how many SCTs they need.
+#[derive(Debug)]
+pub(crate) struct CtPlace {
+    pub(crate) logs: Vec<(CtLogRef, Need)>,
+    pub(crate) scts_min: usize,
+    pub(crate) deadline: Duration,
+}
+
+impl CtPlace {
+    /// Every certificate into this log of the process.
+    pub(crate) fn of(name: String) -> Self {
+        Self { logs: vec![(CtLogRef::Named(name), Need::Required)], scts_min: 1, deadline: CT_DEADLINE_DEFAULT }
+    }
+
+    /// Whether a log of this process is among them.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.names_of_logs().any(|named| named == name)
+    }
+
+    fn names_of_logs(&self) -> impl Iterator<Item = &str> {
+        self.logs.iter().filter_map(|(log, _)| match log {
+            CtLogRef::Named(name) => Some(name.as_str()),
+            CtLogRef::Remote { .. } => None,
+        })
+    }
+}
+
+/// A log that certificates go to.
 #[derive(Debug)]
 pub(crate) enum CtLogRef {
     /// A log of this process.
@@ -382,10 +409,10 @@ fn check_together(config: &Config) -> Result<(), ConfigError> {
             return Err(invalid("name", "of two logs is the same"));
         }
     }
-    if let Some(FulcioRole { ct_log: CtLogRef::Named(name), .. }) = &config.fulcio
-        && !config.ctlogs.iter().any(|role| role.log.name == *name)
-    {
-        return Err(invalid("fulcio.ct_log.name", "is the name of no [[ctlog]] in this file"));
+    for name in config.fulcio.iter().flat_map(|fulcio| fulcio.ct.names_of_logs()) {
+        if !config.ctlogs.iter().any(|role| role.log.name == name) {
+            return Err(invalid("fulcio.ct_log.name", "is the name of no [[ctlog]] in this file"));
+        }
     }
     if let Some(oidc) = &config.oidc
         && config.service_addresses().contains(&oidc.listen)

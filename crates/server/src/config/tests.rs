@@ -2,7 +2,7 @@
 //! The configuration file: the example holds, and each refusal names its key.
 
 use super::*;
-use crate::fulcio::IssuerTransport;
+use crate::fulcio::{IssuerTransport, Need};
 
 const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 
@@ -104,6 +104,10 @@ fn refusals_name_the_key_and_what_is_wrong() {
         "`fulcio.ct_log.name`",
     );
     check_refused(&example().replace("{ name = \"ct2026-1.example.com\" }", "{ }"), "`fulcio.ct_log`: takes either");
+    check_refused(
+        &example().replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"x\", public = 1 }"),
+        "unknown field `public`",
+    );
     check_refused(&example().replace("rekor2026-1.example.com\"\nkey", "ct2026-1.example.com\"\nkey"), "two logs");
     check_refused(&example().replace("rekor2026-1.example.com\"\nkey", "Rekor/1\"\nkey"), "`rekor.name`");
     check_refused(
@@ -190,4 +194,32 @@ fn the_manual_names_every_key_and_no_other() {
     for key in &documented {
         assert!(declared.contains(key) || IDENTITIES.contains(key), "{key} is no key");
     }
+}
+
+#[test]
+fn certificates_may_go_to_several_logs() {
+    let own = "{ name = \"ct2026-1.example.com\" }";
+    let remote = "{ url = \"https://ct.example.com/2026\", public_key = \"ct.pub.pem\", required = true }";
+    let with =
+        |logs: &str, more: &str| example().replace(&format!("ct_log = {own}"), &format!("ct_log = {logs}\n{more}"));
+    let place = |logs: &str, more: &str| parse(&with(logs, more)).unwrap().fulcio.unwrap().ct;
+    let several = format!("[{own}, {remote}]");
+    let alone = place(own, "");
+    assert_eq!((alone.logs.len(), alone.scts_min, alone.deadline), (1, 1, Duration::from_secs(20)));
+    let all = place(&several, "");
+    assert_eq!((all.logs.len(), all.scts_min), (2, 2), "all of them, unless it is said how many");
+    let needs: Vec<Need> = all.logs.iter().map(|(_, need)| *need).collect();
+    assert_eq!(needs, [Need::Welcome, Need::Required]);
+    let one = place(&several, "ct_scts = 1\nct_deadline_s = 5");
+    assert_eq!((one.scts_min, one.deadline), (1, Duration::from_secs(5)));
+
+    check_refused(&with("[]", ""), "`fulcio.ct_log`: names no log");
+    check_refused(&with(&format!("[{}]", vec![remote; 9].join(", ")), ""), "or more than 8");
+    check_refused(&with(&several, "ct_scts = 3"), "`fulcio.ct_scts`: is more than");
+    check_refused(&with(&several, "ct_scts = 0"), "nonzero");
+    check_refused(&with(&several, "ct_deadline_s = 0"), "`fulcio.ct_deadline_s`: must be");
+    check_refused(&with(&several, "ct_deadline_s = 26"), "`fulcio.ct_deadline_s`: must be");
+    check_refused(&with(&format!("[{own}, {{ name = \"other\" }}]"), ""), "`fulcio.ct_log.name`");
+    check_refused(&with(&format!("[{own}, {{ nam = \"other\" }}]"), ""), "unknown field `nam`");
+    check_refused(&with("\"ct\"", ""), "a table or an array of tables");
 }

@@ -27,7 +27,7 @@ use self::verify::AuditProblem;
 use crate::deps::timestamp;
 use crate::durable::{self, FileError};
 
-pub(super) use self::line::{Decision, Known, Outcome};
+pub(super) use self::line::{Decision, Known, Outcome, SctOf};
 
 /// Decisions that wait to be written; more wait for their place. As many requests as a few syncs serve.
 const QUEUE_MAX: usize = 1024;

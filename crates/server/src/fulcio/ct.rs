@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where a precertificate is logged: the seam, and a log that is reached over HTTP.
+//! Where a precertificate is logged: the seam, any RFC 6962 or static CT log behind it ([`http`]), and several together ([`logs`]).
 //!
-//! RFC 6962 §4.2 (`add-pre-chain`) and §3.2 (the SCT).
-//!
-//! In scope: [`CtSubmit`], [`HttpCtLog`] for any RFC 6962 or static-ct log. The log of our own process implements the trait in
-//! `crate::ctlog`.
-//! Out of scope: verifying the SCT; the issuer does that for every implementation, with the key that the trait names.
-//! Invariants: a submission ends within [`SUBMIT_DEADLINE`]; a log without a known key cannot be configured.
+//! In scope: what one log owes, and which it is at this moment. The log of our own process implements the trait in `crate::ctlog`.
+//! Out of scope: verifying the SCT; [`logs`] does that for every implementation, with the key that the trait names.
+//! Invariant: a log without a known key cannot be configured.
+
+mod http;
+mod logs;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use touchmark_keys::PublicKey;
-use touchmark_outbound::{Limits, Outbound, OutboundError};
 use touchmark_sigstore::ct::Sct;
-use touchmark_sigstore::wire::ct::{AddChainRequest, AddChainResponse};
 use touchmark_sigstore::x509::Certificate;
-use url::Url;
 
-/// How long a certificate may wait for its SCT, all tries together.
-pub(super) const SUBMIT_DEADLINE: Duration = Duration::from_secs(20);
-/// How often a busy or unreachable log is asked, and how long is waited before each further try.
-const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
-const REPLY_LIMITS: Limits = Limits { response_bytes_max: 64 * 1024, timeout: Duration::from_secs(10) };
+pub(crate) use http::HttpCtLog;
+#[cfg(test)]
+pub(super) use logs::CtLogsError;
+pub(super) use logs::Promise;
+pub(crate) use logs::{CtLogs, CtMember, DEADLINE_DEFAULT, Need};
 
 /// A certificate transparency log that accepts this authority's precertificates.
 ///
@@ -83,71 +79,22 @@ pub(crate) enum CtError {
     Internal,
 }
 
-/// A log at an address: `<base>/ct/v1/add-pre-chain`.
-pub(crate) struct HttpCtLog {
-    submit_url: Url,
-    public_key: PublicKey,
-    outbound: Outbound,
-}
-
-impl HttpCtLog {
-    pub(crate) fn new(mut base_url: Url, public_key: PublicKey, outbound: Outbound) -> Self {
-        let path = format!("{}/ct/v1/add-pre-chain", base_url.path().trim_end_matches('/'));
-        base_url.set_path(&path);
-        Self { submit_url: base_url, public_key, outbound }
-    }
-
-    async fn submit_once(&self, body: &[u8]) -> Result<Sct, CtError> {
-        let headers = [("content-type", "application/json")];
-        let response = self.outbound.post(&self.submit_url, &headers, body.to_vec(), &REPLY_LIMITS).await;
-        let response = response.map_err(|failure| {
-            tracing::warn!(url = %self.submit_url, %failure, "a certificate transparency log did not answer");
-            match failure {
-                OutboundError::Redirect { status } => CtError::Refused { status },
-                OutboundError::BodyTooLarge { .. } => CtError::Unreadable,
-                _ => CtError::Unavailable,
-            }
-        })?;
-        match response.status {
-            200 => parse_reply(&response.body, &self.public_key),
-            408 | 429 | 502 | 503 | 504 => Err(CtError::Unavailable),
-            status => Err(CtError::Refused { status }),
+impl CtError {
+    /// Its name in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Deadline => "late",
+            Self::Frozen => "frozen",
+            Self::Refused { .. } => "refused",
+            Self::Unreadable => "unreadable",
+            Self::SctInvalid => "sct_invalid",
+            Self::Internal => "internal",
         }
     }
-}
 
-#[async_trait]
-impl CtSubmit for HttpCtLog {
-    fn public_key(&self) -> &PublicKey {
-        &self.public_key
+    /// Whether another try may end otherwise.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable | Self::Deadline)
     }
-
-    async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
-        let certificates = std::iter::once(precertificate).chain(chain);
-        let body = AddChainRequest { chain: certificates.map(|one| one.der().to_vec()).collect() }.to_json();
-        for pause in PAUSES {
-            match self.submit_once(&body).await {
-                Err(CtError::Unavailable) => tokio::time::sleep(pause).await,
-                outcome => return outcome,
-            }
-        }
-        self.submit_once(&body).await
-    }
-}
-
-/// RFC 6962 §4.1: the members of an SCT apart, put together as §3.2 writes it and read by the one parser of SCTs.
-fn parse_reply(body: &[u8], public_key: &PublicKey) -> Result<Sct, CtError> {
-    let reply = AddChainResponse::from_json(body).map_err(|_| CtError::Unreadable)?;
-    let version = u8::try_from(reply.sct_version).map_err(|_| CtError::Unreadable)?;
-    let extensions_bytes = u16::try_from(reply.extensions.len()).map_err(|_| CtError::Unreadable)?;
-    if reply.id != public_key.spki_sha256() {
-        return Err(CtError::Unreadable);
-    }
-    let mut tls = vec![version];
-    tls.extend(&reply.id);
-    tls.extend(reply.timestamp.to_be_bytes());
-    tls.extend(extensions_bytes.to_be_bytes());
-    tls.extend(&reply.extensions);
-    tls.extend(&reply.signature);
-    Sct::from_tls(&tls).map_err(|_| CtError::Unreadable)
 }

@@ -12,9 +12,9 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use touchmark_keys::{random, sha256};
 
-use super::audit::{AuditUnavailable, Decision, Known, Outcome};
+use super::audit::{AuditUnavailable, Decision, Known, Outcome, SctOf};
 use super::error::IssueError;
-use super::issue::{Fulcio, Issued, issue};
+use super::issue::{Fulcio, Issued, LoggedAt, issue};
 use super::request::SigningRequest;
 use super::self_check::IssuedChain;
 use crate::deps::timestamp;
@@ -160,9 +160,12 @@ fn granted(issued: &Issued) -> Outcome {
     Outcome::Issued {
         serial: hex::encode(leaf.serial()),
         certificate_sha256: hex::encode(sha256(leaf.der())),
-        ct_log_id: hex::encode(issued.ct_log_id),
-        ct_leaf_index: issued.ct_leaf_index,
+        scts: issued.logged.iter().map(sct_of).collect(),
     }
+}
+
+fn sct_of(place: &LoggedAt) -> SctOf {
+    SctOf { log_id: hex::encode(place.log_id), leaf_index: place.leaf_index }
 }
 
 /// Entries of the configuration alone: a label for each issuer that fits a pattern would have no bound.

@@ -18,7 +18,7 @@ use crate::http::site::RoleState;
 pub(crate) enum Condition {
     /// The authority's certificates have begun and not ended.
     Chain,
-    /// The log takes entries.
+    /// As many logs take entries as have to.
     CtLog,
     /// Decisions can be written down.
     AuditLog,
@@ -46,7 +46,7 @@ impl Health {
         let fulcio = self.0.current();
         let good = match condition {
             Condition::Chain => chain_is_valid(&fulcio.ca, fulcio.clock.as_ref()),
-            Condition::CtLog => fulcio.ct.current().ended().is_none(),
+            Condition::CtLog => fulcio.ct.can_promise(),
             Condition::AuditLog => fulcio.audit.as_ref().is_none_or(AuditLog::works),
         };
         if good { RoleState::Up } else { RoleState::Stopped }

@@ -5,22 +5,21 @@
 //!
 //! ```text
 //! SigningRequest → authenticate(token, now) → Principal → prove possession → ProvenKey → authorize → Permit
-//!       → precertificate → CT log submit → SCT, verified → LoggedPrecertificate → certificate → self-check → IssuedChain
+//!       → precertificate → CT logs submit → SCTs, verified → LoggedPrecertificate → certificate → self-check → IssuedChain
 //! ```
 //!
 //! In scope: the order, and the types that make it the only possible one: each step takes what the step before proved.
 //! Out of scope: each step itself (`authenticate`, `possession`, `authorize`, `ct`, `self_check`); what stands around a request, from its limits to its
 //! line in the audit log (`decide`).
-//! Invariants: no certificate without an SCT over exactly its precertificate, verified with the log's key before it is embedded;
+//! Invariants: no certificate without as many SCTs as the configuration demands, each over exactly its precertificate and verified with its log's key;
 //! nothing leaves that the self-check has not read back; what a client did wrong and what we did are different errors.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use touchmark_keys::random;
 use touchmark_sequencer::Clock;
-use touchmark_sigstore::ct::{LogEntry, Sct, SctVerified, parse_leaf_index_extension, verify_sct};
+use touchmark_sigstore::ct::{LogEntry, Sct, parse_leaf_index_extension};
 use touchmark_sigstore::issue::LeafTemplate;
 use touchmark_sigstore::x509::Certificate;
 
@@ -28,7 +27,7 @@ use super::audit::{AuditLog, Known};
 use super::authorize::{Permit, authorize};
 use super::ca::CertificateAuthority;
 use super::config::FulcioConfig;
-use super::ct::{CtError, CtTarget};
+use super::ct::{CtLogs, Promise};
 use super::error::IssueError;
 use super::issuers::Issuers;
 use super::limits::RateLimits;
@@ -43,9 +42,7 @@ pub(super) struct Fulcio {
     pub(super) config: FulcioConfig,
     pub(super) issuers: Issuers,
     pub(super) ca: CertificateAuthority,
-    pub(super) ct: CtTarget,
-    /// How long a certificate may wait for its SCT.
-    pub(super) ct_deadline: Duration,
+    pub(super) ct: Arc<CtLogs>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Arc<RateLimits>,
     /// Without one nothing is written down.
@@ -56,9 +53,14 @@ pub(super) struct Fulcio {
 /// A chain that may leave, and where its precertificate was logged.
 pub(super) struct Issued {
     pub(super) chain: IssuedChain,
-    pub(super) ct_log_id: [u8; 32],
+    pub(super) logged: Vec<LoggedAt>,
+}
+
+/// A place in a log.
+pub(super) struct LoggedAt {
+    pub(super) log_id: [u8; 32],
     /// Only static CT logs say it.
-    pub(super) ct_leaf_index: Option<u64>,
+    pub(super) leaf_index: Option<u64>,
 }
 
 /// One request, whole. A failure at any step leaves at most a logged precertificate behind, which is what a log is for.
@@ -88,14 +90,13 @@ pub(super) async fn issue(fulcio: &Fulcio, request: &SigningRequest, known: &mut
     let template = template(ca, &permit, now)?;
     let precertificate = metrics.timed(Step::Sign, ca.sign(&template.precertificate_tbs()?)).await?;
     let logged = metrics.timed(Step::CtSubmit, log_precertificate(fulcio, &precertificate)).await?;
-    let tbs = template.certificate_tbs(std::slice::from_ref(logged.sct()))?;
+    let tbs = template.certificate_tbs(&logged.scts())?;
     let certificate = metrics.timed(Step::Sign, ca.sign(&tbs)).await?;
-    let ct_leaf_index = parse_leaf_index_extension(&logged.sct().extensions).ok().map(|index| index.0);
     let chain = check_before_release(certificate, &permit, ca, &logged, now)?;
-    Ok(Issued { chain, ct_log_id: logged.sct().log_id, ct_leaf_index })
+    Ok(Issued { chain, logged: logged.places() })
 }
 
-/// Serial number and validity are chosen once: precertificate and certificate must agree in every byte but poison and SCT.
+/// Serial number and validity are chosen once: precertificate and certificate must agree in every byte but poison and SCTs.
 fn template<'p>(
     ca: &'p CertificateAuthority,
     permit: &'p Permit,
@@ -121,11 +122,10 @@ fn serial_number() -> [u8; 20] {
     serial
 }
 
-/// A precertificate that a log has promised to show: what was logged, the promise and the proof that it is one, over exactly that entry.
+/// A precertificate that enough logs have promised to show: what was logged, and the verified promises, each over exactly that entry.
 pub(super) struct LoggedPrecertificate {
     entry: LogEntry,
-    sct: Sct,
-    _verified: SctVerified,
+    promises: Vec<Promise>,
 }
 
 impl LoggedPrecertificate {
@@ -133,40 +133,33 @@ impl LoggedPrecertificate {
         &self.entry
     }
 
-    pub(super) fn sct(&self) -> &Sct {
-        &self.sct
+    /// In the order in which they are embedded.
+    pub(super) fn scts(&self) -> Vec<Sct> {
+        self.promises.iter().map(|promise| promise.sct().clone()).collect()
+    }
+
+    fn places(&self) -> Vec<LoggedAt> {
+        let place = |sct: &Sct| LoggedAt {
+            log_id: sct.log_id,
+            leaf_index: parse_leaf_index_extension(&sct.extensions).ok().map(|index| index.0),
+        };
+        self.promises.iter().map(|promise| place(promise.sct())).collect()
     }
 }
 
-/// Submits within the deadline and believes the log only after verifying what it signed.
 async fn log_precertificate(fulcio: &Fulcio, precertificate: &Certificate) -> Result<LoggedPrecertificate, IssueError> {
-    let ca = &fulcio.ca;
+    let Fulcio { ca, ct, metrics, .. } = fulcio;
     let entry = LogEntry::from_precertificate(precertificate, ca.issuing_certificate())
         .map_err(|_| SelfCheckError::Precertificate)?;
-    let mut ct = fulcio.ct.current();
-    let submit = async {
-        match ct.submit(precertificate, ca.chain()).await {
-            // It ended while we were on the way; its successor was there before.
-            Err(CtError::Frozen) => {
-                ct = fulcio.ct.current();
-                ct.submit(precertificate, ca.chain()).await
-            }
-            outcome => outcome,
-        }
-    };
-    let sct = tokio::time::timeout(fulcio.ct_deadline, submit).await.map_err(|_| CtError::Deadline)??;
-    let verified = verify_sct(&sct, &entry, ct.public_key()).map_err(|error| {
-        tracing::error!(%error, "the certificate transparency log returned an SCT that does not verify");
-        CtError::SctInvalid
-    })?;
-    Ok(LoggedPrecertificate { entry, sct, _verified: verified })
+    let promises = ct.promises(precertificate, ca.chain(), &entry, metrics).await?;
+    Ok(LoggedPrecertificate { entry, promises })
 }
 
 #[cfg(test)]
 mod tests {
     use touchmark_keys::KeyType;
     use touchmark_signers::{EphemeralSigner, Signer};
-    use touchmark_sigstore::ct::{SctScheme, sct_signed_bytes};
+    use touchmark_sigstore::ct::{SctScheme, sct_signed_bytes, verify_sct};
     use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
     use super::super::authorize::AuthorizationRules;
@@ -202,7 +195,7 @@ mod tests {
         let log_id = log.public_key().spki_sha256();
         let sct = Sct { log_id, timestamp_ms: 5, extensions: Vec::new(), scheme: SctScheme::EcdsaSha256, signature };
         let verified = verify_sct(&sct, &entry, log.public_key()).unwrap();
-        LoggedPrecertificate { entry, sct, _verified: verified }
+        LoggedPrecertificate { entry, promises: vec![Promise::of(sct, verified)] }
     }
 
     #[tokio::test]
@@ -220,7 +213,7 @@ mod tests {
             (&of_one, &of_other, Some(SelfCheckError::Sct)),
             (&of_other, &of_one, Some(SelfCheckError::Sct)),
         ] {
-            let tbs = one.certificate_tbs(std::slice::from_ref(with_sct_of.sct())).unwrap();
+            let tbs = one.certificate_tbs(&with_sct_of.scts()).unwrap();
             let certificate = ca.sign(&tbs).await.unwrap();
             assert_eq!(check_before_release(certificate, &permit, &ca, logged, now).err(), expect);
         }

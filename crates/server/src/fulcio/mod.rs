@@ -45,7 +45,9 @@ pub(crate) use config::{
 };
 #[cfg(test)]
 use config::{IssuerConfig, IssuerKind, IssuerUrl};
-pub(crate) use ct::{CtError, CtSubmit, CtTarget, HttpCtLog};
+pub(crate) use ct::{
+    CtError, CtLogs, CtMember, CtSubmit, CtTarget, DEADLINE_DEFAULT as CT_DEADLINE_DEFAULT, HttpCtLog, Need,
+};
 pub use explain::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub(crate) use health::{Condition, Health};
 pub(crate) use identity::EmailAddress;
@@ -79,7 +81,7 @@ impl Service {
     pub(crate) fn new(
         config: FulcioConfig,
         ca: CertificateAuthority,
-        ct: CtTarget,
+        ct: CtLogs,
         operations: Operations,
         deps: &Deps,
     ) -> Result<Self, FulcioStartError> {

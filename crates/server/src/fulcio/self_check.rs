@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The last look at a certificate before it leaves: read back from its bytes and compared with what was permitted.
 //!
-//! In scope: path, validity, key, identity, and the SCT over the certificate as it is. Out of scope: making it (`issue`).
+//! In scope: path, validity, key, identity, and the SCTs over the certificate as it is. Out of scope: making it (`issue`).
 //! Invariant: an [`IssuedChain`] exists only for a certificate that a strict client would accept now.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) enum SelfCheckError {
     Key,
     #[error("it names somebody else")]
     Identity,
-    #[error("it does not hold exactly the log's SCT, or the SCT is not over this certificate")]
+    #[error("it does not hold exactly the SCTs of the logs, or they are not over this certificate")]
     Sct,
 }
 
@@ -91,18 +91,17 @@ fn check_validity(certificate: &Certificate, ca: &CertificateAuthority) -> Resul
     Ok(())
 }
 
-/// The SCT was verified over the entry of the precertificate. The certificate holds that very SCT and makes that very entry, so the SCT is over the
-/// certificate too, and the two agree in every byte but poison and SCT.
+/// Each SCT was verified over the entry of the precertificate. The certificate holds those very SCTs and makes that very entry, so they are over the
+/// certificate too, and the two agree in every byte but poison and SCTs.
 fn check_sct(
     certificate: &Certificate,
     ca: &CertificateAuthority,
     logged: &LoggedPrecertificate,
 ) -> Result<(), SelfCheckError> {
     let embedded = ct::embedded_scts(certificate).map_err(|_| SelfCheckError::Sct)?;
-    let [sct] = embedded.as_slice() else { return Err(SelfCheckError::Sct) };
     let entry = LogEntry::from_certificate_with_scts(certificate, ca.issuing_certificate());
     let entry = entry.map_err(|_| SelfCheckError::Sct)?;
-    if sct != logged.sct() || entry != *logged.entry() {
+    if embedded.is_empty() || embedded != logged.scts() || entry != *logged.entry() {
         return Err(SelfCheckError::Sct);
     }
     Ok(())

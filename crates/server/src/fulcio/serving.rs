@@ -14,7 +14,7 @@ use touchmark_sigstore::x509::Certificate;
 use super::Operations;
 use super::ca::CertificateAuthority;
 use super::config::{self, FulcioConfig, FulcioStartError};
-use super::ct::{self, CtTarget};
+use super::ct::CtLogs;
 use super::issue::Fulcio;
 use super::issuers::Issuers;
 use super::limits::RateLimits;
@@ -34,7 +34,7 @@ impl Serving {
     pub(crate) fn new(
         config: FulcioConfig,
         ca: CertificateAuthority,
-        ct: CtTarget,
+        ct: CtLogs,
         operations: Operations,
         deps: &Deps,
     ) -> Result<Self, FulcioStartError> {
@@ -43,8 +43,7 @@ impl Serving {
         let Operations { audit, rate_limit, metrics } = operations;
         let clock = Arc::clone(&deps.clock);
         let limits = Arc::new(RateLimits::new(&rate_limit));
-        let fulcio =
-            Fulcio { config, issuers, ca, ct, ct_deadline: ct::SUBMIT_DEADLINE, clock, limits, audit, metrics };
+        let fulcio = Fulcio { config, issuers, ca, ct: Arc::new(ct), clock, limits, audit, metrics };
         fulcio.watch_ends();
         Ok(Self::of(fulcio, deps.ways_out.clone()))
     }
@@ -79,8 +78,7 @@ impl Serving {
             config,
             issuers,
             ca,
-            ct: current.ct.clone(),
-            ct_deadline: current.ct_deadline,
+            ct: Arc::clone(&current.ct),
             clock: Arc::clone(&current.clock),
             limits: Arc::clone(&current.limits),
             audit: current.audit.clone(),

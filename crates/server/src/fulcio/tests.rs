@@ -11,3 +11,4 @@ mod keys_of_issuers;
 mod operations;
 mod refusals;
 mod reloading;
+mod several_logs;

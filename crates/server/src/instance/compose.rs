@@ -24,11 +24,13 @@ use super::expiry;
 use super::open;
 use super::running::{Running, Start};
 use super::{Passphrase, trust};
-use crate::config::{Config, CtLogRef, CtLogRole, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole};
+use crate::config::{
+    Config, CtLogRef, CtLogRole, CtPlace, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole,
+};
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
 use crate::evidence::NoAuthority;
-use crate::fulcio::{self, AuditLog, Condition, CtTarget, HttpCtLog, Operations};
+use crate::fulcio::{self, AuditLog, Condition, CtLogs, CtMember, CtTarget, HttpCtLog, Need, Operations};
 use crate::http::layers::{CrossOrigin, around};
 use crate::http::listener::{self, Stop};
 use crate::http::site::{Readiness, RoleState, Services, Site};
@@ -125,6 +127,11 @@ fn announced(config: &Config) -> Readiness {
         readiness.set(role, RoleState::Starting);
     }
     readiness
+}
+
+/// An address without what it may hold of secrets.
+fn shown(url: &Url) -> String {
+    format!("{}{}", url.authority().rsplit('@').next().unwrap_or_default(), url.path())
 }
 
 fn public_url(config: &Config) -> String {
@@ -241,14 +248,14 @@ impl Starting {
 
     async fn fulcio(&mut self, role: &FulcioRole) -> Result<(), StartError> {
         let authority = open::certificate_authority(role, &self.passphrase).await?;
-        let ct_log = self.ct_submit(&role.ct_log)?;
+        let ct_logs = self.ct_logs(&role.ct)?;
         let config = open::fulcio_config(role)?;
         let operations = Operations {
             audit: self.audit_log(role)?,
             rate_limit: role.rate_limit.clone(),
             metrics: self.control.metrics.fulcio(),
         };
-        let service = fulcio::Service::new(config, authority, ct_log, operations, &self.control.deps);
+        let service = fulcio::Service::new(config, authority, ct_logs, operations, &self.control.deps);
         let fulcio::Service { router, about, health, serving } = service.map_err(StartError::role("fulcio"))?;
         self.control.fulcio = Some(serving);
         for condition in Condition::ALL {
@@ -267,14 +274,21 @@ impl Starting {
         Ok(Some(audit))
     }
 
-    fn ct_submit(&mut self, ct_log: &CtLogRef) -> Result<CtTarget, StartError> {
-        match ct_log {
-            CtLogRef::Named(name) => Ok(self.control.make_target(name)),
+    fn ct_logs(&mut self, place: &CtPlace) -> Result<CtLogs, StartError> {
+        let members = place.logs.iter().map(|(log, need)| self.ct_member(log, *need));
+        let members = members.collect::<Result<_, _>>()?;
+        CtLogs::new(members, place.scts_min, place.deadline).map_err(StartError::role("fulcio"))
+    }
+
+    fn ct_member(&mut self, log: &CtLogRef, need: Need) -> Result<CtMember, StartError> {
+        match log {
+            CtLogRef::Named(name) => Ok(CtMember { name: name.clone(), target: self.control.make_target(name), need }),
             CtLogRef::Remote { url, public_key } => {
                 let public_key = open::public_key(public_key)?;
                 // The operator's own address, which no request has a say in.
                 let outbound = self.control.deps.ways_out.reaching(Reach::Private).clone();
-                Ok(CtTarget::new(Arc::new(HttpCtLog::new(url.clone(), public_key, outbound))))
+                let target = CtTarget::new(Arc::new(HttpCtLog::new(url.clone(), public_key, outbound)));
+                Ok(CtMember { name: shown(url), target, need })
             }
         }
     }

@@ -18,7 +18,7 @@ use super::error::StartError;
 use super::running::Running;
 use super::serve::read_passphrase;
 use super::{expiry, open};
-use crate::config::{Config, ConfigError, CtLogRef, FulcioRole};
+use crate::config::{Config, ConfigError};
 use crate::ctlog::{AcceptedRoots, CtLog};
 use crate::fulcio::{Serving, Successor};
 
@@ -133,7 +133,7 @@ impl Prepared {
             let roots = AcceptedRoots::new(open::chain(&role.accepted_roots)?);
             let roots = roots.map_err(StartError::role(format!("ctlog {name}")))?;
             if let Some((fulcio, serving, successor)) = &authority
-                && is_log_of(fulcio, name)
+                && fulcio.ct.names(name)
             {
                 expect_both(name, &roots, serving, successor)?;
             }
@@ -155,10 +155,6 @@ impl Prepared {
         serving.hand_over(successor);
         Reloaded { issuing }
     }
-}
-
-fn is_log_of(fulcio: &FulcioRole, name: &str) -> bool {
-    matches!(&fulcio.ct_log, CtLogRef::Named(named) if named == name)
 }
 
 /// A log accepts what is issued now and what will be.

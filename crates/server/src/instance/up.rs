@@ -30,7 +30,7 @@ use super::running::{Running, Start};
 use super::serve::USER_AGENT;
 use super::{Passphrase, open, shards, trust};
 use crate::config::{
-    Config, CtLogRef, CtLogRole, FixedSettings, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole,
+    Config, CtLogRole, CtPlace, FixedSettings, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole,
 };
 use crate::ctlog::Validity;
 use crate::deps::{Deps, WaysOut};
@@ -278,7 +278,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             key: SignerReference::File(layout.key(KeyFile::Ca)),
             chain: layout.ca_chain(),
             previous_chains: Vec::new(),
-            ct_log: CtLogRef::Named(ct_log),
+            ct: CtPlace::of(ct_log),
             identities: Identities { issuers, ..Identities::default() },
             audit_log: Some(layout.audit_log()),
             rate_limit: RateLimitConfig::default(),

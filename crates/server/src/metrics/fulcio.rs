@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is counted of the certificate authority.
 //!
-//! In scope: decisions by outcome and issuer, how long the parts take on which issuing waits, when the authority's own certificates end.
+//! In scope: decisions by outcome and issuer, what each CT log answered, how long the parts take on which issuing waits, when the authority's own certificates end.
 //! Out of scope: requests by route and status, which are counted for every service ([`super`]).
-//! Invariant: an issuer is a configured one or `other` or `none`; outcomes are names of this program.
+//! Invariant: an issuer is a configured one or `other` or `none`, a log a configured one; outcomes are names of this program.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,6 +53,12 @@ struct DecisionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CtLabels {
+    log: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StepLabels {
     step: &'static str,
 }
@@ -61,6 +67,7 @@ struct StepLabels {
 #[derive(Clone)]
 pub(crate) struct FulcioMetrics {
     decisions: Family<DecisionLabels, Counter>,
+    ct_submissions: Family<CtLabels, Counter>,
     step_seconds: Family<StepLabels, Histogram, fn() -> Histogram>,
     chain: ChainEnds,
 }
@@ -70,11 +77,14 @@ impl FulcioMetrics {
         let constructor: fn() -> Histogram = || Histogram::new(STEP_BOUNDS_S);
         let metrics = Self {
             decisions: Family::default(),
+            ct_submissions: Family::default(),
             step_seconds: Family::new_with_constructor(constructor),
             chain: ChainEnds::default(),
         };
         let decisions = metrics.decisions.clone();
         registry.register("fulcio_decisions", "Requests for certificates by what became of them", decisions);
+        let submissions = metrics.ct_submissions.clone();
+        registry.register("fulcio_ct_submissions", "Precertificates by log and what it answered", submissions);
         let steps = metrics.step_seconds.clone();
         registry.register("fulcio_step_seconds", "Time of each part of issuing that may wait for others", steps);
         registry.register_collector(Box::new(metrics.chain.clone()));
@@ -84,6 +94,11 @@ impl FulcioMetrics {
     /// `issuer` is a configured one, `other`, or `none` if no token was verified.
     pub(crate) fn count(&self, issuer: &str, outcome: &'static str) {
         self.decisions.get_or_create(&DecisionLabels { issuer: issuer.to_owned(), outcome }).inc();
+    }
+
+    /// `log` is what the configuration calls it.
+    pub(crate) fn count_ct(&self, log: &str, outcome: &'static str) {
+        self.ct_submissions.get_or_create(&CtLabels { log: log.to_owned(), outcome }).inc();
     }
 
     /// The same future, whose time is counted, also when it fails.

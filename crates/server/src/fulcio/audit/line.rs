@@ -37,16 +37,24 @@ pub(crate) struct Known {
 
 pub(crate) enum Outcome {
     Issued {
-        /// In hexadecimal, as are the hash and the log's id.
+        /// In hexadecimal, as is the hash.
         serial: String,
         certificate_sha256: String,
-        ct_log_id: String,
-        /// Only static CT logs say it.
-        ct_leaf_index: Option<u64>,
+        scts: Vec<SctOf>,
     },
     Refused {
         reason: &'static str,
     },
+}
+
+/// A log that promised to show the certificate.
+#[derive(Serialize)]
+pub(crate) struct SctOf {
+    /// In hexadecimal.
+    pub(crate) log_id: String,
+    /// Only static CT logs say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leaf_index: Option<u64>,
 }
 
 /// The name that the certificate has or would have had.
@@ -80,9 +88,7 @@ struct Line<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate_sha256: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ct_log_id: Option<&'l str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ct_leaf_index: Option<u64>,
+    scts: Option<&'l [SctOf]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     torn_bytes: Option<u64>,
 }
@@ -122,12 +128,11 @@ pub(super) fn of_decision(sequence: u64, previous: &[u8; 32], decision: &Decisio
     };
     match &decision.outcome {
         Outcome::Refused { reason } => line.reason = Some(reason),
-        Outcome::Issued { serial, certificate_sha256, ct_log_id, ct_leaf_index } => {
+        Outcome::Issued { serial, certificate_sha256, scts } => {
             line.outcome = "issued";
             line.serial = Some(serial);
             line.certificate_sha256 = Some(certificate_sha256);
-            line.ct_log_id = Some(ct_log_id);
-            line.ct_leaf_index = *ct_leaf_index;
+            line.scts = Some(scts);
         }
     }
     render(&line)
@@ -152,8 +157,7 @@ fn empty<'l>(sequence: u64, previous: &[u8; 32], time: Timestamp, outcome: &'sta
         rule: None,
         serial: None,
         certificate_sha256: None,
-        ct_log_id: None,
-        ct_leaf_index: None,
+        scts: None,
         torn_bytes: None,
     }
 }
@@ -250,6 +254,12 @@ mod tests {
             principal.issuer = principal.subject.clone();
             principal.san = SubjectAltName::Uri(principal.subject.clone());
             decision.known.rule = Some(principal.subject.clone());
+            let sct = || SctOf { log_id: "a".repeat(64), leaf_index: Some(u64::MAX) };
+            decision.outcome = Outcome::Issued {
+                serial: "f".repeat(40),
+                certificate_sha256: "f".repeat(64),
+                scts: (0..8).map(|_| sct()).collect(),
+            };
             let line = of_decision(u64::MAX, &FIRST_PREVIOUS, &decision);
             assert!(line.len() <= LINE_BYTES_MAX, "{}", line.len());
             assert!(Link::parse(&line).unwrap().follows(&FIRST_PREVIOUS));

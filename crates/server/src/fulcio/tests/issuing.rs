@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is issued, to whom, and what it looks like.
 
-use crate::fulcio::CtTarget;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
@@ -135,7 +134,7 @@ async fn a_leaf_never_outlives_the_authority() {
     let authority = short.authority();
     let harness = Harness::with(|fulcio| {
         fulcio.ca = authority;
-        fulcio.ct = CtTarget::new(std::sync::Arc::new(log));
+        fulcio.ct = CtLogs::only(std::sync::Arc::new(log));
     })
     .await;
     let body = challenge(&harness.token().await, &key(KeyType::EcdsaP256), "alice@example.com").await;

@@ -54,8 +54,8 @@ async fn an_issued_certificate_is_in_the_audit_log_before_anybody_has_it() {
     assert_eq!(line["outcome"], "issued");
     assert_eq!(line["serial"], hex::encode(leaf.serial()));
     assert_eq!(line["certificate_sha256"], hex::encode(sha256(leaf.der())));
-    assert_eq!(line["ct_leaf_index"], 0);
-    assert_eq!(line["ct_log_id"], hex::encode(harness.ct_key.spki_sha256()));
+    let log_id = hex::encode(harness.ct_key.spki_sha256());
+    assert_eq!(line["scts"], json!([{ "log_id": log_id, "leaf_index": 0 }]));
     assert_eq!(line["issuer"], harness.issuer.url);
     assert_eq!(line["subject"], "subject-1");
     assert_eq!(line["san"], json!({ "type": "email", "value": "alice@example.com" }));
@@ -95,7 +95,7 @@ async fn a_request_that_nobody_waits_for_leaves_a_line_with_what_was_known() {
     let harness = Harness::with(|fulcio| {
         fulcio.audit = Some(audit);
         fulcio.metrics = metrics.fulcio();
-        fulcio.ct = CtTarget::new(Arc::new(SilentLog(touchmark_signers::Signer::public_key(&p256()).clone())));
+        fulcio.ct = CtLogs::only(Arc::new(SilentLog(touchmark_signers::Signer::public_key(&p256()).clone())));
     })
     .await;
     let body = csr_request(&harness.token().await, &p256()).await;
@@ -232,7 +232,7 @@ async fn decisions_are_counted_by_outcome_and_configured_issuer_and_the_chain_ha
 }
 
 /// A log that has ended.
-struct FrozenLog(touchmark_keys::PublicKey);
+pub(super) struct FrozenLog(pub(super) touchmark_keys::PublicKey);
 
 #[async_trait::async_trait]
 impl CtSubmit for FrozenLog {
@@ -261,7 +261,7 @@ async fn readiness_knows_an_authority_that_has_ended_and_a_log_that_is_frozen() 
     assert_eq!(harness.health.of(Condition::CtLog), RoleState::Up);
 
     let log = Arc::new(FrozenLog(touchmark_signers::Signer::public_key(&p256()).clone()));
-    let harness = Harness::with(|fulcio| fulcio.ct = CtTarget::new(log)).await;
+    let harness = Harness::with(|fulcio| fulcio.ct = CtLogs::only(log)).await;
     assert_eq!(harness.health.of(Condition::CtLog), RoleState::Stopped);
     let (status, reply) = harness.post(&csr_request(&harness.token().await, &p256()).await).await;
     assert_eq!((status, reply["details"][0]["reason"].as_str()), (500, Some("CT_LOG_FAILED")));

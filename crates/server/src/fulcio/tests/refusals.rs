@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is refused, in the public words, and that nothing is logged or issued then.
 
-use crate::fulcio::CtTarget;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -287,14 +286,14 @@ async fn subjects_outside_the_issuers_rule_are_refused() {
 }
 
 /// A log that answers as the test says, with a key of its own.
-struct LyingLog {
+pub(super) struct LyingLog {
     signer: EphemeralSigner,
     published: PublicKey,
     lie: Lie,
 }
 
-#[derive(Clone, Copy)]
-enum Lie {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lie {
     OtherKey,
     OtherEntry,
     OtherTime,
@@ -304,7 +303,7 @@ enum Lie {
 }
 
 impl LyingLog {
-    fn new(lie: Lie) -> Arc<Self> {
+    pub(super) fn new(lie: Lie) -> Arc<Self> {
         let signer = p256();
         let published = match lie {
             Lie::OtherKey => p256().public_key().clone(),
@@ -349,8 +348,7 @@ async fn no_certificate_leaves_without_a_good_sct() {
         (Lie::Silence, refusal(503, 14, CTL, "CT_LOG_UNAVAILABLE")),
     ] {
         let harness = Harness::with(|fulcio| {
-            fulcio.ct = CtTarget::new(LyingLog::new(lie));
-            fulcio.ct_deadline = std::time::Duration::from_millis(50);
+            fulcio.ct = CtLogs::only_within(LyingLog::new(lie), std::time::Duration::from_millis(50));
         })
         .await;
         assert_eq!(with_token(&harness, &harness.token().await).await, expected);
@@ -387,16 +385,16 @@ async fn a_certificate_that_does_not_verify_is_not_let_out() {
     // A log that signs whatever it is given, so that only the self-check can notice.
     let harness = Harness::with(|fulcio| {
         fulcio.ca = authority;
-        fulcio.ct = CtTarget::new(HonestSignatureLog::new());
+        fulcio.ct = CtLogs::only(HonestSignatureLog::new());
     })
     .await;
     assert_eq!(with_token(&harness, &harness.token().await).await, refusal(500, 13, CA, "CA_FAILED"));
 }
 
-struct HonestSignatureLog(EphemeralSigner);
+pub(super) struct HonestSignatureLog(EphemeralSigner);
 
 impl HonestSignatureLog {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(p256()))
     }
 }
@@ -432,7 +430,7 @@ async fn an_authority_whose_parts_do_not_belong_together_does_not_start() {
 
 #[tokio::test]
 async fn no_reply_shows_the_inside() {
-    let harness = Harness::with(|fulcio| fulcio.ct = CtTarget::new(LyingLog::new(Lie::Failure))).await;
+    let harness = Harness::with(|fulcio| fulcio.ct = CtLogs::only(LyingLog::new(Lie::Failure))).await;
     let (_, reply) = harness.post(&csr_request(&harness.token().await, &p256()).await).await;
     let reason = "CT_LOG_FAILED";
     let info =

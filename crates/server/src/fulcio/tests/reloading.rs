@@ -68,8 +68,8 @@ async fn a_request_ends_with_the_authority_that_it_began_with() {
     let (arrived, gate) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (to_arrive, to_pass) = (Arc::clone(&arrived), Arc::clone(&gate));
     let harness = Harness::with(|fulcio| {
-        let log = fulcio.ct.current();
-        fulcio.ct = CtTarget::new(Arc::new(GatedLog { log, arrived: to_arrive, gate: to_pass }));
+        let log = fulcio.ct.first();
+        fulcio.ct = CtLogs::only(Arc::new(GatedLog { log, arrived: to_arrive, gate: to_pass }));
     })
     .await;
     let next = harness.ca.renewed(DAY).await;
