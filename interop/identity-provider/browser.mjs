@@ -59,7 +59,7 @@ try {
     await page.type('#password', 'any password');
     await click('#kc-login');
     await page.waitForSelector('#kc-oauth');
-    await click(person === 'cancel' ? 'input[name=cancel]' : 'input[name=accept]');
+    await click(person === 'cancel' ? '[name=cancel]' : '[name=accept]');
   }
 
   const end = new URL(page.url());

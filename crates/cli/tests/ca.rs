@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use touchmark_keys::KeyType;
 use touchmark_outbound::{Limits, Outbound, Reach};
 use touchmark_signers::{FileSigner, Signer as _};
+use touchmark_sigstore::ct::embedded_scts;
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
 use touchmark_testing::load;
 use touchmark_testing::process::{ServerProcess, free_port, log_path};
@@ -337,4 +338,57 @@ async fn what_does_not_fit_changes_nothing_and_the_log_says_why() {
         assert_eq!(instance.issue().await[1..], one, "{expect}");
     }
     assert!(server.stop().await.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_go_to_a_log_of_the_process_and_to_one_elsewhere_and_the_rule_says_who_may_be_missing() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_touchmark"));
+    let instance = Instance::new();
+    let (elsewhere, key) = (instance.shell.path("elsewhere.toml"), instance.shell.path("elsewhere.pem"));
+    let key = FileSigner::create(&key, KeyType::EcdsaP256, None).unwrap();
+    std::fs::write(instance.shell.path("elsewhere.pub.pem"), key.public_key().to_pem()).unwrap();
+    std::fs::create_dir(instance.shell.path("elsewhere")).unwrap();
+    let port = free_port().unwrap();
+    let text = format!(
+        "listen = \"127.0.0.1:{port}\"\n[[ctlog]]\nname = \"elsewhere.example.com\"\nkey = \"elsewhere.pem\"\ndata = \"elsewhere\"\naccepted_roots = \"one/root.pem\"\n"
+    );
+    std::fs::write(&elsewhere, text).unwrap();
+    let log = ServerProcess::serve(binary, &elsewhere, port).await.unwrap();
+
+    let own = "{ name = \"ct.example.com\" }";
+    let other = format!(
+        "{{ url = \"http://127.0.0.1:{port}/log/elsewhere.example.com\", public_key = \"elsewhere.pub.pem\" }}"
+    );
+    let rule = |more: &str| {
+        instance.configure(&ONE);
+        let text = std::fs::read_to_string(instance.config()).unwrap();
+        let several = format!("ct_log = [{own}, {other}]\n{more}");
+        std::fs::write(instance.config(), text.replacen(&format!("ct_log = {own}"), &several, 1)).unwrap();
+    };
+    rule("");
+    let server = ServerProcess::serve(binary, &instance.config(), instance.port).await.unwrap();
+    let scts = |chain: &[Certificate]| embedded_scts(&chain[0]).unwrap();
+    let both = scts(&instance.issue().await);
+    assert_eq!(both.len(), 2);
+    assert_eq!(both[1].log_id, key.public_key().spki_sha256());
+
+    assert!(log.stop().await.unwrap().success());
+    let body = load::certificate_request(&instance.token().await, ALICE);
+    let refused = load::post_json(&instance.outbound, &instance.url("/api/v2/signingCert"), body).await.unwrap();
+    assert_eq!(refused.status, 503);
+    assert_eq!(load::json_of(&refused).unwrap()["details"][0]["reason"], "CT_LOG_UNAVAILABLE");
+    // The rule is no part of a reload.
+    rule("ct_scts = 1");
+    instance.reload(&server, "`fulcio` differs").await;
+    assert!(server.stop().await.unwrap().success());
+    let server = ServerProcess::serve(binary, &instance.config(), instance.port).await.unwrap();
+    let one = scts(&instance.issue().await);
+    assert_eq!((one.len(), one[0].log_id), (1, both[0].log_id));
+    assert!(server.stop().await.unwrap().success());
+
+    // The same log twice, once by name and once by address.
+    let ct = FileSigner::open(&instance.shell.path("ct.pem"), None).unwrap();
+    std::fs::write(instance.shell.path("elsewhere.pub.pem"), ct.public_key().to_pem()).unwrap();
+    let said = instance.shell.run(1, "serve --config touchmark.toml");
+    assert!(said.contains("have one key: they are the same log"), "{said}");
 }

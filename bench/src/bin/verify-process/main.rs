@@ -4,7 +4,11 @@
 //! Processes of each kind take turns, so that whatever else the machine does meets all of them. Peak memory is the kernel's
 //! count over all children so far (`getrusage`); it holds what this program had at the fork, so it is an upper bound, and
 //! this program keeps itself small.
+//!
+//! With `--write-link-order` it measures nothing, and writes the list by which the binary is linked.
 #![expect(clippy::print_stdout, reason = "prints a report")]
+
+mod order;
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -40,6 +44,9 @@ struct Arguments {
     /// Size of the large file, in MiB; it is sparse and takes no room.
     #[arg(long, default_value_t = 4096, value_name = "MIB")]
     large_mib: u64,
+    /// Measure nothing, and write which functions these processes run, for the linker; needs valgrind.
+    #[arg(long, value_name = "FILE")]
+    write_link_order: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -47,6 +54,10 @@ fn main() -> Result<()> {
     ensure!(arguments.runs > 0, "nothing to measure");
     let cases = BUNDLES.iter().map(|name| Case::read(name)).collect::<Result<Vec<_>>>()?;
     let binary = &arguments.binary;
+    if let Some(file) = &arguments.write_link_order {
+        let verifying = cases.iter().map(|case| verify(binary, case, &case.artifact_path));
+        return order::write(file, binary, std::iter::once(version(binary)).chain(verifying).collect());
+    }
     let mut kinds: Vec<(String, Box<dyn Fn() -> Command>)> =
         vec![("process start (`touchmark version`)".to_owned(), Box::new(|| version(binary)))];
     for case in &cases {
