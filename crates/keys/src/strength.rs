@@ -98,10 +98,12 @@ fn has_roca_fingerprint(modulus: &BigUint) -> bool {
 /// Fermat: if `n = a² - b²` for an `a` just above the root of `n`, then `(a + b)(a - b)` are its factors.
 fn has_close_factors(modulus: &BigUint) -> bool {
     let root = modulus.sqrt();
-    (1..=FERMAT_ROUNDS).any(|step| {
-        let a = &root + step;
-        is_square(&(&a * &a - modulus))
-    })
+    // Factors as close as can be: the modulus is a square.
+    &root * &root == *modulus
+        || (1..=FERMAT_ROUNDS).any(|step| {
+            let a = &root + step;
+            is_square(&(&a * &a - modulus))
+        })
 }
 
 fn is_square(n: &BigUint) -> bool {

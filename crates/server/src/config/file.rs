@@ -206,8 +206,7 @@ pub(super) struct Authorize {
     /// The `url` of the issuer's entry.
     pub(super) issuer: String,
     /// Claims that all have to fit, by name or by pointer (`/kubernetes.io/namespace`): a value or several, `*` for any run of characters.
-    #[serde(default)]
-    pub(super) allow: Vec<BTreeMap<String, Values>>,
+    pub(super) allow: Option<Vec<BTreeMap<String, Values>>>,
     /// The same, for whom is refused whatever `allow` says.
     #[serde(default)]
     pub(super) deny: Vec<BTreeMap<String, Values>>,

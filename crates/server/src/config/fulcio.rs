@@ -34,7 +34,7 @@ impl Reading<'_> {
         let identities = Identities {
             issuers: role.issuer.into_iter().map(|issuer| self.issuer(issuer)).collect::<Result<_, _>>()?,
             providers: role.ci_provider.into_iter().map(|(name, provider)| (name, provider_text(provider))).collect(),
-            rules: role.authorize.into_iter().map(rule_text).collect(),
+            rules: role.authorize.into_iter().map(rule_text).collect::<Result<_, _>>()?,
             fulcio_config: role.fulcio_config.map(place),
         };
         identities.check().map_err(|error| ConfigError::Identity { problem: error.to_string() })?;
@@ -134,7 +134,14 @@ fn provider_text(provider: file::CiProvider) -> ProviderText {
     }
 }
 
-fn rule_text(rule: file::Authorize) -> RuleText {
+fn rule_text(rule: file::Authorize) -> Result<RuleText, ConfigError> {
+    // The last entry was taken out: to serve everybody then would be the opposite of what was meant.
+    if rule.allow.as_ref().is_some_and(Vec::is_empty) {
+        return Err(invalid(
+            "fulcio.authorize.allow",
+            "is an empty list: leave it out, or serve nobody with `otherwise = \"deny\"`",
+        ));
+    }
     let values = |values| match values {
         file::Values::One(value) => vec![value],
         file::Values::Several(values) => values,
@@ -144,13 +151,13 @@ fn rule_text(rule: file::Authorize) -> RuleText {
             |entry: BTreeMap<String, file::Values>| entry.into_iter().map(|(claim, of)| (claim, values(of))).collect();
         entries.into_iter().map(entry).collect()
     };
-    RuleText {
+    Ok(RuleText {
         issuer: rule.issuer,
         deny: patterns(rule.deny),
-        allow: patterns(rule.allow),
+        allow: patterns(rule.allow.unwrap_or_default()),
         otherwise: rule.otherwise,
         mode: if rule.dry_run { RuleMode::DryRun } else { RuleMode::Enforced },
-    }
+    })
 }
 
 fn rate_limit(limit: file::RateLimit) -> Result<RateLimitConfig, ConfigError> {

@@ -93,6 +93,10 @@ fn refusals_name_the_key_and_what_is_wrong() {
     };
     assert_eq!(parse(&chains(16)).unwrap().fulcio.unwrap().previous_chains.len(), 16);
     check_refused(&chains(17), "`fulcio.previous_chains`: names more than 16 chains");
+    let rule =
+        |keys: &str| format!("{}[[fulcio.authorize]]\nissuer = \"https://accounts.example.com\"\n{keys}\n", example());
+    assert!(parse(&rule("allow = [{ sub = \"a\" }]")).is_ok());
+    check_refused(&rule("allow = []"), "`fulcio.authorize.allow`: is an empty list");
     check_refused("nonsense", "line 1");
     check_refused("listen = \"127.0.0.1:1\"\nlisten_on = 1\n", "unknown field `listen_on`");
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\npolicy = \"x\"\n", "unknown field `policy`");

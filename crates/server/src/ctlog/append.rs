@@ -145,7 +145,7 @@ impl From<CtError> for Refusal {
             CtError::Unavailable | CtError::Deadline => Self::busy(),
             CtError::Frozen => Self::frozen(),
             CtError::Refused { .. } => Self::bad_request("the entry is too large"),
-            CtError::Unreadable | CtError::SctInvalid | CtError::Internal => {
+            CtError::Unreadable | CtError::SctInvalid | CtError::SctUnfit | CtError::Internal => {
                 Self::internal(&error as &dyn fmt::Display)
             }
         }

@@ -13,9 +13,10 @@ use touchmark_sigstore::principal::Principal;
 
 use super::authorize::AuthorizationRules;
 use super::claims::Claims;
+use super::config::Reuse;
 use super::identity;
 use super::issuers::{Issuer, Issuers};
-use super::replay::SignedPart;
+use super::replay::{SignedPart, UsedTokens};
 use super::token::{Token, TokenError};
 
 /// Who asks, and by which entry of the configuration he is judged.
@@ -23,6 +24,7 @@ pub(super) struct Authenticated {
     pub(super) principal: Principal,
     pub(super) claims: Claims,
     issuer: Arc<Issuer>,
+    used: Arc<UsedTokens>,
     signed: SignedPart,
 }
 
@@ -36,11 +38,20 @@ impl Authenticated {
         self.issuer.config.url.to_string()
     }
 
-    /// Where tokens may be used once, this was the time. Of two requests at once one is refused.
+    /// Where tokens may be used once, this was the time. Of two requests at once one is refused. `now_ms` is the time of this call.
     pub(super) fn use_token_up(&self, now_ms: u64) -> Result<(), TokenError> {
-        match &self.issuer.used {
-            Some(used) => used.use_up(&self.signed, self.claims.expires_at_s()?, seconds(now_ms)),
-            None => Ok(()),
+        match self.issuer.config.limits.reuse {
+            Reuse::Refused => {
+                self.used.use_up(&self.issuer.url, &self.signed, self.claims.expires_at_s()?, seconds(now_ms))
+            }
+            Reuse::Allowed => Ok(()),
+        }
+    }
+
+    /// It has brought no certificate after all.
+    pub(super) fn give_token_back(&self) {
+        if let Ok(expires_s) = self.claims.expires_at_s() {
+            self.used.give_back(&self.issuer.url, &self.signed, expires_s);
         }
     }
 }
@@ -62,7 +73,8 @@ impl Issuers {
         }
         // 5. It names somebody in the way of its issuer's type.
         let principal = identity::principal(&issuer.config, &issuer.url, &token.claims)?;
-        Ok(Authenticated { principal, signed: SignedPart::of(token.signing_input), issuer, claims: token.claims })
+        let (signed, used) = (SignedPart::of(token.signing_input), Arc::clone(&self.used));
+        Ok(Authenticated { principal, signed, used, issuer, claims: token.claims })
     }
 }
 

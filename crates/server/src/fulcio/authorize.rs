@@ -25,6 +25,8 @@ pub(crate) struct AuthorizationRules {
     pub(crate) allow: Vec<ClaimRule>,
     pub(crate) otherwise: Otherwise,
     pub(crate) mode: RuleMode,
+    /// What becomes of everybody where the rule is not there: what a dry run leaves standing.
+    pub(crate) without_rule: Otherwise,
 }
 
 /// What becomes of whom no rule names.
@@ -40,13 +42,20 @@ pub(crate) enum Otherwise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RuleMode {
     Enforced,
-    /// The decision is written to the log, and the certificate is issued.
+    /// A refusal by an entry of the rule, or for want of one, is written to the log, and refuses only whom the issuer's entry alone would refuse.
     DryRun,
 }
 
 /// Claims that all have to fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ClaimRule(Vec<(ClaimPath, Vec<String>)>);
+
+/// What an entry is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Allow,
+    Deny,
+}
 
 /// What the rules say about a token, and which of them said it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,23 +97,41 @@ impl AuthorizationRules {
             allow: Vec::new(),
             otherwise: Otherwise::Everybody,
             mode: RuleMode::Enforced,
+            without_rule: Otherwise::Everybody,
         }
     }
 
     /// What they say of a principal, dry run or not.
     pub(super) fn ruling(&self, claims: &Claims, name: &SubjectAltName) -> Ruling {
-        let fits = |rules: &[ClaimRule]| rules.iter().position(|rule| rule.fits(claims)).map(|position| position + 1);
-        if let Some(by) = fits(&self.deny) {
-            return Ruling::Denied { by };
-        }
+        let fits = |rules: &[ClaimRule], side| {
+            rules.iter().position(|rule| rule.fits(claims, side)).map(|position| position + 1)
+        };
         if self.email_domains.as_ref().is_some_and(|domains| !is_at_one_of(domains, name)) {
             return Ruling::EmailDomain;
         }
-        match (fits(&self.allow), self.otherwise) {
+        if let Some(by) = fits(&self.deny, Side::Deny) {
+            return Ruling::Denied { by };
+        }
+        match (fits(&self.allow, Side::Allow), self.otherwise) {
             (Some(by), _) => Ruling::Admitted { by: Some(by) },
             (None, Otherwise::Everybody) => Ruling::Admitted { by: None },
             (None, Otherwise::Nobody) => Ruling::NotAllowed,
             (None, Otherwise::NobodyOfASharedIssuer) => Ruling::SharedIssuerWithoutRules,
+        }
+    }
+}
+
+impl AuthorizationRules {
+    /// What refuses, of what the rules say: in a dry run the rule's own refusals only where nobody is served without it.
+    pub(super) fn refusal(&self, ruling: &Ruling) -> Option<Ruling> {
+        match (self.mode, ruling) {
+            (_, Ruling::Admitted { .. }) => None,
+            (RuleMode::DryRun, Ruling::Denied { .. } | Ruling::NotAllowed) => match self.without_rule {
+                Otherwise::Everybody => None,
+                Otherwise::Nobody => Some(ruling.clone()),
+                Otherwise::NobodyOfASharedIssuer => Some(Ruling::SharedIssuerWithoutRules),
+            },
+            _ => Some(ruling.clone()),
         }
     }
 }
@@ -120,11 +147,17 @@ impl ClaimRule {
         Self(claims)
     }
 
-    /// Every claim is there, and one of its texts fits one of the patterns.
-    fn fits(&self, claims: &Claims) -> bool {
+    /// Every claim is there, and one of its texts fits one of the patterns. In doubt for the refusal: to `deny`, case means nothing, and a claim that
+    /// is there and is no text fits every pattern.
+    fn fits(&self, claims: &Claims, side: Side) -> bool {
         self.0.iter().all(|(path, patterns)| {
-            let fits = |value: &Value| {
-                scalar_text(value).is_some_and(|text| patterns.iter().any(|pattern| text_fits(pattern, &text)))
+            let fits = |value: &Value| match (scalar_text(value), side) {
+                (Some(text), Side::Allow) => patterns.iter().any(|pattern| text_fits(pattern, &text)),
+                (Some(text), Side::Deny) => {
+                    let text = text.to_lowercase();
+                    patterns.iter().any(|pattern| text_fits(&pattern.to_lowercase(), &text))
+                }
+                (None, side) => side == Side::Deny,
             };
             match claims.at(path) {
                 // Groups and roles come as lists.
@@ -194,13 +227,11 @@ pub(super) fn authorize(
         return Err(IssueError::AlgorithmNotAllowed(key.scheme()));
     }
     let ruling = rules.ruling(claims, &principal.san);
+    if let Some(refusal) = rules.refusal(&ruling) {
+        return Err(IssueError::SubjectNotAllowed(refusal));
+    }
     if !matches!(ruling, Ruling::Admitted { .. }) {
-        match rules.mode {
-            RuleMode::Enforced => return Err(IssueError::SubjectNotAllowed(ruling)),
-            RuleMode::DryRun => {
-                tracing::warn!(issuer = %principal.issuer, subject = %principal.san, %ruling, "a rule would refuse this subject");
-            }
-        }
+        tracing::warn!(issuer = %principal.issuer, subject = %principal.san, %ruling, "a rule would refuse this subject");
     }
     Ok(Permit { principal, key, ruling })
 }

@@ -75,6 +75,8 @@ pub(crate) enum CtError {
     Unreadable,
     #[error("the SCT is not a signature of the log over the precertificate")]
     SctInvalid,
+    #[error("the SCT is of a time that is far from ours, or too long")]
+    SctUnfit,
     #[error("the log could not store or sign the entry")]
     Internal,
 }
@@ -89,6 +91,7 @@ impl CtError {
             Self::Refused { .. } => "refused",
             Self::Unreadable => "unreadable",
             Self::SctInvalid => "sct_invalid",
+            Self::SctUnfit => "sct_unfit",
             Self::Internal => "internal",
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::authorize::{AuthorizationRules, Otherwise, RuleMode, Ruling};
+use super::authorize::{AuthorizationRules, Otherwise, RuleMode};
 use super::config::{
     DEFAULT_ALGORITHMS, EmailVerification, FulcioConfig, FulcioConfigPlace, Identities, IssuerConfig, IssuerKind,
     IssuerTransport, IssuerUrl, KeySource, check,
@@ -144,7 +144,7 @@ impl IdentityConfig {
         problems.extend(token.claims.check_audience_and_time(&config.client_id, now_s).err());
         problems.extend(config.limits.age_max.and_then(|age_max| token.claims.check_age(age_max, now_s).err()));
         let ruling = config.rules.ruling(&token.claims, &principal.san);
-        let admitted = matches!(ruling, Ruling::Admitted { .. }) || config.rules.mode == RuleMode::DryRun;
+        let admitted = config.rules.refusal(&ruling).is_none();
         let own = [(1, principal.issuer.clone()), (8, principal.issuer.clone()), (24, principal.subject.clone())];
         let mut extensions: Vec<_> =
             own.into_iter().chain(principal.extensions).filter(|(_, text)| !text.is_empty()).collect();
@@ -236,7 +236,7 @@ fn warnings(issuer: &IssuerConfig) -> Vec<String> {
             !rules.allow.is_empty() && rules.otherwise == Otherwise::Everybody,
             "`allow` changes nothing beside otherwise = \"allow\"",
         ),
-        (rules.mode == RuleMode::DryRun, "dry_run: the rules refuse nobody"),
+        (rules.mode == RuleMode::DryRun, "dry_run: the rule refuses nobody whom the issuer's entry alone would serve"),
         (
             matches!(issuer.kind, IssuerKind::Email { verification: EmailVerification::TrustedWithout, .. }),
             "an address needs no email_verified: whoever can set his address there is whom he says",

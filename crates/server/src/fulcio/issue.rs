@@ -67,7 +67,7 @@ pub(super) struct LoggedAt {
 ///
 /// `known` gets what is proven on the way, also when the end is a refusal.
 pub(super) async fn issue(fulcio: &Fulcio, request: &SigningRequest, known: &mut Known) -> Result<Issued, IssueError> {
-    let Fulcio { ca, metrics, .. } = fulcio;
+    let metrics = &fulcio.metrics;
     let now_ms = fulcio.clock.now_ms();
     let authenticated = fulcio.issuers.authenticate(&request.token, now_ms);
     let caller = metrics.timed(Step::Authenticate, authenticated).await?;
@@ -83,16 +83,25 @@ pub(super) async fn issue(fulcio: &Fulcio, request: &SigningRequest, known: &mut
         Err(_) => None,
     };
     let permit = permit?;
-    caller.use_token_up(now_ms)?;
+    // Asking an issuer for its keys can take seconds: from here on it is later than when the request arrived.
+    caller.use_token_up(fulcio.clock.now_ms())?;
+    let issued = certify(fulcio, &permit).await;
+    if issued.is_err() {
+        caller.give_token_back();
+    }
+    issued
+}
 
-    // Asking an issuer for its keys can take seconds: the certificate begins when it is made, not when it was asked for.
+/// From a permit to the certificate.
+async fn certify(fulcio: &Fulcio, permit: &Permit) -> Result<Issued, IssueError> {
+    let Fulcio { ca, metrics, .. } = fulcio;
     let now = timestamp(fulcio.clock.as_ref());
-    let template = template(ca, &permit, now)?;
+    let template = template(ca, permit, now)?;
     let precertificate = metrics.timed(Step::Sign, ca.sign(&template.precertificate_tbs()?)).await?;
     let logged = metrics.timed(Step::CtSubmit, log_precertificate(fulcio, &precertificate)).await?;
     let tbs = template.certificate_tbs(&logged.scts())?;
     let certificate = metrics.timed(Step::Sign, ca.sign(&tbs)).await?;
-    let chain = check_before_release(certificate, &permit, ca, &logged, now)?;
+    let chain = check_before_release(certificate, permit, ca, &logged, now)?;
     Ok(Issued { chain, logged: logged.places() })
 }
 
@@ -151,7 +160,8 @@ async fn log_precertificate(fulcio: &Fulcio, precertificate: &Certificate) -> Re
     let Fulcio { ca, ct, metrics, .. } = fulcio;
     let entry = LogEntry::from_precertificate(precertificate, ca.issuing_certificate())
         .map_err(|_| SelfCheckError::Precertificate)?;
-    let promises = ct.promises(precertificate, ca.chain(), &entry, metrics).await?;
+    let now_ms = fulcio.clock.now_ms();
+    let promises = ct.promises(precertificate, ca.chain(), &entry, now_ms, metrics).await?;
     Ok(LoggedPrecertificate { entry, promises })
 }
 

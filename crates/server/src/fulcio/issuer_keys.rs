@@ -6,7 +6,7 @@
 //! In scope: when to fetch, what may be fetched, which key fits a token.
 //! Out of scope: the token's shape and claims (`token`); limits on addresses and redirects (`touchmark_outbound`).
 //! Invariants: only URLs of the issuer's own configuration and of its own discovery document are fetched, never one of a token;
-//! at most one fetch per issuer runs at a time and at most one begins in [`REFETCH_MS`], whatever tokens arrive; a key of one
+//! at most one fetch per issuer runs at a time and none begins within [`REFETCH_MS`] of the one before, whatever tokens arrive; a key of one
 //! issuer is never tried on a token of another; a fetch that was begun is finished, also when the client that caused it has gone;
 //! a withdrawn key is trusted no longer than the issuer says and [`KEYS_FRESH_MS`] while it answers, and [`KEYS_STALE_MS`] while it does not,
 //! whichever way the clock is set.
@@ -14,8 +14,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use touchmark_outbound::{Limits, Outbound};
@@ -32,7 +33,9 @@ pub(super) const KEYS_FRESH_MS: u64 = 5 * 60 * 1000;
 pub(super) const KEYS_FRESH_MIN_MS: u64 = 30 * 1000;
 /// How long they are used when the issuer does not answer.
 pub(super) const KEYS_STALE_MS: u64 = 60 * 60 * 1000;
-/// The least time between the beginnings of two fetches.
+/// How long a token waits for newer keys while there are some that may still be used.
+const STALE_PATIENCE: Duration = Duration::from_secs(2);
+/// The least time between the end of one fetch and the beginning of the next.
 pub(super) const REFETCH_MS: u64 = 10 * 1000;
 /// How long a key id that the issuer did not have is not asked for again, and how many such are remembered.
 const UNKNOWN_KEY_MS: u64 = 60 * 1000;
@@ -141,6 +144,19 @@ impl IssuerKeys {
         if let Some(keys) = self.known_keys(&want) {
             return Ok(keys);
         }
+        let meanwhile = match want {
+            Want::Fresh => self.known().stale_but_usable(self.clock.now_ms()),
+            Want::NewerThan(_) => None,
+        };
+        match meanwhile {
+            None => self.fetched(want).await,
+            // An issuer that hangs is no reason to keep everybody waiting: the fetch goes on behind.
+            Some(stale) => tokio::time::timeout(STALE_PATIENCE, self.fetched(want)).await.unwrap_or(Ok(stale)),
+        }
+    }
+
+    /// What a fetch brings, this one or another that ends meanwhile.
+    async fn fetched(&self, want: Want<'_>) -> Result<Arc<KeySet>, TokenError> {
         let single_flight = Arc::clone(&self.fetching).lock_owned().await;
         // Another caller may have fetched while this one waited.
         if let Some(keys) = self.known_keys(&want) {
@@ -175,7 +191,7 @@ impl IssuerKeys {
         satisfied.then(|| Arc::clone(keys))
     }
 
-    /// Within [`REFETCH_MS`] of the last fetch: what it brought, or why it brought nothing. Asked only under `fetching`, so that
+    /// Within [`REFETCH_MS`] of the end of the last fetch: what it brought, or why it brought nothing. Asked only under `fetching`, so that
     /// nobody takes a fetch that is still under way for one that failed.
     fn answer_if_too_soon(&self) -> Option<Result<Arc<KeySet>, TokenError>> {
         let now_ms = self.clock.now_ms();
@@ -222,6 +238,8 @@ impl Known {
         now_ms: u64,
         issuer: &str,
     ) -> Result<Arc<KeySet>, TokenError> {
+        // Those who waited for it have their answer, too: none of them begins another.
+        self.last_attempt_ms = Some(now_ms);
         match fetched {
             Ok(keys) => {
                 let keys = Arc::new(keys);
@@ -338,7 +356,7 @@ impl Asked {
 
 impl KeySetJson {
     fn usable(self) -> Vec<Key> {
-        self.keys.into_iter().take(KEYS_MAX).filter_map(Key::from_json).collect()
+        self.keys.into_iter().filter_map(Key::from_json).take(KEYS_MAX).collect()
     }
 }
 
@@ -373,6 +391,10 @@ impl Key {
         let named_algorithm = value.get("alg").cloned();
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+            return None;
+        }
+        // RFC 7517 §4.3.
+        if jwk.common.key_operations.as_ref().is_some_and(|operations| !operations.contains(&KeyOperations::Verify)) {
             return None;
         }
         let family = match &jwk.algorithm {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use touchmark_sequencer::Clock;
 
-use super::config::{IssuerConfig, IssuerUrl, KeySource, Reuse};
+use super::config::{IssuerConfig, IssuerUrl, KeySource};
 use super::issuer_keys::IssuerKeys;
 use super::pattern::IssuerPattern;
 use super::replay::UsedTokens;
@@ -30,14 +30,14 @@ pub(super) struct Issuer {
     pub(super) url: String,
     pub(super) config: Arc<IssuerConfig>,
     pub(super) keys: IssuerKeys,
-    /// Where its tokens may be used once.
-    pub(super) used: Option<Arc<UsedTokens>>,
 }
 
 #[derive(Default)]
 pub(super) struct Issuers {
     exact: HashMap<String, Arc<Issuer>>,
     patterns: Vec<Arc<PatternIssuers>>,
+    /// Of all that there are and were.
+    pub(super) used: Arc<UsedTokens>,
 }
 
 /// The issuers of one pattern, as far as they were met.
@@ -71,39 +71,25 @@ impl Issuers {
         ways_out: &WaysOut,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let known = self.known();
-        let mut next = Self::default();
+        let mut next = Self { used: Arc::clone(&self.used), ..Self::default() };
         for config in configs {
             match &config.url {
                 IssuerUrl::Exact(url) => {
                     let same = self.exact.get(url).filter(|issuer| issuer.config == *config);
-                    let issuer = same.cloned().unwrap_or_else(|| {
-                        let used = known.get(url).and_then(|issuer| issuer.used.clone());
-                        Arc::new(Issuer::new(url, config, ways_out, clock, used))
-                    });
+                    let issuer = same.cloned();
+                    let issuer = issuer.unwrap_or_else(|| Arc::new(Issuer::new(url, config, ways_out, clock)));
                     next.exact.insert(url.clone(), issuer);
                 }
                 IssuerUrl::Pattern(pattern) => {
                     let same = self.patterns.iter().find(|entry| entry.config == *config);
-                    let entry = same.cloned().unwrap_or_else(|| {
-                        Arc::new(PatternIssuers::new(pattern, config, ways_out, clock).knowing(&known))
-                    });
+                    let entry = same.cloned();
+                    let entry =
+                        entry.unwrap_or_else(|| Arc::new(PatternIssuers::new(pattern, config, ways_out, clock)));
                     next.patterns.push(entry);
                 }
             }
         }
         next
-    }
-
-    /// Every issuer that was met, by its URL; of two, the one of an exact entry.
-    fn known(&self) -> HashMap<String, Arc<Issuer>> {
-        let mut known = HashMap::new();
-        for pattern in &self.patterns {
-            let met = pattern.met();
-            known.extend(met.issuers.iter().map(|(url, (issuer, _))| (url.clone(), Arc::clone(issuer))));
-        }
-        known.extend(self.exact.iter().map(|(url, issuer)| (url.clone(), Arc::clone(issuer))));
-        known
     }
 
     /// The issuer that a token names. The text is the token's, and nothing but the comparison with the configuration has been done with it.
@@ -117,14 +103,7 @@ impl Issuers {
 }
 
 impl Issuer {
-    /// `used`: the tokens of this issuer that were used up before.
-    fn new(
-        url: &str,
-        config: &Arc<IssuerConfig>,
-        ways_out: &WaysOut,
-        clock: &Arc<dyn Clock>,
-        used: Option<Arc<UsedTokens>>,
-    ) -> Self {
+    fn new(url: &str, config: &Arc<IssuerConfig>, ways_out: &WaysOut, clock: &Arc<dyn Clock>) -> Self {
         let reach = config.transport.reach();
         let outbound = match &config.keys {
             KeySource::Issuer { ca_pem: Some(pem), .. } => ways_out.trusting(reach, pem),
@@ -134,7 +113,6 @@ impl Issuer {
             url: url.to_owned(),
             config: Arc::clone(config),
             keys: IssuerKeys::new(url, config, outbound, Arc::clone(clock)),
-            used: (config.limits.reuse == Reuse::Refused).then(|| used.unwrap_or_default()),
         }
     }
 }
@@ -148,17 +126,6 @@ impl PatternIssuers {
             clock: Arc::clone(clock),
             met: Mutex::default(),
         }
-    }
-
-    /// With the issuers whose used tokens are remembered: they are not met anew.
-    fn knowing(self, known: &HashMap<String, Arc<Issuer>>) -> Self {
-        let now_ms = self.clock.now_ms();
-        let remembered = known.iter().filter(|(url, issuer)| issuer.used.is_some() && self.pattern.fits(url));
-        for (url, issuer) in remembered.take(PATTERN_ISSUERS_MAX) {
-            let issuer = Issuer::new(url, &self.config, &self.ways_out, &self.clock, issuer.used.clone());
-            self.met().issuers.insert(url.clone(), (Arc::new(issuer), now_ms));
-        }
-        self
     }
 
     fn meet(&self, url: &str) -> Result<Arc<Issuer>, TokenError> {
@@ -179,7 +146,7 @@ impl PatternIssuers {
         if met.issuers.len() >= PATTERN_ISSUERS_MAX {
             met.forget_one();
         }
-        let issuer = Arc::new(Issuer::new(url, &self.config, &self.ways_out, &self.clock, None));
+        let issuer = Arc::new(Issuer::new(url, &self.config, &self.ways_out, &self.clock));
         met.issuers.insert(url.to_owned(), (Arc::clone(&issuer), now_ms));
         Ok(issuer)
     }

@@ -146,6 +146,12 @@ fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, TokenError> {
     if header.get("cty").is_some_and(|cty| cty.as_str().is_none_or(|text| text.eq_ignore_ascii_case("jwt"))) {
         return Err(TokenError::HeaderRefused);
     }
+    // RFC 8725 §3.11: tokens of other kinds (access, logout) say so. SPIFFE's say JWT or JOSE.
+    let is_plain =
+        |typ: &Value| typ.as_str().is_some_and(|typ| ["JWT", "JOSE"].iter().any(|one| typ.eq_ignore_ascii_case(one)));
+    if !header.get("typ").is_none_or(is_plain) {
+        return Err(TokenError::HeaderRefused);
+    }
     let name = header.get("alg").and_then(Value::as_str).ok_or(TokenError::Malformed)?;
     algorithm_by_name(name).ok_or(TokenError::AlgorithmRefused)
 }

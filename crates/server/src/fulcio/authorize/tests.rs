@@ -58,7 +58,7 @@ fn a_rule_fits_if_each_claim_has_one_of_its_values() {
         (&[("object", &["*"])], false),
         (&[("groups", &["*"])], true),
     ] {
-        assert_eq!(rule(claims_of_rule).fits(&claims()), expect, "{claims_of_rule:?}");
+        assert_eq!(rule(claims_of_rule).fits(&claims(), Side::Allow), expect, "{claims_of_rule:?}");
     }
 }
 
@@ -120,4 +120,67 @@ fn regex_lite(expression: &str, text: &str) -> bool {
         }
     }
     fits(expression.trim_start_matches('^').trim_end_matches('$').as_bytes(), text.as_bytes())
+}
+
+#[test]
+fn in_doubt_an_entry_of_deny_refuses() {
+    let Value::Object(members) = json!({
+        "email": "eve@EVIL.com",
+        "actor": "mallory\n",
+        "groups": [["contractors"]],
+        "team": { "contractors": true },
+        "none": null,
+        "long": "m".repeat(4096),
+    }) else {
+        unreachable!()
+    };
+    let claims = Claims::new(members);
+    for (claims_of_rule, expect) in [
+        (&[("email", &["*@evil.com"][..])][..], true),
+        (&[("email", &["EVE@*"])], true),
+        (&[("email", &["*@good.com"])], false),
+        (&[("actor", &["mallory*"])], true),
+        (&[("groups", &["contractors"])], true),
+        (&[("team", &["contractors"])], true),
+        (&[("none", &["x"])], true),
+        (&[("long", &["x"])], true),
+        (&[("missing", &["*"])], false),
+        (&[("email", &["*@evil.com"]), ("missing", &["*"])], false),
+    ] {
+        assert_eq!(rule(claims_of_rule).fits(&claims, Side::Deny), expect, "{claims_of_rule:?}");
+        assert!(!rule(claims_of_rule).fits(&claims, Side::Allow), "{claims_of_rule:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_waives_the_rules_own_refusals_and_nothing_that_holds_without_it() {
+    let rules = |without_rule, mode| AuthorizationRules { mode, without_rule, ..AuthorizationRules::everybody() };
+    let (denied, not_allowed) = (Ruling::Denied { by: 1 }, Ruling::NotAllowed);
+    let shared = Ruling::SharedIssuerWithoutRules;
+    for (ruling, without_rule, expect) in [
+        (Ruling::Admitted { by: None }, Otherwise::NobodyOfASharedIssuer, None),
+        (denied.clone(), Otherwise::Everybody, None),
+        (not_allowed.clone(), Otherwise::Everybody, None),
+        (denied.clone(), Otherwise::NobodyOfASharedIssuer, Some(shared.clone())),
+        (not_allowed.clone(), Otherwise::NobodyOfASharedIssuer, Some(shared.clone())),
+        (Ruling::EmailDomain, Otherwise::Everybody, Some(Ruling::EmailDomain)),
+        (shared.clone(), Otherwise::NobodyOfASharedIssuer, Some(shared)),
+    ] {
+        let admitted = matches!(ruling, Ruling::Admitted { .. });
+        assert_eq!(rules(without_rule, RuleMode::DryRun).refusal(&ruling), expect, "{ruling:?}");
+        let enforced = rules(without_rule, RuleMode::Enforced).refusal(&ruling);
+        assert_eq!(enforced, (!admitted).then_some(ruling));
+    }
+}
+
+#[test]
+fn who_is_denied_in_a_dry_run_is_still_judged_by_his_domain() {
+    let rules = AuthorizationRules {
+        email_domains: Some(vec!["corp.example".to_owned()]),
+        deny: vec![rule(&[("groups", &["dev"])])],
+        mode: RuleMode::DryRun,
+        ..AuthorizationRules::everybody()
+    };
+    let ruling = rules.ruling(&claims(), &SubjectAltName::Email("alice@elsewhere.example".to_owned()));
+    assert_eq!(rules.refusal(&ruling), Some(Ruling::EmailDomain));
 }

@@ -80,6 +80,12 @@ pub(super) fn read(
     text: &str,
     transport: IssuerTransport,
 ) -> Result<(Vec<IssuerText>, BTreeMap<String, ProviderText>), serde_norway::Error> {
+    // A file that is something else, a key for example, is not to be seen in the error.
+    if serde_norway::from_str::<serde_norway::Value>(text).is_ok_and(|value| !value.is_mapping()) {
+        return Err(serde_norway::Error::custom(
+            "it is no configuration: `oidc-issuers` and the like are expected at its top",
+        ));
+    }
     let file: File = serde_norway::from_str(text)?;
     let mut issuers = Vec::new();
     for (key, issuer) in file.oidc_issuers.0 {

@@ -20,18 +20,23 @@ use crate::fulcio::pattern::IssuerPattern;
 use crate::fulcio::provider::{BUILTIN_PROVIDERS, CiProvider, ProviderError, ProviderText, builtin};
 
 /// Issuers at which anybody can make an account and have tokens. So are all that a pattern names: anybody can rent a cluster.
-const SHARED_ISSUERS: [&str; 13] = [
+const SHARED_ISSUERS: [&str; 18] = [
     "https://accounts.google.com",
     "https://agent.buildkite.com",
     "https://asia-oidc.buddyusercontent.com",
+    "https://dev-oidc.buddyusercontent.com",
     "https://eu-oidc.buddyusercontent.com",
     "https://gitlab.com",
     "https://issuer.enforce.dev",
     "https://issuer.hello.coop",
+    "https://oauth2.sigstage.dev/auth",
     "https://oauth2.sigstore.dev/auth",
     "https://oidc.buddyusercontent.com",
     "https://oidc.circleci.com",
     "https://oidc.codefresh.io",
+    "https://psd-oidc.buddyusercontent.com",
+    "https://sigstore.verify.ibm.com/oauth2",
+    "https://stage-oidc.buddyusercontent.com",
     "https://token.actions.githubusercontent.com",
     "https://www.kaggle.com/api/v1/models/signing",
 ];
@@ -283,6 +288,10 @@ fn provider(
     let known = providers.get(name).cloned().or_else(|| builtin(name, &text.url));
     let mut known = known.ok_or_else(|| IdentityError::UnknownProvider { url: url(), provider: name.to_owned() })?;
     known.constants.extend(text.ci_constants.clone());
+    // What is made of the issuer's URL would be made of the pattern.
+    if text.url.contains('*') && known.constants.values().any(|value| value.contains('*')) {
+        return Err(IdentityError::Missing { url: url(), setting: "ci_constants.url" });
+    }
     let provider = CiProvider::new(name, known).map_err(|error| IdentityError::Provider { url: url(), error })?;
     Ok(Arc::new(provider))
 }
@@ -294,11 +303,15 @@ fn rules(text: &IssuerText, url: &IssuerUrl, rule: Option<&RuleText>) -> Result<
     // Who names domains has said who is served.
     if is_shared && text.email_domains.is_none() {
         rules.otherwise = Otherwise::NobodyOfASharedIssuer;
+        rules.without_rule = rules.otherwise;
     }
     let Some(rule) = rule else { return Ok(rules) };
     rules.deny = claim_rules(rule, &rule.deny)?;
     rules.allow = claim_rules(rule, &rule.allow)?;
     rules.mode = rule.mode;
+    if rule.otherwise == Some(Effect::Allow) {
+        rules.without_rule = Otherwise::Everybody;
+    }
     rules.otherwise = match rule.otherwise {
         Some(Effect::Allow) => Otherwise::Everybody,
         Some(Effect::Deny) => Otherwise::Nobody,

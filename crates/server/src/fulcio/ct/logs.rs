@@ -25,6 +25,11 @@ pub(crate) const DEADLINE_DEFAULT: Duration = Duration::from_secs(20);
 /// How long a log is waited for whose promise is not needed. It bounds what an outage of such a log costs each certificate.
 const WELCOME_WAIT: Duration = Duration::from_millis(500);
 
+/// How far the clock of a log may be from ours: an SCT of another time is one that no verifier believes.
+const SCT_SKEW_MAX_MS: u64 = 5 * 60 * 1000;
+/// The longest extensions of an SCT: the leaf index of static CT has eight bytes, and certificates are to stay small.
+const SCT_EXTENSIONS_BYTES_MAX: usize = 256;
+
 /// A log that precertificates go to.
 pub(crate) struct CtMember {
     /// What the configuration and the metrics call it.
@@ -108,11 +113,12 @@ impl CtLogs {
         precertificate: &Certificate,
         chain: &[Certificate],
         entry: &LogEntry,
+        now_ms: u64,
         metrics: &FulcioMetrics,
     ) -> Result<Vec<Promise>, CtError> {
         let asked = self.members.iter().enumerate();
         let mut asked: FuturesUnordered<_> = asked
-            .map(|(place, member)| async move { (place, member.promise(precertificate, chain, entry).await) })
+            .map(|(place, member)| async move { (place, member.promise(precertificate, chain, entry, now_ms).await) })
             .collect();
         let mut answers: Answers = self.members.iter().map(|_| None).collect();
         let mut until = Instant::now() + self.deadline;
@@ -218,6 +224,7 @@ impl CtMember {
         precertificate: &Certificate,
         chain: &[Certificate],
         entry: &LogEntry,
+        now_ms: u64,
     ) -> Result<Promise, CtError> {
         let mut log = self.target.current();
         let sct = match log.submit(precertificate, chain).await {
@@ -232,6 +239,17 @@ impl CtMember {
             tracing::error!(log = self.name, %error, "a certificate transparency log returned an SCT that does not verify");
             CtError::SctInvalid
         })?;
+        let (timestamp_ms, extensions) = (sct.timestamp_ms, sct.extensions.len());
+        if timestamp_ms.abs_diff(now_ms) > SCT_SKEW_MAX_MS || extensions > SCT_EXTENSIONS_BYTES_MAX {
+            tracing::error!(
+                log = self.name,
+                timestamp_ms,
+                now_ms,
+                extensions,
+                "a certificate transparency log returned an SCT of another time, or a huge one"
+            );
+            return Err(CtError::SctUnfit);
+        }
         Ok(Promise { sct, _verified: verified })
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Discovery and keys: what is fetched, how often, and what is believed.
 
+use std::time::Duration;
+
 use serde_json::json;
 use touchmark_keys::KeyType;
 use touchmark_signers::EphemeralSigner;
@@ -185,6 +187,41 @@ async fn an_outage_of_the_issuer_is_bridged_for_an_hour_and_no_longer() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_hangs_keeps_nobody_waiting_whose_key_is_known() {
+    let harness = Harness::new().await;
+    assert_eq!(ask(&harness, &harness.token().await).await, served());
+    harness.clock.advance_ms(KEYS_FRESH_MS);
+    let silence = harness.issuer.silence().await;
+    let token = harness.token().await;
+    let all = futures_util::future::join_all((0..8).map(|_| ask(&harness, &token)));
+    // A fetch would wait ten seconds for the issuer.
+    let outcomes = tokio::time::timeout(Duration::from_secs(8), all).await.expect("nobody waits for the issuer");
+    assert!(outcomes.iter().all(|outcome| *outcome == served()), "{outcomes:?}");
+    assert_eq!(harness.issuer.requests(), (2, 1));
+    drop(silence);
+}
+
+#[tokio::test]
+async fn all_who_wait_for_an_issuer_that_hangs_are_answered_when_the_fetch_ends() {
+    let harness = Harness::new().await;
+    let silence = harness.issuer.silence().await;
+    let token = harness.token().await;
+    // The clock of the service runs on while the fetch does.
+    let outcomes = async {
+        let all = futures_util::future::join_all((0..8).map(|_| ask(&harness, &token)));
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            harness.clock.advance_ms(REFETCH_MS + 1);
+        };
+        tokio::join!(all, later).0
+    };
+    let outcomes = tokio::time::timeout(Duration::from_secs(18), outcomes).await.expect("one fetch is waited for");
+    assert!(outcomes.iter().all(|outcome| *outcome == refused(503, "ISSUER_UNREACHABLE")), "{outcomes:?}");
+    assert_eq!(harness.issuer.requests(), (1, 0));
+    drop(silence);
+}
+
+#[tokio::test]
 async fn many_callers_share_one_fetch() {
     let harness = Harness::new().await;
     let token = harness.token().await;
@@ -243,7 +280,12 @@ async fn a_key_id_of_two_issuers_means_the_token_issuers_key() {
 
 #[tokio::test]
 async fn keys_for_other_uses_and_other_algorithms_are_not_used() {
-    for member in [json!({ "use": "enc" }), json!({ "alg": "RS512" }), json!({ "alg": "RSA-OAEP" })] {
+    for member in [
+        json!({ "use": "enc" }),
+        json!({ "key_ops": ["encrypt"] }),
+        json!({ "alg": "RS512" }),
+        json!({ "alg": "RSA-OAEP" }),
+    ] {
         let harness = Harness::new().await;
         let mut key = jwk(&harness.issuer.rsa, "rsa");
         for (name, value) in member.as_object().unwrap() {

@@ -23,6 +23,8 @@ const KEY_INSECURE: &str = "The public key supplied in the request is insecure";
 const SIGNATURE: &str = "The signature supplied in the request could not be verified";
 const CSR_UNREADABLE: &str = "The certificate signing request could not be parsed";
 const CTL: &str = "Error entering certificate in CTL";
+/// The time of every clock here.
+const NOW_MS: u64 = NOW_S * 1000;
 const CA: &str = "error communicating with CA backend";
 
 fn p256() -> EphemeralSigner {
@@ -297,6 +299,13 @@ pub(super) enum Lie {
     OtherKey,
     OtherEntry,
     OtherTime,
+    /// Six minutes, as are the next.
+    Ahead,
+    Behind,
+    Epoch,
+    EndOfTime,
+    /// In its extensions.
+    Long,
     Silence,
     Failure,
     Busy,
@@ -330,10 +339,18 @@ impl CtSubmit for LyingLog {
         if let (Lie::OtherEntry, LogEntry::Precert { tbs, .. }) = (self.lie, &mut entry) {
             tbs.push(0);
         }
-        let signature = self.signer.sign(&sct_signed_bytes(&entry, 5, &[])).await.unwrap();
-        let timestamp_ms = if matches!(self.lie, Lie::OtherTime) { 6 } else { 5 };
+        let made_ms = match self.lie {
+            Lie::Ahead => NOW_MS + 6 * 60 * 1000,
+            Lie::Behind => NOW_MS - 6 * 60 * 1000,
+            Lie::Epoch => 0,
+            Lie::EndOfTime => u64::MAX,
+            _ => NOW_MS,
+        };
+        let extensions = if matches!(self.lie, Lie::Long) { vec![0; 257] } else { Vec::new() };
+        let signature = self.signer.sign(&sct_signed_bytes(&entry, made_ms, &extensions)).await.unwrap();
+        let timestamp_ms = if matches!(self.lie, Lie::OtherTime) { made_ms + 1 } else { made_ms };
         let log_id = self.published.spki_sha256();
-        Ok(Sct { log_id, timestamp_ms, extensions: Vec::new(), scheme: SctScheme::EcdsaSha256, signature })
+        Ok(Sct { log_id, timestamp_ms, extensions, scheme: SctScheme::EcdsaSha256, signature })
     }
 }
 
@@ -343,6 +360,11 @@ async fn no_certificate_leaves_without_a_good_sct() {
         (Lie::OtherKey, refusal(500, 13, CTL, "CT_LOG_FAILED")),
         (Lie::OtherEntry, refusal(500, 13, CTL, "CT_LOG_FAILED")),
         (Lie::OtherTime, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::Ahead, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::Behind, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::Epoch, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::EndOfTime, refusal(500, 13, CTL, "CT_LOG_FAILED")),
+        (Lie::Long, refusal(500, 13, CTL, "CT_LOG_FAILED")),
         (Lie::Failure, refusal(500, 13, CTL, "CT_LOG_FAILED")),
         (Lie::Busy, refusal(503, 14, CTL, "CT_LOG_UNAVAILABLE")),
         (Lie::Silence, refusal(503, 14, CTL, "CT_LOG_UNAVAILABLE")),
@@ -407,9 +429,9 @@ impl CtSubmit for HonestSignatureLog {
 
     async fn submit(&self, precertificate: &Certificate, chain: &[Certificate]) -> Result<Sct, CtError> {
         let entry = LogEntry::from_precertificate(precertificate, &chain[0]).unwrap();
-        let signature = self.0.sign(&sct_signed_bytes(&entry, 5, &[])).await.unwrap();
+        let signature = self.0.sign(&sct_signed_bytes(&entry, NOW_MS, &[])).await.unwrap();
         let log_id = self.0.public_key().spki_sha256();
-        Ok(Sct { log_id, timestamp_ms: 5, extensions: Vec::new(), scheme: SctScheme::EcdsaSha256, signature })
+        Ok(Sct { log_id, timestamp_ms: NOW_MS, extensions: Vec::new(), scheme: SctScheme::EcdsaSha256, signature })
     }
 }
 

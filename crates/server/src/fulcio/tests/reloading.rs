@@ -220,15 +220,18 @@ fn what_was_used_up_at_an_issuer_of_a_pattern_stays_so() {
     let wide = |client_id| entry(IssuerUrl::Pattern(pattern.clone()), client_id);
     let first = Issuers::new(&[wide("one")], &ways_out, &clock);
     let met = first.find(url).unwrap();
-    let used = met.used.clone().unwrap();
     for (next, same) in [
         (vec![wide("one")], true),
         (vec![wide("other")], false),
         (vec![entry(IssuerUrl::Exact(url.to_owned()), "one")], false),
         (vec![wide("other"), entry(IssuerUrl::Exact(url.to_owned()), "one")], false),
     ] {
-        let found = first.succeeded_by(&next, &ways_out, &clock).find(url).unwrap();
-        assert_eq!(Arc::ptr_eq(&met, &found), same);
-        assert!(Arc::ptr_eq(&used, found.used.as_ref().unwrap()));
+        let next = first.succeeded_by(&next, &ways_out, &clock);
+        assert_eq!(Arc::ptr_eq(&met, &next.find(url).unwrap()), same);
+        assert!(Arc::ptr_eq(&first.used, &next.used));
     }
+    // Also where no entry was about it for a while.
+    let gone = first.succeeded_by(&[], &ways_out, &clock);
+    let back = gone.succeeded_by(&[wide("one")], &ways_out, &clock);
+    assert!(Arc::ptr_eq(&first.used, &back.used));
 }

@@ -163,3 +163,20 @@ fn claims_that_are_read_are_strings_of_bounded_length() {
         assert_eq!(claims(&[("sub", value)]).text("sub"), Err(TokenError::ClaimMissing));
     }
 }
+
+#[test]
+fn tokens_that_say_they_are_of_another_kind_are_refused() {
+    for (typ, expect) in [
+        ("\"JWT\"", Ok(())),
+        ("\"jwt\"", Ok(())),
+        ("\"JOSE\"", Ok(())),
+        ("\"at+jwt\"", Err(TokenError::HeaderRefused)),
+        ("\"logout+jwt\"", Err(TokenError::HeaderRefused)),
+        ("\"dpop+jwt\"", Err(TokenError::HeaderRefused)),
+        ("\"\"", Err(TokenError::HeaderRefused)),
+        ("null", Err(TokenError::HeaderRefused)),
+        ("1", Err(TokenError::HeaderRefused)),
+    ] {
+        assert_eq!(shape(&token(&format!(r#"{{"alg":"RS256","typ":{typ}}}"#), "{}")), expect, "{typ}");
+    }
+}
