@@ -266,7 +266,7 @@ fn served(keys: &impl Elsewhere, home: &Path) -> Result<()> {
                 .context("cannot take a key away")?;
         }
         await_true("both services answer 503", || running.still(|| Ok(asked.statuses()? == AWAY)))?;
-        ensure!(answers(port, "/readyz"), "what needs no key goes on");
+        ensure!(answers(port, "/api/v1/timestamp/certchain"), "what needs no key goes on");
         for place in &places {
             std::fs::rename(home.join(away(Path::new(place.file_name().unwrap_or_default()))), place)
                 .context("cannot put a key back")?;

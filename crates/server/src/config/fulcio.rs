@@ -6,14 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{ConfigError, CtLogRef, FulcioRole, Reading, file, invalid, web_url};
+use super::{ConfigError, CtLogRef, FulcioRole, PREVIOUS_CHAINS_MAX, Reading, file, invalid, web_url};
 use crate::fulcio::{
     ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText, IssuerTransport,
     ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
 };
-
-/// A key of three years and one of ten, each renewed yearly, have fewer that have not ended; clients read all of them.
-const PREVIOUS_CHAINS_MAX: usize = 16;
 
 impl Reading<'_> {
     pub(super) fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {
