@@ -37,6 +37,8 @@ cargo xtask <command>
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
   bench log          the log of signatures under load beside its ceiling, or with --growth its growth
+  bench ca           the certificate authority under load beside its ceiling
+  bench tsa          the timestamp authority under load beside its ceiling
   bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
   bench verify-process  one process that verifies one bundle: wall time, memory, speed over a large file
 ";
