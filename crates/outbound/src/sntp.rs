@@ -38,7 +38,9 @@ pub struct NtpServer {
 
 /// What a text should be to name a time server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be a host name or an address, with a port if it is not 123, such as `time.example.com` or `[2001:db8::1]:123`")]
+#[error(
+    "must be a host name or an address, with a port if it is not 123, such as `time.example.com` or `[2001:db8::1]:123`"
+)]
 pub struct NtpServerError;
 
 impl NtpServer {
@@ -134,7 +136,8 @@ async fn ask(
     cookie: [u8; 8],
     clock_ms: &(dyn Fn() -> u64 + Sync),
 ) -> Result<ClockSample, SntpError> {
-    let mut found = tokio::net::lookup_host((server.host.as_str(), server.port)).await.map_err(|_| SntpError::Resolve)?;
+    let mut found =
+        tokio::net::lookup_host((server.host.as_str(), server.port)).await.map_err(|_| SntpError::Resolve)?;
     let address = found.next().ok_or(SntpError::Resolve)?;
     let unreachable = |error: io::Error| SntpError::Unreachable { kind: error.kind() };
     // A port of the kernel's choice: who does not see the question has to guess it besides the cookie.

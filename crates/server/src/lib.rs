@@ -26,9 +26,9 @@ mod tsa;
 mod tuf;
 mod witness;
 
+pub use audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
-pub use audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use fulcio::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub use instance::{
     Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, ReloadError, Reloaded, Rotation,

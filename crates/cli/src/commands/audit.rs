@@ -78,14 +78,16 @@ fn failure(args: &VerifyArgs, if_changed: &'static str, problem: &AuditProblem) 
         AuditProblem::Unreadable { .. } => {
             Failure::new(ExitStatus::Unreadable, format!("{file} could not be read")).because(problem)
         }
-        AuditProblem::Torn { .. } => Failure::new(ExitStatus::Unreadable, format!("{file} does not end with a whole line"))
-            .because(problem)
-            .hint("if a server writes it now, try again; else its next start cuts this off, and a line will say so"),
+        AuditProblem::Torn { .. } => {
+            Failure::new(ExitStatus::Unreadable, format!("{file} does not end with a whole line"))
+                .because(problem)
+                .hint("if a server writes it now, try again; else its next start cuts this off, and a line will say so")
+        }
         AuditProblem::NoLine { .. }
         | AuditProblem::Link { .. }
         | AuditProblem::Sequence { .. }
-        | AuditProblem::Missing { .. } => {
-            Failure::new(ExitStatus::Tampered, format!("{file} is not what was written")).because(problem).hint(if_changed)
-        }
+        | AuditProblem::Missing { .. } => Failure::new(ExitStatus::Tampered, format!("{file} is not what was written"))
+            .because(problem)
+            .hint(if_changed),
     }
 }

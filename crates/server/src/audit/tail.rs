@@ -11,8 +11,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use jiff::Timestamp;
 use touchmark_keys::sha256;
 
-use super::GROUP_BYTES_MAX;
 use super::Entry;
+use super::GROUP_BYTES_MAX;
 use super::line::{self, FIRST_PREVIOUS, LINE_BYTES_MAX, Link};
 use super::verify::AuditProblem;
 

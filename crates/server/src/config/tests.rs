@@ -70,8 +70,11 @@ fn the_timestamp_authority_has_defaults_that_weaken_nothing_and_limits() {
     assert_eq!(tsa.policies, Policies::default());
     assert_eq!(tsa.time_file, Path::new("/etc/touchmark/tsa-last-time"));
     assert_eq!((tsa.embedded, tsa.clock), (Embedded::Leaf, None));
-    let clock = |text: &str| parse(&alone(&format!("[tsa.clock]\n{text}"))).map(|config| config.tsa.unwrap().clock.unwrap());
-    for (servers, agreeing) in [("[\"a\"]", 1), ("[\"a\", \"b\"]", 2), ("[\"a\", \"b\", \"c\"]", 2), ("[\"a\", \"b\", \"c\", \"d\"]", 3)] {
+    let clock =
+        |text: &str| parse(&alone(&format!("[tsa.clock]\n{text}"))).map(|config| config.tsa.unwrap().clock.unwrap());
+    for (servers, agreeing) in
+        [("[\"a\"]", 1), ("[\"a\", \"b\"]", 2), ("[\"a\", \"b\", \"c\"]", 2), ("[\"a\", \"b\", \"c\", \"d\"]", 3)]
+    {
         assert_eq!(clock(&format!("servers = {servers}")).unwrap().agreeing, agreeing);
     }
     let list = |count: usize| (0..count).map(|number| format!("\"t{number}\"")).collect::<Vec<_>>().join(", ");

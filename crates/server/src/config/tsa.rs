@@ -19,7 +19,8 @@ impl Reading<'_> {
         if role.previous_chains.len() > PREVIOUS_CHAINS_MAX {
             return Err(invalid("tsa.previous_chains", "names more than 16 chains"));
         }
-        let policies = role.policies.map(|policies| Policies::new(policies).map_err(|problem| invalid("tsa.policies", problem)));
+        let policies =
+            role.policies.map(|policies| Policies::new(policies).map_err(|problem| invalid("tsa.policies", problem)));
         Ok(TsaRole {
             listen: self.listen("tsa", role.listen)?,
             key: self.signer("tsa.key", &role.key)?,

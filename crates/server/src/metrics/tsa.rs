@@ -72,7 +72,11 @@ impl TsaMetrics {
         registry.register("tsa_clock_trusted", help, metrics.trusted.clone());
         let help = "What would have to be added to the clock, by the newest answer of a time server";
         registry.register("tsa_clock_offset_seconds", help, metrics.offset_seconds.clone());
-        registry.register("tsa_clock_answers", "Answers of time servers, or why there was none", metrics.answers.clone());
+        registry.register(
+            "tsa_clock_answers",
+            "Answers of time servers, or why there was none",
+            metrics.answers.clone(),
+        );
         registry.register_collector(Box::new(metrics.chain.clone()));
         metrics
     }

@@ -150,7 +150,8 @@ impl Authority {
         gen_time: Timestamp,
         embedded: Embedded,
     ) -> Result<Token, TsaError> {
-        let valid = |certificate: &Certificate| certificate.not_before() <= gen_time && gen_time <= certificate.not_after();
+        let valid =
+            |certificate: &Certificate| certificate.not_before() <= gen_time && gen_time <= certificate.not_after();
         if !self.chain().iter().all(valid) {
             return Err(TsaError::ChainNotValid);
         }

@@ -90,7 +90,8 @@ impl TsaError {
     }
 
     fn verdict(&self) -> Verdict {
-        let refused = |reason, message, failure| Verdict { status: 400, reason, message: Cow::Borrowed(message), failure };
+        let refused =
+            |reason, message, failure| Verdict { status: 400, reason, message: Cow::Borrowed(message), failure };
         let failed = |status, reason, failure| Verdict { status, reason, message: Cow::Borrowed(FAILED), failure };
         match self {
             TsaError::NoApplication => failed(415, "MEDIA_TYPE_REFUSED", FailureInfo::BadDataFormat),
@@ -192,7 +193,8 @@ impl Dialect {
     /// Only who names the media type gets DER: a range such as `*/*` is what every client sends.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut types = accepted.flat_map(|value| value.split(',')).map(|part| part.split(';').next().unwrap_or_default());
+        let mut types =
+            accepted.flat_map(|value| value.split(',')).map(|part| part.split(';').next().unwrap_or_default());
         if types.any(|media_type| media_type.trim().eq_ignore_ascii_case(REPLY)) { Self::Der } else { Self::Json }
     }
 }
@@ -263,7 +265,10 @@ mod tests {
     async fn a_signer_that_is_away_is_no_error_of_the_request_and_says_nothing_of_itself() {
         let error = TsaError::from(SignerError::Deadline { deadline: SIGN_DEADLINE });
         for response in [error.clone().into_response(), error.into_rejection()] {
-            assert_eq!((response.status().as_u16(), response.headers()[RETRY_AFTER].as_bytes()), (503, b"1".as_slice()));
+            assert_eq!(
+                (response.status().as_u16(), response.headers()[RETRY_AFTER].as_bytes()),
+                (503, b"1".as_slice())
+            );
             let body = response.into_body().collect().await.unwrap().to_bytes();
             let shown = String::from_utf8_lossy(&body);
             assert!(shown.contains(FAILED) && !shown.contains("10"), "{shown}");
@@ -281,7 +286,10 @@ mod tests {
             (TsaError::ChainNotValid, 500, FailureInfo::SystemFailure),
         ] {
             let response = error.into_rejection();
-            assert_eq!((response.status().as_u16(), response.headers()["content-type"].as_bytes()), (status, REPLY.as_bytes()));
+            assert_eq!(
+                (response.status().as_u16(), response.headers()["content-type"].as_bytes()),
+                (status, REPLY.as_bytes())
+            );
             let body = response.into_body().collect().await.unwrap().to_bytes();
             let expect = TimestampResponse::Rejected { status: 2, failure: Some(failure) };
             assert_eq!(TimestampResponse::from_der(&body), Ok(expect));

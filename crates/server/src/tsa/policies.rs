@@ -21,7 +21,9 @@ impl Policies {
         match policies.len() {
             0 => Err("names no policy: leave it out, or name at least one"),
             count if count > POLICIES_MAX => Err("names more than 16 policies"),
-            _ if !policies.iter().all(|policy| is_policy(policy)) => Err("must be object identifiers, such as `1.3.6.1.4.1.57264.2`"),
+            _ if !policies.iter().all(|policy| is_policy(policy)) => {
+                Err("must be object identifiers, such as `1.3.6.1.4.1.57264.2`")
+            }
             _ => Ok(Self(policies)),
         }
     }

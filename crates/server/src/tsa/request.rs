@@ -97,7 +97,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_request_is_refused_with_its_reason() {
         let json = "application/json";
-        let policy = |oid: &str| format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"sha256","tsaPolicyOID":"{oid}"}}"#);
+        let policy =
+            |oid: &str| format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"sha256","tsaPolicyOID":"{oid}"}}"#);
         let hash = |name: &str| format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"{name}"}}"#);
         for (content_type, body, expect) in [
             ("text/plain", String::new(), TsaError::NoApplication),

@@ -362,7 +362,8 @@ async fn health_stamps_and_verifies_and_does_so_seldom() {
 
 #[tokio::test]
 async fn every_token_has_its_line_and_a_token_for_health_has_none() {
-    let open = |directory: &std::path::Path| AuditLog::open(&directory.join("audit.jsonl"), TestClock::new().as_ref()).ok();
+    let open =
+        |directory: &std::path::Path| AuditLog::open(&directory.join("audit.jsonl"), TestClock::new().as_ref()).ok();
     let harness = Harness::with(Embedded::Leaf, open).await;
     assert_eq!(harness.health(Condition::Token).await, RoleState::Up);
     let asking = request(Some(OTHER_POLICY));

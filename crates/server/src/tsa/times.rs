@@ -168,7 +168,8 @@ impl TimeFile {
             }
             Err(error) => return Err(durable::failed("cannot read", &self.path)(error).into()),
         };
-        let time = text.strip_prefix(HEADING).and_then(|time| time.strip_suffix('\n')?.trim().parse::<Timestamp>().ok());
+        let time =
+            text.strip_prefix(HEADING).and_then(|time| time.strip_suffix('\n')?.trim().parse::<Timestamp>().ok());
         time.map(|time| Some(time.as_second())).ok_or_else(|| TimeFileError::Unreadable(self.path.clone()))
     }
 

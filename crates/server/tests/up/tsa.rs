@@ -208,7 +208,9 @@ async fn another_key_takes_over_while_timestamps_are_wanted_and_no_request_fails
     }
     // The key of one, the chain of the other.
     write(&two, "");
-    let mixed = std::fs::read_to_string(&file).unwrap().replace(&two.join("tsa").display().to_string(), &one.join("tsa").display().to_string());
+    let mixed = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace(&two.join("tsa").display().to_string(), &one.join("tsa").display().to_string());
     std::fs::write(&file, mixed).unwrap();
     assert!(matches!(running.reload(&file).await, Err(ReloadError::Unfit(_))));
     verify_token(&post(&url, "*/*").await.body, b"signature", &chains[0]).unwrap();

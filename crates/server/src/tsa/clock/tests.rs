@@ -228,7 +228,8 @@ async fn a_moved_clock_is_asked_about_at_once_and_a_silent_world_is_asked_again(
 
 #[tokio::test]
 async fn a_server_that_wants_to_be_left_alone_is() {
-    let servers = servers([Manner::Kiss(*b"DENY"), Manner::Kiss(*b"RATE"), Manner::Kiss(*b"INIT"), Manner::Off(0)]).await;
+    let servers =
+        servers([Manner::Kiss(*b"DENY"), Manner::Kiss(*b"RATE"), Manner::Kiss(*b"INIT"), Manner::Off(0)]).await;
     let mut watched = Watched::of(&servers, 3);
     for _ in 0..3 {
         assert_eq!(watched.round().await, Err(Distrust::Unknown));
@@ -237,7 +238,9 @@ async fn a_server_that_wants_to_be_left_alone_is() {
     assert_eq!(questions, [1, 1, 3, 3]);
     let left = watched.held.iter().map(|until| until.map(|until| until.saturating_duration_since(Instant::now())));
     let left: Vec<_> = left.collect();
-    assert!(left[0] > Some(Duration::from_secs(86_000)) && left[1] > Some(Duration::from_secs(200)) && left[2].is_none());
+    assert!(
+        left[0] > Some(Duration::from_secs(86_000)) && left[1] > Some(Duration::from_secs(200)) && left[2].is_none()
+    );
 }
 
 fn confirmation(error_us: u64) -> (Confirmation, Instant) {
@@ -260,10 +263,7 @@ fn what_was_agreed_grows_old() {
     let (confirmed, at) = confirmation(900_000);
     let long = POLL_MAX * BELIEVED_POLLS;
     assert_eq!(confirmed.doubt(1_199_000, at + Duration::from_secs(199), long), Ok(()));
-    assert!(matches!(
-        confirmed.doubt(1_202_000, at + Duration::from_secs(202), long),
-        Err(Distrust::Silence { .. })
-    ));
+    assert!(matches!(confirmed.doubt(1_202_000, at + Duration::from_secs(202), long), Err(Distrust::Silence { .. })));
 }
 
 fn place(servers: usize, agreeing: usize) -> ClockPlace {
