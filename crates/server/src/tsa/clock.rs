@@ -100,11 +100,16 @@ impl ClockWatch {
 
     /// Whether tokens may be issued by the clock now.
     pub(super) fn check(&self) -> Result<(), Distrust> {
+        self.check_reading(self.clock.now_ms())
+    }
+
+    /// Whether they may be by what the clock has just said.
+    pub(super) fn check_reading(&self, clock_ms: u64) -> Result<(), Distrust> {
         let standing = *self.lock();
         let trusted = match standing {
             Standing::Distrusted(distrust) => Err(distrust),
             Standing::Confirmed(confirmed) => {
-                confirmed.doubt(self.clock.now_ms(), Instant::now(), self.place.poll * BELIEVED_POLLS)
+                confirmed.doubt(clock_ms, Instant::now(), self.place.poll * BELIEVED_POLLS)
             }
         };
         if let Err(Distrust::Moved { .. }) = trusted {

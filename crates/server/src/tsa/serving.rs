@@ -142,8 +142,9 @@ impl Tsa {
         request: &TimestampRequest,
         policy: &str,
     ) -> Result<(Timestamp, Token), TsaError> {
-        self.expect_clock()?;
-        let gen_time = self.times.next().await?;
+        let watch = self.watch.as_ref();
+        let trusted = |clock_ms| watch.map_or(Ok(()), |watch| watch.check_reading(clock_ms));
+        let gen_time = self.times.next(|clock_ms| trusted(clock_ms).map_err(TsaError::ClockNotTrusted)).await?;
         let signing = authority.token(request, policy, gen_time, self.embedded);
         Ok((gen_time, self.metrics.timed(signing).await?))
     }

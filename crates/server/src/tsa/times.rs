@@ -21,7 +21,6 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use touchmark_sequencer::Clock;
 
 use super::error::TsaError;
-use crate::deps::timestamp;
 use crate::durable::{self, Access, FileError, FileLock, LockError};
 
 /// The accuracy that every token states.
@@ -47,9 +46,9 @@ pub(super) struct TokenTimes {
 /// Why the file of times cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TimeFileError {
-    #[error(transparent)]
+    #[error("{0}; `tsa.time_file` says where it is kept how late the last timestamp was")]
     File(#[from] FileError),
-    #[error(transparent)]
+    #[error("{0}; `tsa.time_file` says where it is kept how late the last timestamp was, for each server alone")]
     Lock(#[from] LockError),
     #[error(
         "{} does not say how late the last timestamp was: restore it; or, if you know that no timestamp of this authority is later than the clock, move it away",
@@ -61,7 +60,7 @@ pub(crate) enum TimeFileError {
 impl TokenTimes {
     /// Opens the file, or makes it.
     pub(super) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TimeFileError> {
-        let file = TimeFile { path: path.to_owned(), _lock: FileLock::beside(path)? };
+        let file = TimeFile { path: path.to_owned(), lock: Some(FileLock::beside(path)?) };
         let until_s = file.read()?.unwrap_or(0);
         // A directory that cannot be written is noticed here, and not by the first client.
         file.write(until_s)?;
@@ -75,13 +74,22 @@ impl TokenTimes {
         }))
     }
 
-    /// The time of the next token, in whole seconds: given once the file covers it.
-    pub(super) async fn next(self: &Arc<Self>) -> Result<Timestamp, TsaError> {
+    /// The time of the next token, in whole seconds: given once the file covers it. `trusted` is asked about each reading of the clock, in
+    /// milliseconds, before anything is done with it: a clock that was moved a moment ago leaves no trace.
+    pub(super) async fn next(
+        self: &Arc<Self>,
+        trusted: impl Fn(u64) -> Result<(), TsaError>,
+    ) -> Result<Timestamp, TsaError> {
         loop {
-            let now_s = timestamp(self.clock.as_ref()).as_second();
+            let now_ms = self.clock.now_ms();
+            trusted(now_ms)?;
+            let now_s = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
             let wanted_s = now_s.max(self.last_s.load(Ordering::Acquire));
             if wanted_s > now_s.saturating_add(ACCURACY.as_secs()) {
                 return Err(TsaError::ClockBehind { behind_s: wanted_s.saturating_sub(now_s) });
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return Err(TsaError::internal(&"the process stops"));
             }
             let reserved_s = self.reserved_s.load(Ordering::Acquire);
             if wanted_s > reserved_s {
@@ -104,14 +112,15 @@ impl TokenTimes {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Writes what the newest token has, so that the next start waits for nothing. Nothing is issued after this.
+    /// Writes what the newest token has, so that the next start waits for nothing. Whoever stops has answered all requests before.
     pub(super) async fn close(self: &Arc<Self>) {
         self.closed.store(true, Ordering::Release);
         let file = Arc::clone(&self.file).lock_owned().await;
-        // What was reserved before it was closed may have been used until now.
         let last_s = self.last_s.load(Ordering::Acquire);
         // If this fails, the file says something later.
         let _ = self.write(file, last_s).await;
+        // Only after this may another process open it, whoever still holds this value.
+        self.file.lock().await.lock = None;
     }
 
     async fn reserve(self: &Arc<Self>, wanted_s: i64) -> Result<(), TsaError> {
@@ -120,6 +129,7 @@ impl TokenTimes {
             return Ok(());
         }
         if self.closed.load(Ordering::Acquire) {
+            // The file is not ours any more.
             return Err(TsaError::internal(&"the process stops"));
         }
         self.write(file, wanted_s.saturating_add(BLOCK_S)).await
@@ -155,7 +165,8 @@ impl TokenTimes {
 /// The file, held by this process.
 struct TimeFile {
     path: PathBuf,
-    _lock: FileLock,
+    /// Until it is closed.
+    lock: Option<FileLock>,
 }
 
 impl TimeFile {
@@ -223,7 +234,7 @@ mod tests {
     const START_S: i64 = NOW_S as i64;
 
     async fn next_s(times: &Arc<TokenTimes>) -> Result<i64, TsaError> {
-        times.next().await.map(Timestamp::as_second)
+        times.next(|_| Ok(())).await.map(Timestamp::as_second)
     }
 
     #[tokio::test]
@@ -281,12 +292,25 @@ mod tests {
         assert_eq!(next_s(&times).await, Ok(START_S));
         times.close().await;
         assert_eq!(place.kept_s(), START_S);
-        assert_eq!(next_s(&times).await, Ok(START_S), "it is what the file covers");
+        assert!(next_s(&times).await.is_err(), "nothing is issued after the end");
         place.clock.advance_ms(1000);
         assert!(next_s(&times).await.is_err(), "nothing is reserved after the end");
         assert_eq!(place.kept_s(), START_S);
         drop(times);
         assert_eq!(next_s(&place.open().unwrap()).await, Ok(START_S + 1));
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_is_not_trusted_leaves_no_trace() {
+        let place = Place::new();
+        let times = place.open().unwrap();
+        next_s(&times).await.unwrap();
+        let kept_s = place.kept_s();
+        place.clock.advance_ms(3_600_000);
+        let refused = times.next(|now_ms| if now_ms > NOW_S * 1000 { Err(TsaError::ChainNotValid) } else { Ok(()) }).await;
+        assert_eq!(refused, Err(TsaError::ChainNotValid));
+        place.clock.set_back_ms(3_600_000);
+        assert_eq!((next_s(&times).await, place.kept_s()), (Ok(START_S), kept_s));
     }
 
     #[tokio::test]
@@ -315,8 +339,10 @@ mod tests {
         std::fs::write(place.path(), [0xff]).unwrap();
         assert!(matches!(place.open(), Err(TimeFileError::Unreadable(_))));
         std::fs::write(place.path(), format!("{HEADING} 2027-01-15T08:00:00Z\n")).unwrap();
-        let _held = place.open().unwrap();
+        let held = place.open().unwrap();
         assert!(matches!(place.open(), Err(TimeFileError::Lock(_))));
+        held.close().await;
+        place.open().unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -330,7 +356,7 @@ mod tests {
                     let mut last_s = 0;
                     for _ in 0..100 {
                         clock.advance_ms(20);
-                        let token_s = times.next().await.unwrap().as_second();
+                        let token_s = times.next(|_| Ok(())).await.unwrap().as_second();
                         assert!(last_s <= token_s);
                         last_s = token_s;
                     }
