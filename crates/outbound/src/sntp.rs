@@ -219,12 +219,12 @@ impl<'d> Answer<'d> {
         let ahead_s = (i64::from(seconds) - about_s).rem_euclid(ERA_S);
         let ahead_s = if ahead_s >= ERA_S / 2 { ahead_s - ERA_S } else { ahead_s };
         let seconds = i128::from(about_s + ahead_s - UNIX_EPOCH_S);
-        Ok(seconds * MICROS + (i128::from(fraction) * MICROS >> 32))
+        Ok(seconds * MICROS + ((i128::from(fraction) * MICROS) >> 32))
     }
 
     /// NTP short format: 16 bits of seconds, 16 of their fraction.
     fn short_us(&self, at: usize) -> i128 {
-        i128::from(self.word(at)) * MICROS >> 16
+        (i128::from(self.word(at)) * MICROS) >> 16
     }
 
     fn word(&self, at: usize) -> u32 {

@@ -24,7 +24,7 @@ fn answer(at_ms: u64) -> [u8; HEADER_BYTES] {
 
 fn ntp_time(at_ms: u64) -> [u8; 8] {
     let seconds = (i64::try_from(at_ms / 1000).unwrap() + UNIX_EPOCH_S).rem_euclid(ERA_S) as u64;
-    let fraction = (at_ms % 1000 << 32).div_ceil(1000);
+    let fraction = ((at_ms % 1000) << 32).div_ceil(1000);
     (seconds << 32 | fraction).to_be_bytes()
 }
 

@@ -307,7 +307,8 @@ mod tests {
         next_s(&times).await.unwrap();
         let kept_s = place.kept_s();
         place.clock.advance_ms(3_600_000);
-        let refused = times.next(|now_ms| if now_ms > NOW_S * 1000 { Err(TsaError::ChainNotValid) } else { Ok(()) }).await;
+        let refused =
+            times.next(|now_ms| if now_ms > NOW_S * 1000 { Err(TsaError::ChainNotValid) } else { Ok(()) }).await;
         assert_eq!(refused, Err(TsaError::ChainNotValid));
         place.clock.set_back_ms(3_600_000);
         assert_eq!((next_s(&times).await, place.kept_s()), (Ok(START_S), kept_s));

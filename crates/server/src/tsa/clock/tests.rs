@@ -100,7 +100,7 @@ async fn answer(question: &[u8; 48], manner: Manner) -> Option<[u8; 48]> {
     }
     let seconds = says_ms.div_euclid(1000) + 2_208_988_800;
     let fraction = (says_ms.rem_euclid(1000) << 32) / 1000;
-    let stamp = (seconds << 32 | fraction).to_be_bytes();
+    let stamp = ((seconds << 32) | fraction).to_be_bytes();
     answer[32..40].copy_from_slice(&stamp);
     answer[40..48].copy_from_slice(&stamp);
     Some(answer)
