@@ -113,6 +113,7 @@ struct Harness {
     key: Key,
     tsa: Arc<Tsa>,
     clock: Arc<TestClock>,
+    metrics: Metrics,
     directory: TempDir,
 }
 
@@ -123,16 +124,17 @@ impl Harness {
 
     async fn with(embedded: Embedded, audit: impl FnOnce(&std::path::Path) -> Option<AuditLog>) -> Self {
         let (key, clock, directory) = (Key::new().await, TestClock::new(), tempfile::tempdir().unwrap());
+        let metrics = Metrics::new();
         let operations = Operations {
             policies: Policies::new(vec![POLICY.to_owned(), OTHER_POLICY.to_owned()]).unwrap(),
             embedded,
             time_file: &directory.path().join("last-time"),
             clock: None,
             audit: audit(directory.path()),
-            metrics: Metrics::new().tsa(),
+            metrics: metrics.tsa(),
         };
         let tsa = Tsa::new(key.authority(), operations, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
-        Self { key, tsa: Arc::new(tsa), clock, directory }
+        Self { key, tsa: Arc::new(tsa), clock, metrics, directory }
     }
 
     async fn send(&self, request: HttpRequest<Body>) -> (u16, String, Vec<u8>) {
@@ -207,6 +209,41 @@ async fn a_token_carries_the_leaf_or_the_whole_chain_and_only_for_who_asks() {
         assert!(!harness.key.chain.iter().any(|certificate| holds(&reply, certificate)));
         verify_token(&reply, MESSAGE, &harness.key.chain).unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_becomes_of_requests_is_counted_and_the_end_of_the_chain_is_shown() {
+    let harness = Harness::new().await;
+    harness.stamp(&request(None)).await;
+    harness.stamp(&request(None)).await;
+    for (body, _, _) in bad_requests() {
+        harness.post("*/*", body).await;
+    }
+    harness.key.signer.away.store(true, Ordering::SeqCst);
+    harness.post("*/*", request(None).to_der().unwrap()).await;
+    // Nobody waits for it to the end.
+    drop(harness.tsa.counted());
+    let page = HttpRequest::get("/metrics").body(Body::empty()).unwrap();
+    let page = harness.metrics.clone().router().oneshot(page).await.unwrap();
+    let page = page.into_body().collect().await.unwrap().to_bytes();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    for (outcome, count) in [
+        ("ISSUED", 2),
+        ("REQUEST_UNREADABLE", 1),
+        ("HASH_REFUSED", 1),
+        ("POLICY_REFUSED", 1),
+        ("EXTENSION_REFUSED", 1),
+        ("DIGEST_LENGTH", 1),
+        ("SIGNER_UNAVAILABLE", 1),
+        ("ABANDONED", 1),
+    ] {
+        let line = format!("touchmark_tsa_requests_total{{outcome=\"{outcome}\"}} {count}\n");
+        assert!(page.contains(&line), "{line}{page}");
+    }
+    let end = |position| format!("touchmark_tsa_certificate_expires_in_seconds{{position=\"{position}\"}} ");
+    assert!(page.contains(&format!("{}86400\n", end(0))) && page.contains(&end(2)), "{page}");
+    assert!(page.contains("touchmark_tsa_sign_seconds_count 3\n"), "{page}");
+    assert!(!page.contains("tsa_clock_trusted 1"), "nobody says so: {page}");
 }
 
 /// A request as it must not be.
