@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::process::{exists, run as run_command, workspace};
 
 /// Builds what is to be measured in release mode and runs the program that measures: the services, or with a first argument
-/// `log` the log engine, with `ca` the certificate authority, with `verify` or `verify-process` the verifier. The rest of the arguments is the program's; each describes its own with `--help`.
+/// `log` the log engine, with `ca` the certificate authority, with `tsa` the timestamp authority, with `verify` or `verify-process` the verifier. The rest of the arguments is the program's; each describes its own with `--help`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let (program, packages, rest): (&str, &[&str], &[String]) = match arguments {
         [first, rest @ ..] if first == "verify" => ("verify-compare", &["touchmark-bench"], rest),
@@ -16,6 +16,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             ("verify-process", &["touchmark-cli", "touchmark-bench"], rest)
         }
         [first, rest @ ..] if first == "log" => ("log-engine", &["touchmark-cli", "touchmark-bench"], rest),
+        [first, rest @ ..] if first == "tsa" => ("tsa-stamp", &["touchmark-cli", "touchmark-bench"], rest),
         [first, rest @ ..] if first == "ca" => ("ca-issue", &["touchmark-cli", "touchmark-bench"], rest),
         rest => ("touchmark-bench", &["touchmark-cli", "touchmark-bench"], rest),
     };

@@ -286,7 +286,7 @@ online_key = "keys/tuf-online.pem"
     );
     let file = data_dir.join("touchmark.toml");
     std::fs::write(&file, config).context("cannot write the configuration")?;
-    Server::serve(clients, &file, port, &data_dir, home)
+    Server::serve(clients.touchmark(), &file, port, &data_dir, home)
 }
 
 /// The instance's signing config, with the provider as the place to log in at.

@@ -4,7 +4,7 @@
 //! A real `touchmark up` on loopback; every client of the matrix signs a file, every client verifies each bundle, through TUF; every verifier must
 //! refuse a tampered artifact and a foreign identity. The same of attestations (`attestations`). Then the instance restarts on another port, and everything signed before must still verify.
 //! Independent checkers of timestamps (openssl, rfc3161-client) read what our authority issues. Then a person logs in at a provider that is not
-//! ours (`identity_provider`), and openssl and a linter read certificates of every kind (`certificates`).
+//! ours (`identity_provider`), openssl and a linter read certificates of every kind (`certificates`), and both checkers timestamps of every kind (`timestamps`).
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::clients::{Client, Clients, Instance, Signer};
 use crate::identity_provider;
 use crate::process::{exists, quiet};
 use crate::tools::apt_install;
-use crate::{attestations, keys_elsewhere};
+use crate::{attestations, keys_elsewhere, timestamps};
 
 pub(crate) const EMAIL: &str = "alice@example.com";
 /// How long the instance may take to answer `/readyz`.
@@ -32,6 +32,7 @@ pub(crate) fn run_all() -> Result<()> {
         let mut passed = matrix(home)?;
         passed += identity_provider::steps(home)?;
         passed += certificates::steps(home)?;
+        passed += timestamps::steps(home)?;
         println!("{passed} passed, 0 failed");
         Ok(())
     })
@@ -97,7 +98,7 @@ fn matrix(home: &Path) -> Result<usize> {
     passed += attested.len();
     passed += attestations::verify_all(&clients, &server.instance, &signer, &attested)?;
     passed += attestations::refuse_all(&clients, &server.instance, &signer, &attested, home)?;
-    passed += timestamps(&clients, &server.instance, home)?;
+    passed += timestamps_of_up(&clients, &server.instance, home)?;
 
     server.stop()?;
     let mut server = Server::start(&clients, &data_dir, home)?;
@@ -162,7 +163,7 @@ fn refuse_all(
 }
 
 /// Tokens of our timestamp authority, read by OpenSSL and by rfc3161-client.
-fn timestamps(clients: &Clients, instance: &Instance, home: &Path) -> Result<usize> {
+fn timestamps_of_up(clients: &Clients, instance: &Instance, home: &Path) -> Result<usize> {
     if !exists("openssl") {
         apt_install(&["openssl"])?;
     }
@@ -289,8 +290,7 @@ impl Server {
     }
 
     /// Starts `serve` with a configuration file that names `port` as its address. It serves the files of `data_dir`.
-    pub(crate) fn serve(clients: &Clients, config: &Path, port: u16, data_dir: &Path, home: &Path) -> Result<Self> {
-        let mut command = clients.touchmark();
+    pub(crate) fn serve(mut command: Command, config: &Path, port: u16, data_dir: &Path, home: &Path) -> Result<Self> {
         command.args(["serve", "--config"]).arg(config);
         Self::launch(command, port, data_dir, home)
     }

@@ -266,7 +266,7 @@ fn served(keys: &impl Elsewhere, home: &Path) -> Result<()> {
                 .context("cannot take a key away")?;
         }
         await_true("both services answer 503", || running.still(|| Ok(asked.statuses()? == AWAY)))?;
-        ensure!(answers(port, "/readyz"), "what needs no key goes on");
+        ensure!(answers(port, "/api/v1/timestamp/certchain"), "what needs no key goes on");
         for place in &places {
             std::fs::rename(home.join(away(Path::new(place.file_name().unwrap_or_default()))), place)
                 .context("cannot put a key back")?;
@@ -344,7 +344,8 @@ impl Asked {
             "credentials": { "oidcIdentityToken": token.trim() },
             "certificateSigningRequest": encoded.trim(),
         });
-        let (status, answer) = post(self.port, "/api/v2/signingCert", "application/json", body.to_string().as_bytes())?;
+        let headers = [("Content-Type", "application/json")];
+        let (status, answer) = post(self.port, "/api/v2/signingCert", &headers, body.to_string().as_bytes())?;
         let holds = String::from_utf8_lossy(&answer).contains("BEGIN CERTIFICATE");
         ensure!(holds == (status == 200), "status {status}: {}", String::from_utf8_lossy(&answer));
         expect_discreet(status, &answer)?;
@@ -357,7 +358,8 @@ impl Asked {
         let asked = ["ts", "-query", "-cert", "-sha256", "-data"];
         quiet(Command::new("openssl").args(asked).arg(&data).arg("-out").arg(&query))?;
         let query = std::fs::read(&query).context("cannot read the query")?;
-        let (status, answer) = post(self.port, "/api/v1/timestamp", "application/timestamp-query", &query)?;
+        let headers = [("Content-Type", "application/timestamp-query")];
+        let (status, answer) = post(self.port, "/api/v1/timestamp", &headers, &query)?;
         expect_discreet(status, &answer)?;
         Ok(status)
     }
@@ -381,12 +383,13 @@ fn expect_discreet(status: u16, answer: &[u8]) -> Result<()> {
 }
 
 /// One POST over a plain socket: status and body.
-fn post(port: u16, path: &str, media_type: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
+pub(crate) fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context("cannot connect")?;
     stream.set_read_timeout(Some(WITHIN)).context("cannot set a time limit")?;
     let length = body.len();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: {media_type}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).context("cannot ask")?;
     let mut answer = Vec::new();

@@ -18,6 +18,7 @@ mod keys_elsewhere;
 mod process;
 mod static_ct;
 mod tidy;
+mod timestamps;
 mod tools;
 
 use anyhow::{Result, bail};
@@ -33,10 +34,13 @@ cargo xtask <command>
   interop static-ct  a generic client of static CT logs reads and verifies the certificate log of a running instance
   interop identity-provider  a person logs in at oidc-provider with a real browser; touchmark and cosign sign with what it says
   interop certificates  openssl and the linter pkilint read certificates of every kind of identity
+  interop timestamps  openssl and rfc3161-client read timestamps of every hash, under P-256 and P-384 keys
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
   bench log          the log of signatures under load beside its ceiling, or with --growth its growth
+  bench ca           the certificate authority under load beside its ceiling
+  bench tsa          the timestamp authority under load beside its ceiling
   bench verify       the verifier beside the bare public key operations and the crate sigstore-verify
   bench verify-process  one process that verifies one bundle: wall time, memory, speed over a large file
 ";
@@ -55,6 +59,7 @@ fn main() -> Result<()> {
             [part] if part == "static-ct" => static_ct::run_it(),
             [part] if part == "identity-provider" => identity_provider::run_it(),
             [part] if part == "certificates" => certificates::run_it(),
+            [part] if part == "timestamps" => timestamps::run_it(),
             _ => bail!("interop takes no argument, or one of its parts: see `cargo xtask help`"),
         },
         "bench" => bench::run(&rest),

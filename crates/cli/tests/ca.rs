@@ -288,7 +288,7 @@ async fn the_authority_is_exchanged_under_load_and_no_request_fails() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         instance.configure(authority);
-        instance.reload(&server, "this certificate issues now").await;
+        instance.reload(&server, "these certificates issue and stamp now").await;
         assert_eq!(instance.issue().await[1..], expect[0]);
         assert_eq!(instance.trust_bundle().await, expect);
     }

@@ -105,6 +105,7 @@ fn the_help_of_every_command_is_there() {
         "bundle",
         "policy",
         "fulcio",
+        "tsa",
         "initialize",
         "token",
         "completion",

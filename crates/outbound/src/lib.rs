@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only way out: HTTP requests with limits on size, time, redirects and addresses.
+//! The only way out: HTTP requests with limits on size, time, redirects and addresses; questions to time servers.
 //!
 //! In scope: GET and POST with a bounded answer; refusing addresses that a public name has no business to point at (server-side
-//! request forgery). Out of scope: what is asked and what the answer means (crates `server` and `client`); caching; retries.
+//! request forgery); how far a clock is off by one time server ([`ask_time`]). Out of scope: what is asked and what the answer means (crates `server` and `client`); caching; retries.
 //!
 //! Invariants: an answer is never longer than the caller's limit, nor later than its deadline; no redirect is followed; no URL with
 //! user information is fetched; no proxy is read from the environment; under [`Reach::PublicOnly`] no connection is opened to an
@@ -11,6 +11,8 @@
 mod address;
 mod client;
 mod error;
+mod sntp;
 
 pub use client::{Limits, Outbound, Reach, Response};
 pub use error::OutboundError;
+pub use sntp::{ClockSample, NtpServer, NtpServerError, SntpError, ask_time};

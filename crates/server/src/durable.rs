@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Files and directories that are there, whole, after a power cut.
 //!
-//! In scope: replacing a file in one step, making private directories, one process for a directory.
+//! In scope: replacing a file in one step, making private directories, one process for a directory or a file.
 //! Out of scope: private keys (`touchmark_signers` writes them) and log data (`touchmark_sequencer`).
 //! Invariant: a reader of a path written here sees the old bytes or the new ones, never a part.
 
@@ -86,9 +86,18 @@ pub(crate) fn create_private_directory(path: &Path) -> Result<(), FileError> {
 /// Holds a directory for this process until dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    // The kernel releases the lock with the file, also when the process is killed.
-    _file: File,
+    _file: HeldFile,
 }
+
+/// Holds a file that is replaced as a whole for this process until dropped.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    _file: HeldFile,
+}
+
+/// The kernel releases the lock with the file, also when the process is killed.
+#[derive(Debug)]
+struct HeldFile(#[expect(dead_code, reason = "it is there to be dropped")] File);
 
 /// Why a directory is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -102,15 +111,27 @@ pub(crate) enum LockError {
 impl DirectoryLock {
     /// Takes `<directory>/lock`, without waiting.
     pub(crate) fn acquire(directory: &Path) -> Result<Self, LockError> {
-        let path = directory.join("lock");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(Access::Owner.mode());
-        let file = options.open(&path).map_err(failed("cannot open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DirectoryLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held(directory.to_owned())),
-            Err(TryLockError::Error(error)) => Err(failed("cannot lock", &path)(error).into()),
-        }
+        Ok(DirectoryLock { _file: hold(&directory.join("lock"), directory)? })
+    }
+}
+
+impl FileLock {
+    /// Takes `<path>.lock`, without waiting: the file itself is another one after each [`write`].
+    pub(crate) fn beside(path: &Path) -> Result<Self, LockError> {
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        Ok(FileLock { _file: hold(Path::new(&lock), path)? })
+    }
+}
+
+fn hold(lock: &Path, held: &Path) -> Result<HeldFile, LockError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(Access::Owner.mode());
+    let file = options.open(lock).map_err(failed("cannot open", lock))?;
+    match file.try_lock() {
+        Ok(()) => Ok(HeldFile(file)),
+        Err(TryLockError::WouldBlock) => Err(LockError::Held(held.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed("cannot lock", lock)(error).into()),
     }
 }
 

@@ -9,6 +9,7 @@
 //! Invariants: a module reads the time and reaches out only through [`Deps`]; no certificate leaves without an SCT; the offline
 //! keys of the trust root are not in memory while a server answers.
 
+mod audit;
 pub mod ceremony;
 mod config;
 mod ctlog;
@@ -25,9 +26,9 @@ mod tsa;
 mod tuf;
 mod witness;
 
+pub use audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};
-pub use fulcio::audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use fulcio::{ExplainError, Explanation, IdentityConfig, IssuerReport};
 pub use instance::{
     Demand, FrozenLog, Held, Inventory, LogFiles, LogKind, LogOptions, LogState, ReloadError, Reloaded, Rotation,

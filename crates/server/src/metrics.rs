@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics in the text format of Prometheus (OpenMetrics), on a listener of their own.
 //!
-//! In scope: what is counted and under which names (docs/log.md lists them; docs/fulcio-operations.md those of [`fulcio`]), the page. Out of scope: what a log counts of itself
+//! In scope: what is counted and under which names (docs/log.md lists them; docs/fulcio-operations.md those of [`fulcio`], docs/tsa.md those of [`tsa`]), the page. Out of scope: what a log counts of itself
 //! (`touchmark_sequencer::LogStats`).
-//! Invariants: labels are names of logs, configured issuers, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
+//! Invariants: labels are names of logs, configured issuers and time servers, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
 //! digest appears; the page is never on the listener of a service.
 
+mod chain_ends;
 mod fulcio;
+mod tsa;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -34,6 +36,7 @@ use tower::Service;
 use tower::layer::layer_fn;
 
 pub(crate) use fulcio::{FulcioMetrics, Step};
+pub(crate) use tsa::{Trusted, TsaMetrics};
 
 use crate::http::{Answers, ApiError, bytes_response, unknown_path, wrong_method};
 
@@ -54,6 +57,7 @@ struct Inner {
     submissions: Family<SubmissionLabels, Counter>,
     logs: Logs,
     fulcio: FulcioMetrics,
+    tsa: TsaMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -87,12 +91,18 @@ impl Metrics {
         registry.register("log_submissions", "Entries sent to a log by what became of them", submissions.clone());
         registry.register_collector(Box::new(logs.clone()));
         let fulcio = FulcioMetrics::register(&mut registry);
-        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs, fulcio }))
+        let tsa = TsaMetrics::register(&mut registry);
+        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs, fulcio, tsa }))
     }
 
     /// Where the certificate authority counts.
     pub(crate) fn fulcio(&self) -> FulcioMetrics {
         self.0.fulcio.clone()
+    }
+
+    /// Where the timestamp authority counts.
+    pub(crate) fn tsa(&self) -> TsaMetrics {
+        self.0.tsa.clone()
     }
 
     /// Shows a log from now on, and keeps it open.

@@ -4,6 +4,7 @@
 //! One file for each: its arguments, and a function that reads as the steps of the command.
 
 mod attest_blob;
+mod audit;
 mod bundle;
 mod ca;
 mod completion;
@@ -17,6 +18,7 @@ mod policy;
 mod serve;
 mod sign_blob;
 mod token;
+mod tsa;
 mod up;
 mod verify_blob;
 mod verify_blob_attestation;
@@ -78,6 +80,8 @@ enum Command {
     Ca(Deferred<ca::Args>),
     /// Look after a certificate authority: check its configuration, verify its audit log
     Fulcio(Deferred<fulcio::Args>),
+    /// Look after a timestamp authority: verify its audit log
+    Tsa(Deferred<tsa::Args>),
     /// Work on bundles
     Bundle(Deferred<bundle::Args>),
     /// Work on policy files
@@ -114,6 +118,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::Log(Deferred(args)) => log::run(&args, printer),
         Command::Ca(Deferred(args)) => ca::run(&args, printer),
         Command::Fulcio(Deferred(args)) => fulcio::run(&args, printer),
+        Command::Tsa(Deferred(args)) => tsa::run(&args, printer),
         Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
         Command::Policy(Deferred(args)) => policy::run(&args, printer),
         Command::Initialize(Deferred(args)) => initialize::run(&args, printer),

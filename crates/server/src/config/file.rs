@@ -330,6 +330,32 @@ pub(super) struct Tsa {
     pub(super) key: String,
     /// The signing certificate first, the root last (PEM).
     pub(super) chain: PathBuf,
+    /// Chains of earlier keys (PEM), each in a file: published still, and no longer for stamping.
+    #[serde(default)]
+    pub(super) previous_chains: Vec<PathBuf>,
+    /// Policies that requests may ask for (object identifiers), the first for requests that ask for none. Left out: Sigstore's alone.
+    pub(super) policies: Option<Vec<String>>,
+    /// Puts the whole chain into tokens whose clients ask for certificates, and not the signing certificate alone.
+    #[serde(default)]
+    pub(super) chain_in_tokens: bool,
+    /// File that remembers how late the newest token may be, so that times do not run backwards over a restart.
+    pub(super) time_file: Option<PathBuf>,
+    /// File to which each token is appended. Without it none is written down.
+    pub(super) audit_log: Option<PathBuf>,
+    /// Time servers that have to confirm the clock. Without them it is believed.
+    pub(super) clock: Option<TsaClock>,
+}
+
+/// Time servers of the timestamp authority.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TsaClock {
+    /// Host names or addresses, with a port if it is not 123.
+    pub(super) servers: Vec<String>,
+    /// How many of them have to agree with the clock: more than half, which is the default.
+    pub(super) agreeing: Option<usize>,
+    /// How often each is asked, in seconds.
+    pub(super) poll_s: Option<u64>,
 }
 
 /// The TUF repository.

@@ -15,6 +15,8 @@ const OF_FULCIO: [&str; 8] = [
     "fulcio_config",
     "fulcio_config_transport",
 ];
+/// The keys of `[tsa]` that a reload takes up.
+const OF_TSA: [&str; 3] = ["key", "chain", "previous_chains"];
 /// The keys of a `[[ctlog]]` that a reload takes up.
 const OF_CTLOG: [&str; 1] = ["accepted_roots"];
 
@@ -28,6 +30,9 @@ impl FixedSettings {
         let mut settings: toml::Table = toml::from_str(text).unwrap_or_default();
         if let Some(toml::Value::Table(fulcio)) = settings.get_mut("fulcio") {
             fulcio.retain(|key, _| !OF_FULCIO.contains(&key));
+        }
+        if let Some(toml::Value::Table(tsa)) = settings.get_mut("tsa") {
+            tsa.retain(|key, _| !OF_TSA.contains(&key));
         }
         if let Some(toml::Value::Array(logs)) = settings.get_mut("ctlog") {
             for log in logs.iter_mut().filter_map(toml::Value::as_table_mut) {
@@ -50,7 +55,7 @@ mod tests {
 
     #[test]
     fn what_a_reload_takes_up_may_differ_and_nothing_else() {
-        let base = "listen = \"127.0.0.1:1\"\n[fulcio]\nkey = \"a\"\nchain = \"a\"\nct_log = { name = \"a\" }\n[[ctlog]]\nname = \"a\"\naccepted_roots = \"a\"\n";
+        let base = "listen = \"127.0.0.1:1\"\n[fulcio]\nkey = \"a\"\nchain = \"a\"\nct_log = { name = \"a\" }\n[[ctlog]]\nname = \"a\"\naccepted_roots = \"a\"\n[tsa]\nkey = \"c\"\nchain = \"c\"\n";
         let changed = |from: &str, to: &str| {
             assert!(base.contains(from), "{from}");
             FixedSettings::of(base).first_difference(&FixedSettings::of(&base.replacen(from, to, 1)))
@@ -60,6 +65,7 @@ mod tests {
             ("chain = \"a\"", "chain = \"b\"\nprevious_chains = [\"a\"]"),
             ("[[ctlog]]", "[[fulcio.issuer]]\nurl = \"a\"\n[[ctlog]]"),
             ("accepted_roots = \"a\"", "accepted_roots = \"b\""),
+            ("key = \"c\"\nchain = \"c\"", "key = \"d\"\nchain = \"d\"\nprevious_chains = [\"c\"]"),
             ("[fulcio]", "# a comment\n[fulcio]"),
         ] {
             assert_eq!(changed(from, to), None, "{to}");
@@ -68,6 +74,8 @@ mod tests {
             ("127.0.0.1:1", "127.0.0.1:2", "listen"),
             ("name = \"a\" }", "name = \"b\" }", "fulcio"),
             ("[[ctlog]]\nname = \"a\"", "[[ctlog]]\nname = \"b\"", "ctlog"),
+            ("[tsa]", "[tsa]\npolicies = [\"1.2.3\"]", "tsa"),
+            ("[tsa]", "[tsa]\ntime_file = \"t\"", "tsa"),
             ("listen", "metrics_listen = \"127.0.0.1:3\"\nlisten", "metrics_listen"),
         ] {
             assert_eq!(changed(from, to).as_deref(), Some(section), "{to}");

@@ -8,14 +8,12 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{ConfigError, CtLogRef, CtPlace, FulcioRole, Reading, file, invalid, web_url};
+use super::{ConfigError, CtLogRef, CtPlace, FulcioRole, PREVIOUS_CHAINS_MAX, Reading, file, invalid, web_url};
 use crate::fulcio::{
     CT_DEADLINE_DEFAULT, ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText,
     IssuerTransport, Need, ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
 };
 
-/// A key of three years and one of ten, each renewed yearly, have fewer that have not ended; clients read all of them.
-const PREVIOUS_CHAINS_MAX: usize = 16;
 /// Each is asked for every certificate, and each SCT makes certificates about 120 bytes longer.
 const CT_LOGS_MAX: usize = 8;
 /// Below the time that a request may take.

@@ -9,6 +9,7 @@
 mod file;
 mod fixed;
 mod fulcio;
+mod tsa;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,8 +23,12 @@ use url::Url;
 use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
 use crate::fulcio::{CT_DEADLINE_DEFAULT, Identities, Need, RateLimitConfig};
+use crate::tsa::{ClockPlace, Embedded, Policies};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 pub(crate) use fixed::FixedSettings;
+
+/// A key of three years and one of ten, each renewed yearly, have fewer that have not ended; clients read all of them.
+const PREVIOUS_CHAINS_MAX: usize = 16;
 
 /// What `touchmark serve` starts.
 #[derive(Debug)]
@@ -131,6 +136,12 @@ pub(crate) struct TsaRole {
     pub(crate) listen: SocketAddr,
     pub(crate) key: SignerReference,
     pub(crate) chain: PathBuf,
+    pub(crate) previous_chains: Vec<PathBuf>,
+    pub(crate) policies: Policies,
+    pub(crate) embedded: Embedded,
+    pub(crate) time_file: PathBuf,
+    pub(crate) audit_log: Option<PathBuf>,
+    pub(crate) clock: Option<ClockPlace>,
 }
 
 #[derive(Debug)]
@@ -361,11 +372,6 @@ impl Reading<'_> {
                 Err(invalid(format!("{section}.witness_policy"), "is missing, and `witness_mode` is there"))
             }
         }
-    }
-
-    fn tsa(&self, role: file::Tsa) -> Result<TsaRole, ConfigError> {
-        let listen = self.listen("tsa", role.listen)?;
-        Ok(TsaRole { listen, key: self.signer("tsa.key", &role.key)?, chain: self.path(role.chain) })
     }
 
     fn tuf(&self, role: file::Tuf) -> Result<TufRole, ConfigError> {

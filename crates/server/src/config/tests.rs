@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::fulcio::{IssuerTransport, Need};
+use crate::tsa::{Embedded, Policies};
 
 const MANUAL: &str = include_str!("../../../../docs/configuration.md");
 
@@ -54,6 +55,50 @@ fn the_commented_keys_of_the_example_are_keys() {
     let Validity { interval: Some(_), expired: Expired::Refused } = config.ctlogs[0].validity else { panic!() };
     assert!(config.ctlogs[0].log.witnesses.is_some());
     assert_eq!(config.ctlogs[0].log.evidence.as_ref().unwrap().foreign.len(), 1);
+    let tsa = config.tsa.unwrap();
+    assert_eq!(tsa.time_file, Path::new("/etc/touchmark/tsa/last-time"));
+    assert_eq!(tsa.audit_log.as_deref(), Some(Path::new("/etc/touchmark/tsa-audit.jsonl")));
+    assert_eq!((tsa.previous_chains.len(), tsa.embedded), (1, Embedded::Chain));
+    let clock = tsa.clock.unwrap();
+    assert_eq!((clock.servers.len(), clock.agreeing, clock.poll), (3, 2, Duration::from_secs(64)));
+}
+
+#[test]
+fn the_timestamp_authority_has_defaults_that_weaken_nothing_and_limits() {
+    let alone = |more: &str| format!("listen = \"127.0.0.1:1\"\n[tsa]\nkey = \"k\"\nchain = \"c\"\n{more}\n");
+    let tsa = parse(&alone("")).unwrap().tsa.unwrap();
+    assert_eq!(tsa.policies, Policies::default());
+    assert_eq!(tsa.time_file, Path::new("/etc/touchmark/tsa-last-time"));
+    assert_eq!((tsa.embedded, tsa.clock), (Embedded::Leaf, None));
+    let clock =
+        |text: &str| parse(&alone(&format!("[tsa.clock]\n{text}"))).map(|config| config.tsa.unwrap().clock.unwrap());
+    for (servers, agreeing) in
+        [("[\"a\"]", 1), ("[\"a\", \"b\"]", 2), ("[\"a\", \"b\", \"c\"]", 2), ("[\"a\", \"b\", \"c\", \"d\"]", 3)]
+    {
+        assert_eq!(clock(&format!("servers = {servers}")).unwrap().agreeing, agreeing);
+    }
+    let list = |count: usize| (0..count).map(|number| format!("\"t{number}\"")).collect::<Vec<_>>().join(", ");
+    assert_eq!(clock(&format!("servers = [{}]", list(16))).unwrap().servers.len(), 16);
+    for (text, expect) in [
+        (format!("servers = [{}]", list(17)), "`tsa.clock.servers`: must name 1 to 16"),
+        ("servers = []".to_owned(), "`tsa.clock.servers`: must name 1 to 16"),
+        ("servers = [\"http://a\"]".to_owned(), "`tsa.clock.servers`: must be host names or addresses"),
+        ("servers = [\"a\", \"a:123\"]".to_owned(), "`tsa.clock.servers`: names a server twice"),
+        ("servers = [\"a\", \"b\"]\nagreeing = 1".to_owned(), "`tsa.clock.agreeing`: must be more than half"),
+        ("servers = [\"a\"]\nagreeing = 2".to_owned(), "`tsa.clock.agreeing`: must be more than half"),
+        ("servers = [\"a\"]\npoll_s = 15".to_owned(), "`tsa.clock.poll_s`: must be 16 to 1024"),
+        ("servers = [\"a\"]\npoll_s = 1025".to_owned(), "`tsa.clock.poll_s`: must be 16 to 1024"),
+        ("servers = [\"a\"]\npoll = 16".to_owned(), "unknown field `poll`"),
+    ] {
+        let error = clock(&text).unwrap_err().to_string();
+        assert!(error.contains(expect), "{text}\n{error}");
+    }
+    let many = |what: &str, count: usize| format!("{what} = [{}]", vec!["\"1.2.3\""; count].join(", "));
+    assert!(parse(&alone(&many("policies", 16))).is_ok());
+    check_refused(&alone(&many("policies", 17)), "`tsa.policies`: names more than 16");
+    check_refused(&alone("policies = []"), "`tsa.policies`: names no policy");
+    check_refused(&alone("policies = [\"sigstore\"]"), "`tsa.policies`: must be object identifiers");
+    check_refused(&alone(&many("previous_chains", 17)), "`tsa.previous_chains`: names more than 16");
 }
 
 #[test]

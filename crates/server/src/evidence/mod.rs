@@ -177,8 +177,10 @@ impl Stamping {
         let mut stamps = Vec::new();
         if let Some(own) = self.own.get() {
             let request = request(message);
-            let reply = own.stamp(&request).await;
-            self.add(&mut stamps, "own", reply, &request, message, own.chain());
+            let stamped = own.stamp(&request).await;
+            let chain = stamped.as_ref().map(|stamped| stamped.chain().to_vec()).unwrap_or_default();
+            let reply = stamped.map(|stamped| stamped.reply);
+            self.add(&mut stamps, "own", reply, &request, message, &chain);
         }
         let asked = self.foreign.iter().map(async |foreign| {
             let request = request(message);

@@ -1,211 +1,200 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The audit log: one line of JSON for each decision about a certificate, each line bound to the one before by its SHA-256.
+//! What the audit log says of a request for a certificate.
 //!
-//! What is in a line, what a crash can lose and what a chain proves: docs/fulcio-operations.md.
+//! The members of a line: docs/fulcio-operations.md.
 //!
-//! In scope: the lines, their order, and when they are durable ([`AuditLog`]); what a start finds at the end of a file ([`tail`]); proving a whole
-//! file ([`verify`]). Out of scope: when something is decided, and what was known then (`decide`).
-//! Invariants: a line is never changed or removed, but for a torn one at the end, and a line then says so; one process and one thread write; no token,
-//! key or signature is in it; every text in it is bounded and printable ASCII; what [`AuditLog::record`] returned for is durable.
+//! In scope: a decision, and what was known when it was made. Out of scope: when something is decided (`decide`); the file (`crate::audit`).
+//! Invariant: no token, key or signature is in it.
 
-mod line;
-mod tail;
-pub(crate) mod verify;
+use jiff::Timestamp;
+use serde::Serialize;
+use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::audit::{self, Entry, bounded};
 
-use tokio::sync::{mpsc, oneshot};
-use touchmark_sequencer::Clock;
+/// The file of the certificate authority.
+pub(crate) type AuditLog = audit::AuditLog<Decision>;
 
-use self::tail::Tail;
-use self::verify::AuditProblem;
-use crate::deps::timestamp;
-use crate::durable::{self, FileError};
-
-pub(super) use self::line::{Decision, Known, Outcome, SctOf};
-
-/// Decisions that wait to be written; more wait for their place. As many requests as a few syncs serve.
-const QUEUE_MAX: usize = 1024;
-/// Bytes that one sync makes durable: some thousand lines, and all that a crash can tear.
-const GROUP_BYTES_MAX: usize = 1 << 20;
-
-/// A file that is open for writing. Clones are the same.
-#[derive(Clone)]
-pub(crate) struct AuditLog {
-    queue: mpsc::Sender<Message>,
-    stopped: Arc<AtomicBool>,
+/// What was decided about one request.
+pub(crate) struct Decision {
+    pub(crate) time: Timestamp,
+    pub(crate) request_id: String,
+    pub(crate) known: Known,
+    pub(crate) outcome: Outcome,
 }
 
-enum Message {
-    Line {
-        decision: Box<Decision>,
-        durable: Option<oneshot::Sender<()>>,
+/// What had been proven about a request when it was decided.
+#[derive(Clone, Default)]
+pub(crate) struct Known {
+    /// Issuer, subject and name, of a token that was verified.
+    pub(crate) principal: Option<Principal>,
+    /// The entry of the configuration that is about its issuer: a URL or a pattern.
+    pub(crate) issuer_entry: Option<String>,
+    /// What the rules of that entry said of its subject.
+    pub(crate) rule: Option<String>,
+}
+
+pub(crate) enum Outcome {
+    Issued {
+        /// In hexadecimal, as is the hash.
+        serial: String,
+        certificate_sha256: String,
+        scts: Vec<SctOf>,
     },
-    /// Nothing comes after this.
-    Close {
-        closed: oneshot::Sender<()>,
+    Refused {
+        reason: &'static str,
     },
 }
 
-/// The decision may be lost: nothing may be done that it allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the audit log cannot be written")]
-pub(crate) struct AuditUnavailable;
-
-/// Why no line can be added to a file.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AuditStartError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("another process writes the audit log {}: give each server a file of its own", .0.display())]
-    InUse(PathBuf),
-    #[error(
-        "the audit log {} is not a whole chain: {problem}; keep the file, find out more with `touchmark fulcio audit verify`, and move it away to begin another", path.display()
-    )]
-    Broken { path: PathBuf, problem: AuditProblem },
+/// A log that promised to show the certificate.
+#[derive(Serialize)]
+pub(crate) struct SctOf {
+    /// In hexadecimal.
+    pub(crate) log_id: String,
+    /// Only static CT logs say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leaf_index: Option<u64>,
 }
 
-impl AuditLog {
-    /// Opens the file, or makes it, for this process alone. A torn last line is cut off, and a line says so.
-    ///
-    /// A crash in here leaves the torn line, or a file without it and without the line that says so.
-    pub(crate) fn open(path: &Path, clock: &dyn Clock) -> Result<Self, AuditStartError> {
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600);
-        let mut file = options.open(path).map_err(durable::failed("cannot open", path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(AuditStartError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(durable::failed("cannot lock", path)(error).into()),
+/// The name that the certificate has or would have had.
+#[derive(Serialize)]
+struct San {
+    r#type: &'static str,
+    value: String,
+}
+
+/// In the order in which it is written.
+#[derive(Default, Serialize)]
+struct Members<'d> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    request_id: &'d str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    san: Option<San>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'d str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_sha256: Option<&'d str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scts: Option<&'d [SctOf]>,
+}
+
+impl Entry for Decision {
+    const WITHOUT: &'static str = "no certificate is issued";
+    const VERIFIED_BY: &'static str = "touchmark fulcio audit verify";
+
+    fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    fn members(&self) -> impl Serialize {
+        let principal = self.known.principal.as_ref();
+        let mut members = Members {
+            outcome: "refused",
+            request_id: &self.request_id,
+            issuer: principal.map(|principal| bounded(&principal.issuer)),
+            subject: principal.map(|principal| bounded(&principal.subject)),
+            san: principal.map(|principal| San::of(&principal.san)),
+            rule: self.known.rule.as_deref().map(bounded),
+            ..Members::default()
+        };
+        match &self.outcome {
+            Outcome::Refused { reason } => members.reason = Some(reason),
+            Outcome::Issued { serial, certificate_sha256, scts } => {
+                members.outcome = "issued";
+                members.serial = Some(serial);
+                members.certificate_sha256 = Some(certificate_sha256);
+                members.scts = Some(scts);
+            }
         }
-        let tail = tail::read(&mut file).map_err(durable::failed("cannot read", path))?;
-        let tail = tail.map_err(|problem| AuditStartError::Broken { path: path.to_owned(), problem })?;
-        let torn_bytes = tail.torn_bytes;
-        if torn_bytes > 0 {
-            tracing::warn!(path = %path.display(), torn_bytes, "the last line of the audit log was torn and is cut off");
-            file.set_len(tail.whole_bytes).map_err(durable::failed("cannot cut", path))?;
-        }
-        let mut writer = Writer { file, path: path.to_owned(), end: tail };
-        if torn_bytes > 0 {
-            let mut group = Vec::new();
-            writer.end.add_recovery(timestamp(clock), torn_bytes, &mut group);
-            writer.append(&group).map_err(durable::failed("cannot write", path))?;
-        }
-        writer.file.sync_all().map_err(durable::failed("cannot sync", path))?;
-        durable::sync_directory(path.parent().unwrap_or(Path::new("")))?;
-        writer.start().map_err(|source| durable::failed("cannot start the writer of", path)(source).into())
-    }
-
-    /// Returns when the line is durable.
-    pub(super) async fn record(&self, decision: Decision) -> Result<(), AuditUnavailable> {
-        let (durable, written) = oneshot::channel();
-        self.send(Message::Line { decision: Box::new(decision), durable: Some(durable) }).await?;
-        written.await.map_err(|_| AuditUnavailable)
-    }
-
-    /// Returns when the line has its place among those that are written next.
-    pub(super) async fn note(&self, decision: Decision) -> Result<(), AuditUnavailable> {
-        self.send(Message::Line { decision: Box::new(decision), durable: None }).await
-    }
-
-    /// As [`AuditLog::note`], where nothing can wait: fails, too, if there is no room.
-    pub(super) fn note_now(&self, decision: Decision) -> Result<(), AuditUnavailable> {
-        let message = Message::Line { decision: Box::new(decision), durable: None };
-        self.queue.try_send(message).map_err(|_| AuditUnavailable)
-    }
-
-    /// Whether lines are still written, as far as is known.
-    pub(super) fn works(&self) -> bool {
-        !self.stopped.load(Ordering::Acquire)
-    }
-
-    /// Writes what waits and nothing more, and gives the file back.
-    pub(crate) async fn close(&self) {
-        let (closed, done) = oneshot::channel();
-        if self.send(Message::Close { closed }).await.is_ok() {
-            let _ = done.await;
-        }
-    }
-
-    async fn send(&self, message: Message) -> Result<(), AuditUnavailable> {
-        self.queue.send(message).await.map_err(|_| AuditUnavailable)
+        members
     }
 }
 
-/// The one that writes, on a thread of its own.
-struct Writer {
-    file: File,
-    path: PathBuf,
-    end: Tail,
-}
-
-/// Everything that one sync makes durable.
-#[derive(Default)]
-struct Group {
-    bytes: Vec<u8>,
-    waiting: Vec<oneshot::Sender<()>>,
-    closed: Option<oneshot::Sender<()>>,
-}
-
-impl Writer {
-    fn start(self) -> std::io::Result<AuditLog> {
-        let (queue, decisions) = mpsc::channel(QUEUE_MAX);
-        let stopped = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stopped);
-        std::thread::Builder::new().name("fulcio-audit".to_owned()).spawn(move || {
-            self.run(decisions);
-            flag.store(true, Ordering::Release);
-        })?;
-        Ok(AuditLog { queue, stopped })
-    }
-
-    /// Groups form by themselves: what comes during one sync is made durable by the next.
-    ///
-    /// After a failure nothing is written any more, because what the file then holds is known at the next start only.
-    fn run(mut self, mut decisions: mpsc::Receiver<Message>) {
-        while let Some(first) = decisions.blocking_recv() {
-            let mut group = Group::default();
-            self.add(first, &mut group);
-            while group.bytes.len() < GROUP_BYTES_MAX && group.closed.is_none() {
-                let Ok(next) = decisions.try_recv() else { break };
-                self.add(next, &mut group);
-            }
-            if let Err(error) = self.append(&group.bytes).and_then(|()| self.file.sync_data()) {
-                // Who waits hears it by the channel that is dropped here.
-                tracing::error!(path = %self.path.display(), %error, "the audit log cannot be written: no certificate is issued until a restart");
-                return;
-            }
-            for durable in group.waiting {
-                let _ = durable.send(());
-            }
-            if let Some(closed) = group.closed {
-                // With the file its lock goes, before anybody hears that it has gone.
-                drop(self);
-                let _ = closed.send(());
-                return;
-            }
-        }
-    }
-
-    fn add(&mut self, message: Message, group: &mut Group) {
-        match message {
-            Message::Line { decision, durable } => {
-                self.end.add(&decision, &mut group.bytes);
-                group.waiting.extend(durable);
-            }
-            Message::Close { closed } => group.closed = Some(closed),
-        }
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.file.write_all(bytes)
+impl San {
+    fn of(name: &SubjectAltName) -> Self {
+        let (r#type, value) = match name {
+            SubjectAltName::Email(value) => ("email", value),
+            SubjectAltName::Uri(value) => ("uri", value),
+            SubjectAltName::Username(value) => ("username", value),
+            SubjectAltName::Dns(value) => ("dns", value),
+        };
+        Self { r#type, value: bounded(value) }
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests {
+    use super::*;
+    use crate::audit::line::{FIRST_PREVIOUS, LINE_BYTES_MAX, Link, of_entry};
+
+    fn decision(subject: &str) -> Decision {
+        let principal = Principal {
+            issuer: "https://issuer.example".to_owned(),
+            subject: subject.to_owned(),
+            san: SubjectAltName::Email("alice@example.com".to_owned()),
+            proof_subject: "alice@example.com".to_owned(),
+            extensions: Vec::new(),
+        };
+        Decision {
+            time: Timestamp::from_second(1_800_000_000).unwrap(),
+            request_id: "00ff".to_owned(),
+            known: Known { principal: Some(principal), issuer_entry: None, rule: Some("any-subject".to_owned()) },
+            outcome: Outcome::Refused { reason: "SUBJECT_NOT_ALLOWED" },
+        }
+    }
+
+    #[test]
+    fn a_line_says_who_asked_and_what_was_decided() {
+        let line = of_entry(7, &[0xab; 32], &decision("subject-1"));
+        let expect = format!(
+            r#"{{"sequence":7,"previous":"{}","time":"2027-01-15T08:00:00Z","outcome":"refused","reason":"SUBJECT_NOT_ALLOWED","request_id":"00ff","issuer":"https://issuer.example","subject":"subject-1","san":{{"type":"email","value":"alice@example.com"}},"rule":"any-subject"}}"#,
+            "ab".repeat(32)
+        );
+        assert_eq!(String::from_utf8(line).unwrap(), expect);
+    }
+
+    #[test]
+    fn whatever_a_claim_holds_a_line_is_one_line_of_printable_ascii_that_says_the_same() {
+        for subject in [
+            "a\nb",
+            "\u{1b}[2J\u{7f}",
+            "\u{202e}\u{85}\u{2028}",
+            "\u{e9}\u{1f600}",
+            "\"\\\u{0}",
+            "\",\"outcome\":\"issued",
+        ] {
+            let line = of_entry(0, &FIRST_PREVIOUS, &decision(subject));
+            assert!(line.iter().all(|byte| (b' '..=b'~').contains(byte)), "{subject:?}");
+            let read: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!((read["subject"].as_str(), read["outcome"].as_str()), (Some(subject), Some("refused")));
+        }
+    }
+
+    #[test]
+    fn the_longest_texts_fit_into_the_longest_line() {
+        for character in ["\u{0}", "\u{e9}", "\u{1f600}", "\u{20ac}"] {
+            let mut decision = decision(&character.repeat(3000));
+            let principal = decision.known.principal.as_mut().unwrap();
+            principal.issuer = principal.subject.clone();
+            principal.san = SubjectAltName::Uri(principal.subject.clone());
+            decision.known.rule = Some(principal.subject.clone());
+            let sct = || SctOf { log_id: "a".repeat(64), leaf_index: Some(u64::MAX) };
+            decision.outcome = Outcome::Issued {
+                serial: "f".repeat(40),
+                certificate_sha256: "f".repeat(64),
+                scts: (0..8).map(|_| sct()).collect(),
+            };
+            let line = of_entry(u64::MAX, &FIRST_PREVIOUS, &decision);
+            assert!(line.len() <= LINE_BYTES_MAX, "{}", line.len());
+            assert!(Link::parse(&line).unwrap().follows(&FIRST_PREVIOUS));
+        }
+    }
+}

@@ -12,11 +12,12 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use touchmark_keys::{random, sha256};
 
-use super::audit::{AuditUnavailable, Decision, Known, Outcome, SctOf};
+use super::audit::{Decision, Known, Outcome, SctOf};
 use super::error::IssueError;
 use super::issue::{Fulcio, Issued, LoggedAt, issue};
 use super::request::SigningRequest;
 use super::self_check::IssuedChain;
+use crate::audit::AuditUnavailable;
 use crate::deps::timestamp;
 use crate::http::ApiError;
 use crate::http::listener::PeerAddress;

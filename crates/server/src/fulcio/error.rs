@@ -14,13 +14,13 @@ use touchmark_sigstore::issue::IssueError as TemplateError;
 use touchmark_sigstore::wire::WireError;
 use touchmark_sigstore::x509::csr::CsrError;
 
-use super::audit::AuditUnavailable;
 use super::authorize::Ruling;
 use super::ct::CtError;
 use super::limits::{RateLimited, Scope};
 use super::provider::{MappingError, RenderError};
 use super::self_check::SelfCheckError;
 use super::token::TokenError;
+use crate::audit::AuditUnavailable;
 use crate::http::grpc::Malformed;
 use crate::http::{ApiError, Reason, grpc};
 

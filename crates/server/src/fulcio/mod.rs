@@ -8,7 +8,7 @@
 //! Invariants: those of `issue` and `decide`; every reply that is not a success has the gateway's error body, or the same in the words of gRPC.
 
 mod api;
-pub(crate) mod audit;
+mod audit;
 mod authenticate;
 mod authorize;
 mod ca;

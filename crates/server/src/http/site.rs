@@ -19,7 +19,7 @@ use axum::http::uri::{PathAndQuery, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
 use axum::routing::get;
-use futures_util::future::Either;
+use futures_util::future::{BoxFuture, Either, join_all};
 use tower::Service;
 
 use crate::metrics::Metrics;
@@ -47,6 +47,7 @@ impl RoleState {
 }
 
 type Probe = Box<dyn Fn() -> RoleState + Send>;
+type Trial = Box<dyn Fn() -> BoxFuture<'static, RoleState> + Send>;
 
 /// The state of every role of the process; shared by all its listeners.
 #[derive(Clone, Default)]
@@ -57,6 +58,8 @@ enum Role {
     Told(RoleState),
     /// As it is when asked.
     Probed(Probe),
+    /// The same, where finding out takes its time.
+    Tried(Trial),
 }
 
 impl Readiness {
@@ -67,6 +70,14 @@ impl Readiness {
     /// Adds a role that is asked each time, because it may stop by itself.
     pub(crate) fn probe(&self, role: String, probe: impl Fn() -> RoleState + Send + 'static) {
         self.roles().insert(role, Role::Probed(Box::new(probe)));
+    }
+
+    /// The same for what has to be tried to be known. The trial bounds its own time and cost.
+    pub(crate) fn trial<F>(&self, role: String, trial: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = RoleState> + Send + 'static,
+    {
+        self.roles().insert(role, Role::Tried(Box::new(move || Box::pin(trial()))));
     }
 
     /// Sets every role that is not asked.
@@ -83,13 +94,15 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn response(&self) -> Response {
+    async fn response(&self) -> Response {
         let state = |role: &Role| match role {
-            Role::Told(state) => *state,
-            Role::Probed(probe) => probe(),
+            Role::Told(state) => Either::Left(ready(*state)),
+            Role::Probed(probe) => Either::Left(ready(probe())),
+            Role::Tried(trial) => Either::Right(trial()),
         };
-        let roles: BTreeMap<String, RoleState> =
-            self.roles().iter().map(|(name, role)| (name.clone(), state(role))).collect();
+        let (names, states): (Vec<_>, Vec<_>) =
+            self.roles().iter().map(|(name, role)| (name.clone(), state(role))).unzip();
+        let roles: BTreeMap<String, RoleState> = names.into_iter().zip(join_all(states).await).collect();
         let ready = !roles.is_empty() && roles.values().all(|state| *state == RoleState::Up);
         let roles: serde_json::Map<_, _> = roles.into_iter().map(|(name, state)| (name, state.name().into())).collect();
         let (status, text) = if ready { (200, "READY") } else { (503, "NOT_READY") };
@@ -127,7 +140,7 @@ impl Site {
     pub(crate) fn new(readiness: Readiness, metrics: Metrics) -> Self {
         let probes = Router::new()
             .route(HEALTH, get(|| async { json_response(200, &serde_json::json!({"status": "SERVING"})) }))
-            .route(READINESS, get(|State(readiness): State<Readiness>| async move { readiness.response() }))
+            .route(READINESS, get(|State(readiness): State<Readiness>| async move { readiness.response().await }))
             .method_not_allowed_fallback(wrong_method)
             .with_state(readiness);
         Site(Arc::new(Front { probes, metrics, services: RwLock::default() }))

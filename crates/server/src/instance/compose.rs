@@ -92,6 +92,7 @@ pub(super) async fn compose(
         oidc_issuer: config.oidc.as_ref().map(|role| trust::base_url(&role.issuer)),
         client_directory: None,
         start: Start::Later,
+        tsa: Arc::clone(&starting.control.own_tsa),
         readiness: starting.control.readiness.clone(),
         stop: switch,
         stopping: stop,
@@ -163,6 +164,9 @@ impl Starting {
         if let Some(audit) = &self.audit {
             audit.close().await;
         }
+        if let Some(tsa) = self.control.own_tsa.get() {
+            tsa.close().await;
+        }
     }
 
     async fn roles(&mut self, config: &Config) -> Result<(), StartError> {
@@ -219,9 +223,23 @@ impl Starting {
     }
 
     async fn tsa(&mut self, role: &TsaRole) -> Result<(), StartError> {
-        let (signer, chain) = (open::signer(&role.key, &self.passphrase).await?, open::chain(&role.chain)?);
-        let tsa = Tsa::new(signer, chain, Arc::clone(&self.control.deps.clock)).map_err(StartError::role("tsa"))?;
-        let tsa = Arc::new(tsa);
+        let clock = Arc::clone(&self.control.deps.clock);
+        let authority = open::timestamp_authority(role, &self.passphrase, self.control.deps.now()).await?;
+        let audit = role.audit_log.as_ref().map(|path| tsa::AuditLog::open(path, clock.as_ref())).transpose();
+        let operations = tsa::Operations {
+            policies: role.policies.clone(),
+            embedded: role.embedded,
+            time_file: &role.time_file,
+            clock: role.clock.clone(),
+            audit: audit.map_err(StartError::role("tsa"))?,
+            metrics: self.control.metrics.tsa(),
+        };
+        let tsa = Arc::new(Tsa::new(authority, operations, clock).map_err(StartError::role("tsa"))?);
+        for condition in tsa::Condition::ALL {
+            let tsa = Arc::clone(&tsa);
+            self.control.readiness.trial(condition.name().to_owned(), move || Arc::clone(&tsa).health(condition));
+        }
+        self.tasks.spawn(tsa.attend(self.stop.clone()));
         let _ = self.control.own_tsa.set(Arc::clone(&tsa));
         self.mount(role.listen, tsa::router(tsa));
         Ok(())

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Announcing the end of the certificates of authorities that are in use, in the log, at the start, after a reload and daily.
 //!
-//! In scope: the chains of the certificate authority, those that are only published still, the chain of the timestamp authority. Out of scope: renewing
+//! In scope: the chains of the certificate authority and of the timestamp authority, and those that are only published still. Out of scope: renewing
 //! (`crate::ceremony`); the TUF roles (`crate::tuf`).
 //! Invariant: looking changes nothing and ends with the process.
 
@@ -89,7 +89,10 @@ impl Authorities {
             });
         }
         if let Some(tsa) = &self.tsa {
-            tsa.chain().iter().for_each(|certificate| announce("tsa", certificate, now));
+            tsa.inspect(|authority| {
+                authority.chain().iter().for_each(|certificate| announce("tsa", certificate, now));
+                authority.previous().for_each(|chain| announce_previous(chain, now));
+            });
         }
     }
 }
@@ -100,7 +103,7 @@ fn announce(role: &str, certificate: &Certificate, now: Timestamp) {
     match Outlook::of(not_after, now) {
         Outlook::Good => {}
         Outlook::Ends => {
-            tracing::warn!(role, subject, %not_after, days_left, "a certificate in use ends soon: renew it (`touchmark ca renew`)");
+            tracing::warn!(role, subject, %not_after, days_left, "a certificate in use ends soon: renew it");
         }
         Outlook::CutsShort => {
             tracing::error!(role, subject, %not_after, "a certificate in use ends within a day, and with it all that it issues: renew it now");

@@ -82,6 +82,11 @@ impl Layout {
         self.0.join("tsa/chain.pem")
     }
 
+    /// How late the newest timestamp may be.
+    pub(super) fn tsa_time(&self) -> PathBuf {
+        self.0.join("tsa/last-time")
+    }
+
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.0.join("logs").join(name)
     }

@@ -17,10 +17,11 @@ use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 use super::Passphrase;
 use super::error::StartError;
 use super::layout::KeyFile;
-use crate::config::{FulcioRole, LogPlace};
+use crate::config::{FulcioRole, LogPlace, TsaRole};
 use crate::ctlog::MAXIMUM_MERGE_DELAY_S;
 use crate::durable::{self, DirectoryLock};
 use crate::fulcio::{CertificateAuthority, DEFAULT_ALGORITHMS, FulcioConfig};
+use crate::tsa::Authority;
 
 /// Runs work that blocks, such as decrypting a key, away from the threads that answer requests.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -56,6 +57,18 @@ pub(super) async fn certificate_authority(
     let previous = role.previous_chains.iter().map(|path| chain(path)).collect::<Result<_, _>>()?;
     let authority = CertificateAuthority::new(signer, current).and_then(|authority| authority.with_previous(previous));
     authority.map_err(StartError::role("fulcio"))
+}
+
+/// Opens the key of a timestamp authority and reads its chains.
+pub(super) async fn timestamp_authority(
+    role: &TsaRole,
+    passphrase: &Passphrase,
+    now: Timestamp,
+) -> Result<Authority, StartError> {
+    let (signer, current) = (signer(&role.key, passphrase).await?, chain(&role.chain)?);
+    let previous = role.previous_chains.iter().map(|path| chain(path)).collect::<Result<_, _>>()?;
+    let authority = Authority::new(signer, current, now).and_then(|authority| authority.with_previous(previous));
+    authority.map_err(StartError::role("tsa"))
 }
 
 /// Reads whose tokens become certificates.

@@ -7,6 +7,7 @@
 //! configuration refuses the reload, because a process that runs with half of a file is hard to reason about.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +22,7 @@ use super::{expiry, open};
 use crate::config::{Config, ConfigError};
 use crate::ctlog::{AcceptedRoots, CtLog};
 use crate::fulcio::{Serving, Successor};
+use crate::tsa::{self, Tsa};
 
 /// How long opening and checking may take: a key elsewhere is asked a few times, ten seconds at most each.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -30,6 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Reloaded {
     /// The subject of the certificate that issues now and the time at which it ends, if this process has a certificate authority.
     pub issuing: Option<(String, Timestamp)>,
+    /// The same of the certificate whose key stamps, if this process has a timestamp authority.
+    pub stamping: Option<(String, Timestamp)>,
 }
 
 /// Why a process goes on with what it had.
@@ -78,18 +82,19 @@ pub enum ReloadError {
 }
 
 impl Running {
-    /// Reads the configuration file again, and takes up the key, chains and identities of the certificate authority and the accepted roots of CT
-    /// logs, if all of them are fit. Requests under way end with what they began with. The log says what happened.
+    /// Reads the configuration file again, and takes up the key, chains and identities of the certificate authority, the key and chains of the timestamp
+    /// authority, and the accepted roots of CT logs, if all of them are fit. Requests under way end with what they began with. The log says what happened.
     ///
     /// # Errors
     /// Why everything is as it was.
     pub async fn reload(&self, path: &Path) -> Result<Reloaded, ReloadError> {
         let outcome = self.take_up(path).await;
         match &outcome {
-            Ok(Reloaded { issuing: Some((subject, not_after)) }) => {
-                tracing::info!(config = %path.display(), %subject, %not_after, "reloaded: this certificate issues now");
+            Ok(Reloaded { issuing, stamping }) => {
+                let [issuing, stamping] = [issuing, stamping].map(|certificate| certificate.as_ref().map(until));
+                let config = path.display();
+                tracing::info!(%config, issuing, stamping, "reloaded: these certificates issue and stamp now");
             }
-            Ok(Reloaded { issuing: None }) => tracing::info!(config = %path.display(), "reloaded"),
             Err(error) => tracing::error!(config = %path.display(), %error, "not reloaded: everything is as it was"),
         }
         outcome
@@ -109,15 +114,20 @@ impl Running {
     }
 }
 
+fn until((subject, not_after): &(String, Timestamp)) -> String {
+    format!("{subject} until {not_after}")
+}
+
 /// What was read and found fit.
 struct Prepared {
     roots: Vec<(CtLog, AcceptedRoots)>,
     authority: Option<(Serving, Successor)>,
+    tsa: Option<(Arc<Tsa>, tsa::Successor)>,
 }
 
 impl Prepared {
     async fn of(config: &Config, control: &Control) -> Result<Self, ReloadError> {
-        let mut prepared = Self { roots: Vec::new(), authority: None };
+        let mut prepared = Self { roots: Vec::new(), authority: None, tsa: None };
         let authority = match (&config.fulcio, &control.fulcio) {
             (Some(role), Some(serving)) => {
                 let passphrase = read_passphrase(config)?;
@@ -128,6 +138,12 @@ impl Prepared {
             }
             _ => None,
         };
+        if let (Some(role), Some(tsa)) = (&config.tsa, control.own_tsa.get()) {
+            let passphrase = read_passphrase(config)?;
+            let authority = open::timestamp_authority(role, &passphrase, control.deps.now()).await?;
+            let successor = tsa.prepare(authority).await.map_err(StartError::role("tsa"))?;
+            prepared.tsa = Some((Arc::clone(tsa), successor));
+        }
         for role in &config.ctlogs {
             let name = &role.log.name;
             let roots = AcceptedRoots::new(open::chain(&role.accepted_roots)?);
@@ -148,12 +164,18 @@ impl Prepared {
         for (log, roots) in self.roots {
             log.accept_roots(roots);
         }
-        let Some((serving, successor)) = self.authority else { return Reloaded { issuing: None } };
-        let issuing = successor.inspect(|authority| {
-            authority.chain().first().map(|issuing| (issuing.subject_text(), issuing.not_after()))
+        let first = |chain: &[Certificate]| chain.first().map(|first| (first.subject_text(), first.not_after()));
+        let issuing = self.authority.and_then(|(serving, successor)| {
+            let issuing = successor.inspect(|authority| first(authority.chain()));
+            serving.hand_over(successor);
+            issuing
         });
-        serving.hand_over(successor);
-        Reloaded { issuing }
+        let stamping = self.tsa.and_then(|(tsa, successor)| {
+            let stamping = successor.inspect(|authority| first(authority.chain()));
+            tsa.hand_over(successor);
+            stamping
+        });
+        Reloaded { issuing, stamping }
     }
 }
 

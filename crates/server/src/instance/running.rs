@@ -2,7 +2,7 @@
 //! A process that answers, and how it stops.
 //!
 //! In scope: the order of stopping. Out of scope: signals, which the command line turns into [`Running::shutdown`].
-//! Invariant: requests under way are answered before the logs and the audit log close, and they close before the locks are released.
+//! Invariant: requests under way are answered before the logs, the audit logs and the timestamp authority close, and they close before the locks are released.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::control::{Control, OpenLogs};
 use crate::config::FixedSettings;
 use crate::durable::DirectoryLock;
+use crate::evidence::OwnTsa;
 use crate::fulcio::AuditLog;
 use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState};
@@ -40,6 +41,7 @@ pub struct Running {
     pub(super) control: Option<Control>,
     pub(super) logs: OpenLogs,
     pub(super) audit: Option<AuditLog>,
+    pub(super) tsa: OwnTsa,
     /// What of the configuration a reload cannot take up.
     pub(super) fixed: FixedSettings,
     /// Released last: fields are dropped in the order of their declaration.
@@ -83,6 +85,9 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         if let Some(audit) = &self.audit {
             audit.close().await;
+        }
+        if let Some(tsa) = self.tsa.get() {
+            tsa.close().await;
         }
         // Only after this may another process open them.
         self.logs.shutdown().await;

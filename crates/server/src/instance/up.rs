@@ -38,6 +38,7 @@ use crate::durable::{self, DirectoryLock};
 use crate::evidence::EvidencePlace;
 use crate::fulcio::{Identities, IdentityType, IssuerPlace, IssuerText, IssuerTransport, RateLimitConfig};
 use crate::http::listener;
+use crate::tsa::{Embedded, Policies};
 use crate::tuf::{OfflineKeys, Repository};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 
@@ -287,7 +288,17 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             .map(|log| CtLogRole { listen, log, accepted_roots: accepted_roots.clone(), validity: Validity::ANY })
             .collect(),
         rekors: logs(LogKind::Rekor).map(|log| RekorRole { listen, log }).collect(),
-        tsa: Some(TsaRole { listen, key: SignerReference::File(layout.key(KeyFile::Tsa)), chain: layout.tsa_chain() }),
+        tsa: Some(TsaRole {
+            listen,
+            key: SignerReference::File(layout.key(KeyFile::Tsa)),
+            chain: layout.tsa_chain(),
+            previous_chains: Vec::new(),
+            policies: Policies::default(),
+            embedded: Embedded::Leaf,
+            time_file: layout.tsa_time(),
+            audit_log: None,
+            clock: None,
+        }),
         tuf: Some(TufRole { listen, directory: layout.tuf(), online_key: layout.key(KeyFile::TufOnline) }),
         oidc: Some(OidcRole {
             listen: bound.oidc.0,

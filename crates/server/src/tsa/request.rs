@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A timestamp request out of an HTTP request: DER (RFC 3161, section 2.4.1) or the JSON of sigstore/timestamp-authority.
 //!
-//! In scope: media types, limits, the public error texts. Out of scope: DER itself (`touchmark_sigstore::tsp`).
+//! In scope: media types, limits, the policies that are served. Out of scope: DER itself (`touchmark_sigstore::tsp`), the words of refusals
+//! ([`super::error`]).
 //! Invariant: no request that passed here asks for a policy, hash or extension that the authority does not serve.
 
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use touchmark_keys::{Digest, HashAlgorithm};
-use touchmark_sigstore::tsp::{POLICY, RequestError, TimestampRequest};
+use touchmark_sigstore::tsp::TimestampRequest;
 use touchmark_sigstore::wire;
 
-use super::{FAILED, TsaError};
+use super::error::TsaError;
+use super::policies::Policies;
 use crate::http::read_body;
 
 /// As the public authority's default.
@@ -21,25 +23,16 @@ const JSON_BYTES_MAX: usize = 1024;
 /// Components of a policy OID in JSON.
 const OID_COMPONENTS_MAX: usize = 128;
 
-const UNACCEPTED_EXTENSION: &str = "unaccepted extension: requested extensions are not supported by the TSA";
-const WEAK_HASH: &str = "Weak hash algorithm in timestamp request";
-const DIGEST_LENGTH: &str = "Message digest has incorrect length for specified algorithm";
-const UNACCEPTED_POLICY: &str = "unaccepted policy: requested TSA policy is not supported by the TSA";
-const LONG_OID: &str = "OID should be comprised of at most 128 components";
-const TOO_LARGE: &str = "timestamp request is too large";
-
-/// Reads and checks the request.
-pub(super) async fn read(request: Request) -> Result<TimestampRequest, TsaError> {
+/// Reads and checks the request. Its policy is the one that the token will state.
+pub(super) async fn read(request: Request, policies: &Policies) -> Result<TimestampRequest, TsaError> {
     let format = format_of(request.headers());
     let body = read_body(request, BODY_BYTES_MAX).await?;
     let request = match format? {
-        Format::Der => TimestampRequest::from_der(&body).map_err(|error| refused(&error))?,
+        Format::Der => TimestampRequest::from_der(&body)?,
         Format::Json => from_json(&body)?,
     };
-    match request.policy.as_deref() {
-        None | Some(POLICY) => Ok(request),
-        Some(_) => Err(TsaError::invalid(UNACCEPTED_POLICY)),
-    }
+    let policy = policies.serve(request.policy.as_deref())?.to_owned();
+    Ok(TimestampRequest { policy: Some(policy), ..request })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,43 +47,28 @@ fn format_of(headers: &HeaderMap) -> Result<Format, TsaError> {
     match media_type.strip_prefix("application/") {
         Some("timestamp-query") => Ok(Format::Der),
         Some("json") => Ok(Format::Json),
-        Some(_) => Err(TsaError::invalid(FAILED)),
-        None => Err(TsaError { status: 415, message: FAILED.to_owned() }),
+        Some(_) => Err(TsaError::MediaType),
+        None => Err(TsaError::NoApplication),
     }
-}
-
-/// The public words for what is wrong with a DER request.
-fn refused(error: &RequestError) -> TsaError {
-    tracing::info!(%error, "timestamp request refused");
-    TsaError::invalid(match error {
-        RequestError::WeakHash => WEAK_HASH,
-        RequestError::DigestLength(_) => DIGEST_LENGTH,
-        RequestError::Extensions => UNACCEPTED_EXTENSION,
-        RequestError::TooLarge { .. }
-        | RequestError::Der(_)
-        | RequestError::Version { .. }
-        | RequestError::Nonce
-        | RequestError::Policy => FAILED,
-    })
 }
 
 fn from_json(body: &[u8]) -> Result<TimestampRequest, TsaError> {
     if body.len() > JSON_BYTES_MAX {
-        return Err(TsaError::invalid(TOO_LARGE));
+        return Err(TsaError::JsonTooLarge);
     }
-    let request = wire::tsa::TimestampRequest::from_json(body).map_err(|_| TsaError::invalid(FAILED))?;
+    let request = wire::tsa::TimestampRequest::from_json(body).map_err(|_| TsaError::Malformed)?;
     let algorithm = match request.hash_algorithm.to_ascii_lowercase().as_str() {
         "sha256" => HashAlgorithm::Sha256,
         "sha384" => HashAlgorithm::Sha384,
         "sha512" => HashAlgorithm::Sha512,
-        "sha1" => return Err(TsaError::invalid(WEAK_HASH)),
-        _ => return Err(TsaError::invalid(FAILED)),
+        "sha1" => return Err(TsaError::WeakHash),
+        _ => return Err(TsaError::Malformed),
     };
     if request.tsa_policy_oid.split('.').count() > OID_COMPONENTS_MAX {
-        return Err(TsaError::invalid(LONG_OID));
+        return Err(TsaError::LongPolicy);
     }
     Ok(TimestampRequest {
-        imprint: Digest::new(algorithm, request.artifact_hash).map_err(|_| TsaError::invalid(DIGEST_LENGTH))?,
+        imprint: Digest::new(algorithm, request.artifact_hash).map_err(|_| TsaError::DigestLength)?,
         nonce: request.nonce.map(|nonce| nonce.to_be_bytes().to_vec()),
         cert_req: request.certificates,
         policy: Some(request.tsa_policy_oid).filter(|policy| !policy.is_empty()),
@@ -101,40 +79,65 @@ fn from_json(body: &[u8]) -> Result<TimestampRequest, TsaError> {
 mod tests {
     use super::*;
     use axum::body::Body;
+    use touchmark_sigstore::tsp::POLICY;
 
-    async fn check_refused(content_type: &str, body: &str, status: u16, message: &str) {
-        let request = Request::builder().header(CONTENT_TYPE, content_type).body(Body::from(body.to_owned())).unwrap();
-        let error = read(request).await.expect_err(body);
-        assert_eq!((error.status, error.message.as_str()), (status, message), "{content_type} {body}");
+    const OTHER_POLICY: &str = "1.3.6.1.4.1.99999.1";
+
+    fn policies() -> Policies {
+        Policies::new(vec![POLICY.to_owned(), OTHER_POLICY.to_owned()]).unwrap()
+    }
+
+    async fn ask(content_type: &str, body: impl Into<Body>) -> Result<TimestampRequest, TsaError> {
+        let request = Request::builder().header(CONTENT_TYPE, content_type).body(body.into()).unwrap();
+        read(request, &policies()).await
     }
 
     const HASH: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
 
     #[tokio::test]
-    async fn json_requests_are_refused_in_the_public_words() {
+    async fn what_is_no_request_is_refused_with_its_reason() {
         let json = "application/json";
-        check_refused("text/plain", "", 415, FAILED).await;
-        check_refused("multipart/form-data; boundary=application/json", "", 415, FAILED).await;
-        check_refused("application/xml", "", 400, FAILED).await;
-        check_refused(json, "{", 400, FAILED).await;
-        check_refused(json, r#"{"artifactHash":"AA==","hashAlgorithm":"sha256"}"#, 400, DIGEST_LENGTH).await;
-        check_refused(json, &format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"sha1"}}"#), 400, WEAK_HASH).await;
-        check_refused(json, &format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"md5"}}"#), 400, FAILED).await;
-        let policy = format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"sha256","tsaPolicyOID":"1.2.3"}}"#);
-        check_refused(json, &policy, 400, UNACCEPTED_POLICY).await;
-        let long = format!(r#"{{"hashAlgorithm":"sha256","tsaPolicyOID":"1{}"}}"#, ".1".repeat(128));
-        check_refused(json, &long, 400, LONG_OID).await;
-        check_refused(json, &" ".repeat(1025), 400, TOO_LARGE).await;
-        check_refused("application/timestamp-query", "garbage", 400, FAILED).await;
+        let policy =
+            |oid: &str| format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"sha256","tsaPolicyOID":"{oid}"}}"#);
+        let hash = |name: &str| format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"{name}"}}"#);
+        for (content_type, body, expect) in [
+            ("text/plain", String::new(), TsaError::NoApplication),
+            ("multipart/form-data; boundary=application/json", String::new(), TsaError::NoApplication),
+            ("application/xml", String::new(), TsaError::MediaType),
+            (json, "{".to_owned(), TsaError::Malformed),
+            (json, r#"{"artifactHash":"AA==","hashAlgorithm":"sha256"}"#.to_owned(), TsaError::DigestLength),
+            (json, hash("sha1"), TsaError::WeakHash),
+            (json, hash("md5"), TsaError::Malformed),
+            (json, hash("sha512"), TsaError::DigestLength),
+            (json, policy("1.2.3"), TsaError::UnacceptedPolicy),
+            (json, policy(&format!("1{}", ".1".repeat(127))), TsaError::UnacceptedPolicy),
+            (json, policy(&format!("1{}", ".1".repeat(128))), TsaError::LongPolicy),
+            (json, " ".repeat(1025), TsaError::JsonTooLarge),
+            ("application/timestamp-query", "garbage".to_owned(), TsaError::Malformed),
+        ] {
+            assert_eq!(ask(content_type, body.clone()).await, Err(expect), "{content_type} {body}");
+        }
     }
 
     #[tokio::test]
     async fn media_type_parameters_and_case_do_not_matter() {
         let body = format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"SHA256","nonce":128,"certificates":true}}"#);
-        let request = Request::builder().header(CONTENT_TYPE, "Application/JSON; charset=utf-8").body(Body::from(body));
-        let request = read(request.unwrap()).await.unwrap();
+        let request = ask("Application/JSON; charset=utf-8", body).await.unwrap();
         assert!(request.cert_req);
         assert_eq!(request.nonce, Some(vec![0, 0, 0, 0, 0, 0, 0, 128]));
         assert_eq!(request.imprint.algorithm(), HashAlgorithm::Sha256);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_policy_gets_the_first_one_and_others_of_the_list_are_served() {
+        for (asked, expect) in [(None, POLICY), (Some(POLICY), POLICY), (Some(OTHER_POLICY), OTHER_POLICY)] {
+            let imprint = touchmark_keys::digest(HashAlgorithm::Sha384, b"");
+            let der = TimestampRequest { imprint, nonce: None, cert_req: false, policy: asked.map(str::to_owned) };
+            let request = ask("application/timestamp-query", der.to_der().unwrap()).await.unwrap();
+            assert_eq!(request.policy.as_deref(), Some(expect));
+            let oid = asked.unwrap_or_default();
+            let json = format!(r#"{{"artifactHash":"{HASH}","hashAlgorithm":"sha256","tsaPolicyOID":"{oid}"}}"#);
+            assert_eq!(ask("application/json", json).await.unwrap().policy.as_deref(), Some(expect));
+        }
     }
 }

@@ -13,6 +13,8 @@ mod request;
 mod token;
 mod verify;
 
+use der::asn1::ObjectIdentifier;
+
 use crate::asn1::{self, DerError};
 
 pub use self::info::TstInfo;
@@ -22,6 +24,11 @@ pub use self::verify::{Attribute, SignedAt, TimestampError, verify_reply, verify
 
 /// Sigstore's timestamp policy.
 pub const POLICY: &str = "1.3.6.1.4.1.57264.2";
+/// Whether a text can name a policy: a dotted object identifier.
+pub fn is_policy(text: &str) -> bool {
+    ObjectIdentifier::new(text).is_ok()
+}
+
 /// Largest timestamp reply. A token with a chain of RSA-4096 certificates takes about 10 KiB.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 

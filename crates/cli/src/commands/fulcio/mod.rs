@@ -3,13 +3,15 @@
 //!
 //! One file for each subcommand.
 
-mod audit;
 mod check_config;
 
 use clap::Subcommand;
 
+use super::audit;
 use crate::failure::Failure;
 use crate::printer::Printer;
+
+const IF_CHANGED: &str = "keep the file as it is and compare it with a backup; the certificates themselves are in the certificate transparency log";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,6 +30,6 @@ enum Command {
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match &args.command {
         Command::CheckConfig(args) => check_config::run(args, printer),
-        Command::Audit(args) => audit::run(args, printer),
+        Command::Audit(args) => audit::run(args, IF_CHANGED, printer),
     }
 }

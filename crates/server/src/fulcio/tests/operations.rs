@@ -17,8 +17,8 @@ use tower::ServiceExt;
 
 use super::super::*;
 use super::harness::{Harness, TestClock, chain_of, challenge, csr_request};
-use crate::fulcio::audit::tests::broken_log;
-use crate::fulcio::audit::verify::verify_audit_log;
+use crate::audit::tests::broken_log;
+use crate::audit::verify::verify_audit_log;
 use crate::http::listener::PeerAddress;
 use crate::http::site::RoleState;
 use crate::metrics::Metrics;

@@ -18,7 +18,7 @@ use super::super::*;
 use super::harness::{Harness, TestCa, TestClock, chain_of, challenge, ct_log};
 use super::operations::FrozenLog;
 use super::refusals::{HonestSignatureLog, Lie, LyingLog};
-use crate::fulcio::audit::AuditLog;
+use crate::fulcio::AuditLog;
 use crate::fulcio::ct::CtLogsError;
 use crate::http::site::RoleState;
 use crate::metrics::Metrics;

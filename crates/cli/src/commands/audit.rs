@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `touchmark fulcio audit verify`: is an audit log one chain, and does it go on from what somebody saw before?
+//! `touchmark fulcio audit verify`, `touchmark tsa audit verify`: is an audit log one chain, and does it go on from what somebody saw before?
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 use touchmark_server::{AuditChain, AuditProblem, verify_audit_log};
 
-use super::super::version::Output;
+use super::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -26,7 +26,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct VerifyArgs {
-    /// The audit log: `fulcio-audit.jsonl` in a data directory, or `fulcio.audit_log` of a configuration file
+    /// The audit log: `audit_log` of a configuration file, or `fulcio-audit.jsonl` in a data directory
     file: PathBuf,
     /// A hash that an earlier verification printed: the file must still hold that line, and so all before it
     #[arg(long, value_name = "SHA256", value_parser = hash)]
@@ -41,7 +41,8 @@ fn hash(text: &str) -> Result<[u8; 32], &'static str> {
     bytes.ok_or("expected 64 hexadecimal digits")
 }
 
-pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+/// `if_changed` is what to do about a file that is not what was written.
+pub(super) fn run(args: &Args, if_changed: &'static str, printer: Printer) -> Result<(), Failure> {
     let Command::Verify(args) = &args.command;
     match verify_audit_log(&args.file, args.holds) {
         Ok(chain) => {
@@ -49,7 +50,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
             Ok(())
         }
         Err(problem) => {
-            let failure = failure(args, &problem);
+            let failure = failure(args, if_changed, &problem);
             if args.output == Output::Text {
                 return Err(failure);
             }
@@ -71,22 +72,22 @@ fn report(args: &VerifyArgs, chain: &AuditChain, printer: Printer) {
     printer.result(format_args!("last line: {last}"));
 }
 
-fn failure(args: &VerifyArgs, problem: &AuditProblem) -> Failure {
+fn failure(args: &VerifyArgs, if_changed: &'static str, problem: &AuditProblem) -> Failure {
     let file = args.file.display();
     match problem {
         AuditProblem::Unreadable { .. } => {
             Failure::new(ExitStatus::Unreadable, format!("{file} could not be read")).because(problem)
         }
-        AuditProblem::Torn { .. } => Failure::new(ExitStatus::Unreadable, format!("{file} does not end with a whole line"))
-            .because(problem)
-            .hint("if a server writes it now, try again; else its next start cuts this off, and a line will say so"),
+        AuditProblem::Torn { .. } => {
+            Failure::new(ExitStatus::Unreadable, format!("{file} does not end with a whole line"))
+                .because(problem)
+                .hint("if a server writes it now, try again; else its next start cuts this off, and a line will say so")
+        }
         AuditProblem::NoLine { .. }
         | AuditProblem::Link { .. }
         | AuditProblem::Sequence { .. }
-        | AuditProblem::Missing { .. } => {
-            Failure::new(ExitStatus::Tampered, format!("{file} is not what was written")).because(problem).hint(
-                "keep the file as it is and compare it with a backup; the certificates themselves are in the certificate transparency log",
-            )
-        }
+        | AuditProblem::Missing { .. } => Failure::new(ExitStatus::Tampered, format!("{file} is not what was written"))
+            .because(problem)
+            .hint(if_changed),
     }
 }

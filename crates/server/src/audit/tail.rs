@@ -11,8 +11,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 use jiff::Timestamp;
 use touchmark_keys::sha256;
 
+use super::Entry;
 use super::GROUP_BYTES_MAX;
-use super::line::{self, Decision, FIRST_PREVIOUS, LINE_BYTES_MAX, Link};
+use super::line::{self, FIRST_PREVIOUS, LINE_BYTES_MAX, Link};
 use super::verify::AuditProblem;
 
 /// What is read of a file at a start: the group that a crash may have torn, which is longer than its limit by a line at most, and a line before.
@@ -30,9 +31,9 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Appends the line of a decision to `group`; the next one follows it.
-    pub(super) fn add(&mut self, decision: &Decision, group: &mut Vec<u8>) {
-        let line = line::of_decision(self.sequence, &self.previous, decision);
+    /// Appends the line of an entry to `group`; the next one follows it.
+    pub(super) fn add<E: Entry>(&mut self, entry: &E, group: &mut Vec<u8>) {
+        let line = line::of_entry(self.sequence, &self.previous, entry);
         self.push(&line, group);
     }
 

@@ -3,29 +3,33 @@
 
 use std::fs;
 
-use jiff::Timestamp;
 use tempfile::TempDir;
 use touchmark_keys::sha256;
-use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
 use super::line::FIRST_PREVIOUS;
 use super::verify::{AuditProblem, verify_audit_log};
 use super::*;
 use crate::fulcio::tests::harness::TestClock;
 
-fn decision(number: u64) -> Decision {
-    let principal = Principal {
-        issuer: "https://issuer.example".to_owned(),
-        subject: format!("subject-{number}"),
-        san: SubjectAltName::Email("alice@example.com".to_owned()),
-        proof_subject: "alice@example.com".to_owned(),
-        extensions: Vec::new(),
-    };
-    Decision {
-        time: Timestamp::from_second(1_800_000_000).unwrap(),
-        request_id: format!("{number:032x}"),
-        known: Known { principal: Some(principal), issuer_entry: None, rule: None },
-        outcome: Outcome::Refused { reason: "POSSESSION_NOT_PROVEN" },
+struct Done(u64);
+
+#[derive(Serialize)]
+struct Members {
+    outcome: &'static str,
+    reason: &'static str,
+    subject: String,
+}
+
+impl Entry for Done {
+    const WITHOUT: &'static str = "nothing is done";
+    const VERIFIED_BY: &'static str = "the tests";
+
+    fn time(&self) -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn members(&self) -> impl Serialize {
+        Members { outcome: "refused", reason: "POSSESSION_NOT_PROVEN", subject: format!("subject-{}", self.0) }
     }
 }
 
@@ -40,7 +44,7 @@ impl Place {
         self.0.path().join("audit.jsonl")
     }
 
-    fn open(&self) -> Result<AuditLog, AuditStartError> {
+    fn open(&self) -> Result<AuditLog<Done>, AuditStartError> {
         AuditLog::open(&self.path(), TestClock::new().as_ref())
     }
 
@@ -54,7 +58,7 @@ impl Place {
     async fn add(&self, lines: u64) {
         let log = self.open().unwrap();
         for number in 0..lines {
-            log.record(decision(number)).await.unwrap();
+            log.record(Done(number)).await.unwrap();
         }
         log.close().await;
     }
@@ -101,12 +105,12 @@ async fn a_chain_goes_on_over_restarts_and_each_line_holds_the_hash_of_the_one_b
 async fn what_was_recorded_is_in_the_file_and_many_share_a_sync() {
     let place = Place::new();
     let log = place.open().unwrap();
-    let together = (0..200).map(|number| log.record(decision(number)));
+    let together = (0..200).map(|number| log.record(Done(number)));
     for outcome in futures_util::future::join_all(together).await {
         outcome.unwrap();
     }
     assert_eq!(place.lines().len(), 200);
-    log.note(decision(200)).await.unwrap();
+    log.note(Done(200)).await.unwrap();
     log.close().await;
     assert_eq!(place.verify(), Ok(201));
 }
@@ -202,7 +206,7 @@ async fn a_long_file_is_checked_at_its_end_alone() {
     let mut end = tail::read(&mut File::open(place.path()).unwrap()).unwrap().unwrap();
     let mut bytes = place.bytes();
     while bytes.len() < 3 * GROUP_BYTES_MAX {
-        end.add(&decision(1), &mut bytes);
+        end.add(&Done(1), &mut bytes);
     }
     // Far before the end: for `verify` to find.
     bytes[20] ^= 1;
@@ -255,7 +259,7 @@ async fn one_process_writes_a_file_and_it_is_the_owners_alone() {
 }
 
 /// A log on a file that takes nothing.
-pub(crate) fn broken_log(directory: &Path) -> AuditLog {
+pub(crate) fn broken_log<E: Entry>(directory: &Path) -> AuditLog<E> {
     let path = directory.join("read-only.jsonl");
     fs::write(&path, "").unwrap();
     let end = Tail { previous: FIRST_PREVIOUS, sequence: 0, whole_bytes: 0, torn_bytes: 0 };
@@ -265,15 +269,15 @@ pub(crate) fn broken_log(directory: &Path) -> AuditLog {
 #[tokio::test]
 async fn nothing_is_recorded_in_a_file_that_cannot_be_written_and_everybody_hears_it() {
     let directory = tempfile::tempdir().unwrap();
-    let log = broken_log(directory.path());
+    let log: AuditLog<Done> = broken_log(directory.path());
     assert!(log.works());
-    let together = (0..20).map(|number| log.record(decision(number)));
+    let together = (0..20).map(|number| log.record(Done(number)));
     for outcome in futures_util::future::join_all(together).await {
         assert_eq!(outcome, Err(AuditUnavailable));
     }
     while log.works() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(log.record(decision(0)).await, Err(AuditUnavailable));
-    assert_eq!(log.note(decision(0)).await, Err(AuditUnavailable));
+    assert_eq!(log.record(Done(0)).await, Err(AuditUnavailable));
+    assert_eq!(log.note(Done(0)).await, Err(AuditUnavailable));
 }
