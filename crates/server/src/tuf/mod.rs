@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The TUF repository that hands the trust root to clients (TUF specification 1.0.34).
 //!
-//! In scope: writing signed metadata ([`metadata`], [`canonical`]), the repository on disk ([`repository`]), serving it
+//! In scope: writing signed metadata ([`metadata`]), the repository on disk ([`repository`]), serving it
 //! ([`serve`]), and keeping snapshot and timestamp fresh while the server runs ([`keeper`]).
 //! Out of scope: walking a repository as a client does; ceremonies with several keyholders; delegations.
 //! Invariants: root and targets are signed only inside [`repository::Repository::publish`] and [`repository::create`], whose
 //! callers hold the offline keys no longer than that; `timestamp.json` is written last, so that a client never sees a half.
 
-mod canonical;
 mod keeper;
 mod metadata;
 mod repository;
@@ -87,9 +86,9 @@ pub(crate) enum TufError {
         /// The role.
         role: &'static str,
     },
-    /// A number in metadata is not an integer.
-    #[error("TUF metadata cannot hold a number that is not an integer")]
-    NotAnInteger,
+    /// Metadata cannot be written in its canonical form.
+    #[error(transparent)]
+    Canonical(#[from] touchmark_trust::MetadataError),
     /// A key did not sign.
     #[error("a TUF key did not sign: {0}")]
     Signer(#[from] SignerError),

@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //! OLPC canonical JSON as securesystemslib writes it: the bytes that TUF signatures cover.
 //!
+//! Spec: TUF 1.0.34 §4.2, http://wiki.laptop.org/go/Canonical_JSON.
 //! In scope: writing. Out of scope: RFC 8785, which escapes control characters and so gives other bytes for a PEM key.
 //! Invariants: members are sorted by code point; of a string only `\` and `"` are escaped; numbers are integers.
 
 use serde_json::Value;
 
-use super::TufError;
+use crate::MetadataError;
 
 /// The canonical bytes of a value.
-pub(super) fn canonical(value: &Value) -> Result<Vec<u8>, TufError> {
+///
+/// # Errors
+/// If a number in it is not an integer of 64 bits.
+pub fn canonical(value: &Value) -> Result<Vec<u8>, MetadataError> {
     let mut out = Vec::new();
     write(value, &mut out)?;
     Ok(out)
 }
 
-fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), TufError> {
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), MetadataError> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
         Value::Number(number) if number.is_i64() || number.is_u64() => {
             out.extend_from_slice(number.to_string().as_bytes())
         }
-        Value::Number(_) => return Err(TufError::NotAnInteger),
+        Value::Number(_) => return Err(MetadataError::NotAnInteger),
         Value::String(text) => write_string(text, out),
         Value::Array(items) => {
             out.push(b'[');
@@ -77,7 +81,7 @@ mod tests {
 
     #[test]
     fn refuses_a_fraction() {
-        assert!(matches!(canonical(&json!({"a": 1.5})), Err(TufError::NotAnInteger)));
+        assert!(matches!(canonical(&json!({"a": 1.5})), Err(MetadataError::NotAnInteger)));
     }
 
     #[test]
