@@ -30,7 +30,9 @@ type Facts = BTreeMap<String, String>;
 
 /// Everything that an event changes.
 #[must_use]
-pub fn differences(event: &Event, published: &BTreeMap<String, Vec<u8>>) -> Vec<Difference> {
+pub fn differences(event: &Event) -> Vec<Difference> {
+    let none = BTreeMap::new();
+    let published = event.base().map_or(&none, |base| &base.files);
     let mut all = Vec::new();
     if let Some(root) = event.root() {
         let before = event.base().map(|base| facts_of_root(base.root().view()));

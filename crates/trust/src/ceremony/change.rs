@@ -75,6 +75,8 @@ pub struct Base {
     /// From the first on.
     pub roots: Vec<Root>,
     pub targets: Document,
+    /// Every target that the targets state.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Base {
@@ -277,6 +279,7 @@ pub(crate) fn next_online(
     before: Option<&Document>,
     root: &Document,
     pinned: &Document,
+    version: u64,
     now: Timestamp,
 ) -> Result<Document, CeremonyError> {
     let mut signed = match before {
@@ -290,7 +293,7 @@ pub(crate) fn next_online(
     let mut meta = signed.get("meta").and_then(Value::as_object).cloned().unwrap_or_default();
     meta.insert(format!("{}.json", pinned.role_type()), json!({ "version": pinned.version() }));
     signed.insert("meta".to_owned(), meta.into());
-    signed.insert("version".to_owned(), before.map_or(1, |before| before.version() + 1).into());
+    signed.insert("version".to_owned(), version.into());
     signed.insert("expires".to_owned(), Period::of_online(root, role_type).end(now).to_string().into());
     Document::write(role_type, &signed, &[]).map_err(CeremonyError::metadata(format!("the next {role_type}")))
 }

@@ -75,6 +75,8 @@ pub enum CeremonyError {
     WrongOnlineKey { expected: Fingerprint, found: Fingerprint },
     #[error("a publication was interrupted: run `touchmark trust publish` again before anything else")]
     PublicationPending,
+    #[error("the online roles were signed while the publication was planned: nothing was written, publish again")]
+    SignedMeanwhile,
     #[error("nothing is published yet")]
     NothingPublished,
 

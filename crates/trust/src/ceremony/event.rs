@@ -42,6 +42,7 @@ struct EventFile {
 struct BaseFile {
     roots: Vec<String>,
     targets: String,
+    files: BTreeMap<String, String>,
 }
 
 /// A pending change that is what it says.
@@ -71,7 +72,7 @@ impl<'a> KnownEvent<'a> {
 }
 
 impl Event {
-    /// Makes an event. `files` are those of the wishes; those of the published targets that stay are in `published`.
+    /// Makes an event. `files` are those of the wishes.
     ///
     /// # Errors
     /// Why the wishes cannot be met.
@@ -80,13 +81,12 @@ impl Event {
         base: Option<Base>,
         change: Change,
         mut files: BTreeMap<String, Vec<u8>>,
-        published: &BTreeMap<String, Vec<u8>>,
         now: Timestamp,
     ) -> Result<Self, CeremonyError> {
         let proposed = propose(ceremony, base.as_ref(), &change, &files, now)?;
-        if let Some(targets) = proposed.targets.as_ref().or(base.as_ref().map(|base| &base.targets)) {
-            for file in stated(targets)? {
-                if let (false, Some(bytes)) = (files.contains_key(file.path()), published.get(file.path())) {
+        if let Some(base) = &base {
+            for file in stated(proposed.targets.as_ref().unwrap_or(&base.targets))? {
+                if let (false, Some(bytes)) = (files.contains_key(file.path()), base.files.get(file.path())) {
                     files.insert(file.path().to_owned(), bytes.clone());
                 }
             }
@@ -106,14 +106,13 @@ impl Event {
             return Err(CeremonyError::Version { what: "the event", expected: VERSION, found: file.version });
         }
         let base = file.base.map(read_base).transpose()?;
-        let files = file.files.into_iter().map(|(name, text)| Ok((name, decode(&text)?)));
-        let files: BTreeMap<String, Vec<u8>> = files.collect::<Result<_, CeremonyError>>()?;
+        let files = decode_all(file.files)?;
         let proposed = propose(&file.ceremony, base.as_ref(), &file.change, &files, file.created)?;
         same("root", file.root, proposed.root.as_ref().map(RootView::document))?;
         same("targets", file.targets, proposed.targets.as_ref())?;
         let event =
             Self { ceremony: file.ceremony, created: file.created, change: file.change, base, proposed, files };
-        event.expect_files()?;
+        expect_files(event.targets_after(), &event.files)?;
         Ok(event)
     }
 
@@ -129,10 +128,11 @@ impl Event {
             base: self.base.as_ref().map(|base| BaseFile {
                 roots: base.roots.iter().map(|root| encode(root.document().bytes())).collect(),
                 targets: encode(base.targets.bytes()),
+                files: encode_all(&base.files),
             }),
             root: self.proposed.root.as_ref().map(|root| encode(root.document().bytes())),
             targets: self.proposed.targets.as_ref().map(|targets| encode(targets.bytes())),
-            files: self.files.iter().map(|(name, bytes)| (name.clone(), encode(bytes))).collect(),
+            files: encode_all(&self.files),
         })
     }
 
@@ -217,18 +217,19 @@ impl Event {
     pub fn documents(&self) -> impl Iterator<Item = &Document> {
         self.root().map(RootView::document).into_iter().chain(self.targets())
     }
+}
 
-    /// Every stated target is there and is what is stated, and nothing else is.
-    fn expect_files(&self) -> Result<(), CeremonyError> {
-        let stated = stated(self.targets_after())?;
-        for file in &stated {
-            let bytes = self.files.get(file.path());
-            bytes.filter(|bytes| file.expect(bytes).is_ok()).ok_or_else(|| CeremonyError::TargetFile { name: file.path().to_owned() })?;
-        }
-        match self.files.keys().find(|name| stated.iter().all(|file| file.path() != name.as_str())) {
-            Some(name) => Err(CeremonyError::TargetFile { name: name.clone() }),
-            None => Ok(()),
-        }
+/// Every stated target is there and is what is stated, and nothing else is.
+fn expect_files(targets: &Document, files: &BTreeMap<String, Vec<u8>>) -> Result<(), CeremonyError> {
+    let stated = stated(targets)?;
+    let missing = |name: &str| CeremonyError::TargetFile { name: name.to_owned() };
+    for file in &stated {
+        let bytes = files.get(file.path()).ok_or_else(|| missing(file.path()))?;
+        file.expect(bytes).map_err(|_| missing(file.path()))?;
+    }
+    match files.keys().find(|name| stated.iter().all(|file| file.path() != name.as_str())) {
+        Some(name) => Err(missing(name)),
+        None => Ok(()),
     }
 }
 
@@ -254,7 +255,17 @@ fn read_base(file: BaseFile) -> Result<Base, CeremonyError> {
     let targets = Document::parse(RoleType::Targets, decode(&file.targets)?);
     let targets = targets.and_then(|targets| root.view().verify(&targets).map(|_| targets));
     let targets = targets.map_err(CeremonyError::metadata("targets of the event's base"))?;
-    Ok(Base { roots, targets })
+    let files = decode_all(file.files)?;
+    expect_files(&targets, &files)?;
+    Ok(Base { roots, targets, files })
+}
+
+fn encode_all(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    files.iter().map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes))).collect()
+}
+
+fn decode_all(files: BTreeMap<String, String>) -> Result<BTreeMap<String, Vec<u8>>, CeremonyError> {
+    files.into_iter().map(|(name, text)| Ok((name, decode(&text)?))).collect()
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, CeremonyError> {

@@ -194,12 +194,8 @@ impl Ceremony {
         if let Some(pending) = self.event()? {
             return Err(CeremonyError::EventPending { since: pending.created() });
         }
-        let published = self.published()?;
-        let (base, targets) = match published {
-            Some((roots, walked)) => (Some(Base { roots, targets: walked.targets }), walked.files),
-            None => (None, BTreeMap::new()),
-        };
-        let event = Event::make(self.policy.name(), base, change, files, &targets, now)?;
+        let base = self.published()?.map(|(roots, walked)| Base { roots, targets: walked.targets, files: walked.files });
+        let event = Event::make(self.policy.name(), base, change, files, now)?;
         files::write(&self.event_path(), &event.to_json())?;
         files::make_directory(&self.signatures_directory())?;
         self.record(now, "event", summary(&event))?;
@@ -282,7 +278,12 @@ impl Ceremony {
     pub fn publish(&self, publication: &Publication, now: Timestamp) -> Result<Published, CeremonyError> {
         // A crash from here on leaves the note, and `resume` writes the rest of it.
         files::write(&self.note_path(), &publication.to_json())?;
-        self.write_noted(publication, now)
+        self.write_noted(publication, now).inspect_err(|error| {
+            // Nothing of it was written, and it is to be planned anew.
+            if matches!(error, CeremonyError::SignedMeanwhile) {
+                let _ = self.remove_note();
+            }
+        })
     }
 
     /// Finishes a publication that was interrupted; `None` if none was.
@@ -295,7 +296,7 @@ impl Ceremony {
     }
 
     fn write_noted(&self, publication: &Publication, now: Timestamp) -> Result<Published, CeremonyError> {
-        publication.write(&self.repository())?;
+        publication.write_alone(&self.repository())?;
         let event = self.put_away("published", now)?;
         let hashes: Map<String, Value> = publication
             .files()
@@ -304,7 +305,7 @@ impl Ceremony {
             .collect();
         self.record(now, "publish", json!({ "event": event, "files": hashes }))?;
         self.remove_note()?;
-        Ok(Published { files: publication.files().iter().map(|(name, _)| name.clone()).collect() })
+        Ok(publication.published())
     }
 
     /// Signs snapshot and timestamp anew where they are due; `None` if neither is.
@@ -313,16 +314,9 @@ impl Ceremony {
     /// If what is published does not verify or ends too soon.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         self.expect_no_publication()?;
-        let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
-        let planned = publication::plan_online(&published, &self.repository(), online, now).await?;
-        let Some(publication) = planned else { return Ok(None) };
-        // A crash between snapshot and timestamp leaves a snapshot that nobody names; the next time it has the same name, and so is noted.
-        files::write(&self.note_path(), &publication.to_json())?;
-        publication.write(&self.repository())?;
-        self.remove_note()?;
-        let files: Vec<String> = publication.files().iter().map(|(name, _)| name.clone()).collect();
-        self.record(now, "online", json!({ "files": files }))?;
-        Ok(Some(Published { files }))
+        let Some(published) = self.repository().refresh(online, now).await? else { return Ok(None) };
+        self.record(now, "online", json!({ "files": published.files }))?;
+        Ok(Some(published))
     }
 
     fn note_path(&self) -> PathBuf {

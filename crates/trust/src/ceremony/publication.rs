@@ -20,7 +20,7 @@ use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 use super::change::next_online;
 use super::event::Event;
 use super::policy::Period;
-use super::{CeremonyError, files};
+use super::{CeremonyError, Published, files};
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
 use crate::lint::{Severity, lint};
@@ -132,6 +132,38 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Signs snapshot and timestamp anew where they are due and writes them; `None` if neither is.
+    ///
+    /// A crash between the two leaves a snapshot that no timestamp names. It is never named: the next one takes the next number.
+    ///
+    /// # Errors
+    /// If what is published does not verify, or would expire before the new timestamp.
+    pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
+        let _lock = self.lock()?;
+        let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        let Some(publication) = plan_online(&published, self, online, now).await? else { return Ok(None) };
+        publication.write(self)?;
+        Ok(Some(publication.published()))
+    }
+
+    /// Keeps a server that signs the online roles and a publication out of each other's way.
+    fn lock(&self) -> Result<files::Lock, CeremonyError> {
+        files::make_directory(&self.directory)?;
+        files::Lock::take(&self.directory)
+    }
+
+    /// The number of the next metadata of an online role: above the published one, and of snapshots one whose file is not there.
+    fn next_version(&self, role_type: RoleType, before: Option<&Document>) -> u64 {
+        let mut version = before.map_or(1, |before| before.version() + 1);
+        let is_taken = |version| self.directory.join(format!("{version}.{role_type}.json")).exists();
+        while role_type == RoleType::Snapshot && is_taken(version) {
+            version += 1;
+        }
+        version
+    }
+}
+
 const TIMESTAMP: &str = "timestamp.json";
 
 /// Signs what an event's root and targets need around them, and puts everything in order.
@@ -147,6 +179,7 @@ pub(super) async fn plan(
     now: Timestamp,
 ) -> Result<Publication, CeremonyError> {
     expect_base(event, published)?;
+    let online = Online { repository, signer: online };
     let view = event.root_after();
     let before = published.map(|(_, walked)| walked);
     let targets_after = event.targets_after();
@@ -155,10 +188,10 @@ pub(super) async fn plan(
     let present = before.map(|before| &before.snapshot);
     let snapshot = match present {
         Some(snapshot) if targets.is_none() && !has_new_key && !is_due(view, snapshot, now) => snapshot.clone(),
-        _ => online_document(RoleType::Snapshot, present, view, targets_after, online, now).await?,
+        _ => online.next(RoleType::Snapshot, present, view, targets_after, now).await?,
     };
     let stamp = before.map(|before| &before.timestamp);
-    let timestamp = online_document(RoleType::Timestamp, stamp, view, &snapshot, online, now).await?;
+    let timestamp = online.next(RoleType::Timestamp, stamp, view, &snapshot, now).await?;
     let mut order = Vec::new();
     for file in TargetFile::all(targets_after).map_err(CeremonyError::metadata("targets"))? {
         let bytes = event.files().get(file.path()).cloned();
@@ -175,16 +208,14 @@ pub(super) async fn plan(
 }
 
 /// Signs snapshot and timestamp anew where they are due; `None` if neither is.
-///
-/// # Errors
-/// If what is published does not verify, or would expire before the new timestamp.
-pub(super) async fn plan_online(
+async fn plan_online(
     published: &(Vec<Root>, Walked),
     repository: &Repository,
     online: &dyn Signer,
     now: Timestamp,
 ) -> Result<Option<Publication>, CeremonyError> {
     let (_, walked) = published;
+    let online = Online { repository, signer: online };
     let view = walked.root.view();
     let snapshot_is_due = is_due(view, &walked.snapshot, now);
     if !snapshot_is_due && !is_due(view, &walked.timestamp, now) {
@@ -201,11 +232,11 @@ pub(super) async fn plan_online(
     let mut snapshot = walked.snapshot.clone();
     if snapshot_is_due {
         let before = Some(&walked.snapshot);
-        snapshot = online_document(RoleType::Snapshot, before, view, &walked.targets, online, now).await?;
+        snapshot = online.next(RoleType::Snapshot, before, view, &walked.targets, now).await?;
         order.push((format!("{}.snapshot.json", snapshot.version()), snapshot.bytes().to_vec()));
     }
     let before = Some(&walked.timestamp);
-    let timestamp = online_document(RoleType::Timestamp, before, view, &snapshot, online, now).await?;
+    let timestamp = online.next(RoleType::Timestamp, before, view, &snapshot, now).await?;
     order.push((TIMESTAMP.to_owned(), timestamp.bytes().to_vec()));
     let publication = Publication { files: order };
     publication.expect_walkable(repository, Some(published), now)?;
@@ -229,26 +260,36 @@ fn expect_base(event: &Event, published: Option<&(Vec<Root>, Walked)>) -> Result
     Err(CeremonyError::Overtaken { base: versions(base), published: versions(present) })
 }
 
-async fn online_document(
-    role_type: RoleType,
-    before: Option<&Document>,
-    root: &RootView,
-    pinned: &Document,
-    online: &dyn Signer,
-    now: Timestamp,
-) -> Result<Document, CeremonyError> {
-    let found = Fingerprint::of(online.public_key());
-    let own = root.keys_of(role_type).find(|(_, key)| key.fingerprint() == Some(found));
-    let Some(key_id) = own.map(|(id, _)| id.clone()) else {
-        let expected = root.keys_of(role_type).find_map(|(_, key)| key.fingerprint()).unwrap_or(found);
-        return Err(CeremonyError::WrongOnlineKey { expected, found });
-    };
-    let document = next_online(role_type, before, root.document(), pinned, now)?;
-    let signature = sign_within(online, document.canonical(), SIGN_DEADLINE).await?;
-    let entry = SignatureEntry { key_id, signature };
-    let signed = document.with_signatures(&[entry]).map_err(CeremonyError::metadata(role_type.name()))?;
-    root.verify(&signed).map_err(CeremonyError::metadata(role_type.name()))?;
-    Ok(signed)
+/// The online key at work on a repository.
+struct Online<'a> {
+    repository: &'a Repository,
+    signer: &'a dyn Signer,
+}
+
+impl Online<'_> {
+    /// Signs the next metadata of a role, which pins one file.
+    async fn next(
+        &self,
+        role_type: RoleType,
+        before: Option<&Document>,
+        root: &RootView,
+        pinned: &Document,
+        now: Timestamp,
+    ) -> Result<Document, CeremonyError> {
+        let found = Fingerprint::of(self.signer.public_key());
+        let own = root.keys_of(role_type).find(|(_, key)| key.fingerprint() == Some(found));
+        let Some(key_id) = own.map(|(id, _)| id.clone()) else {
+            let expected = root.keys_of(role_type).find_map(|(_, key)| key.fingerprint()).unwrap_or(found);
+            return Err(CeremonyError::WrongOnlineKey { expected, found });
+        };
+        let version = self.repository.next_version(role_type, before);
+        let document = next_online(role_type, before, root.document(), pinned, version, now)?;
+        let signature = sign_within(self.signer, document.canonical(), SIGN_DEADLINE).await?;
+        let entry = SignatureEntry { key_id, signature };
+        let signed = document.with_signatures(&[entry]).map_err(CeremonyError::metadata(role_type.name()))?;
+        root.verify(&signed).map_err(CeremonyError::metadata(role_type.name()))?;
+        Ok(signed)
+    }
 }
 
 impl Publication {
@@ -256,6 +297,10 @@ impl Publication {
     #[must_use]
     pub fn files(&self) -> &[(String, Vec<u8>)] {
         &self.files
+    }
+
+    pub(crate) fn published(&self) -> Published {
+        Published { files: self.files.iter().map(|(name, _)| name.clone()).collect() }
     }
 
     /// Sends clients through what will be published.
@@ -308,6 +353,21 @@ impl Publication {
     /// A crash between two of them leaves the old timestamp, which names the old files; the note has the rest.
     pub(crate) fn write(&self, repository: &Repository) -> Result<(), CeremonyError> {
         self.files.iter().try_for_each(|(name, bytes)| repository.put(name, bytes))
+    }
+
+    /// Writes every file, unless the online roles were signed since this was planned: its timestamp would lead clients back.
+    pub(crate) fn write_alone(&self, repository: &Repository) -> Result<(), CeremonyError> {
+        let _lock = repository.lock()?;
+        let wanted = Wanted { name: TIMESTAMP.to_owned(), bytes_max: RoleType::Timestamp.bytes_max() };
+        let own = self.files.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        let parse = |bytes| Document::parse(RoleType::Timestamp, bytes).map_err(CeremonyError::metadata(TIMESTAMP));
+        if let Some(present) = repository.file(&wanted)?
+            && present != own
+            && parse(present)?.version() >= parse(own)?.version()
+        {
+            return Err(CeremonyError::SignedMeanwhile);
+        }
+        self.write(repository)
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {

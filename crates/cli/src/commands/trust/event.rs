@@ -8,8 +8,9 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::json;
 use touchmark_trust::ceremony::{Ceremony, CeremonyError, Change, Collected, Event, ONLINE, Solo, collect, read_file};
+use touchmark_trust::diff::differences;
 
-use super::report::{changes, event_json, print_event, print_standing, standing_json};
+use super::report::{event_json, print_event, print_standing, standing_json};
 use super::{DirArgs, failure};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
@@ -121,7 +122,7 @@ fn new(args: &NewArgs, printer: Printer) -> Result<(), Failure> {
         change.set_targets.push(name.clone());
     }
     let event = ceremony.begin(change, files, Timestamp::now()).map_err(failure)?;
-    print_event(&event, &changes(&event, published.as_ref().map(|(_, walked)| walked)), printer);
+    print_event(&event, &differences(&event), printer);
     printer.note(format_args!("carry {} to the holders:", ceremony.event_path().display()));
     printer.command("touchmark trust sign event.json --holder NAME --key KEY");
     Ok(())
@@ -163,8 +164,7 @@ fn print_refused(collected: &Collected, printer: Printer) {
 fn diff(args: &ShowArgs, printer: Printer) -> Result<(), Failure> {
     let ceremony = args.place.open()?;
     let event = pending(&ceremony)?;
-    let published = ceremony.published().map_err(failure)?;
-    let changes = changes(&event, published.as_ref().map(|(_, walked)| walked));
+    let changes = differences(&event);
     match args.output {
         Output::Text => print_event(&event, &changes, printer),
         Output::Json => printer.result(event_json(&event, &changes)),

@@ -188,6 +188,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::PublicationPending
         | CeremonyError::NothingPublished => ExitStatus::Usage,
         CeremonyError::File { .. }
+        | CeremonyError::SignedMeanwhile
         | CeremonyError::TooLong { .. }
         | CeremonyError::Busy { .. }
         | CeremonyError::Unreadable { .. }

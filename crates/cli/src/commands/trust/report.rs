@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is said of events and repositories, to people and to programs.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use touchmark_trust::ceremony::{Event, Standing};
-use touchmark_trust::diff::{Difference, differences};
+use touchmark_trust::diff::Difference;
 use touchmark_trust::lint::Finding;
 use touchmark_trust::walk::Walked;
 
 use crate::printer::{Printer, printable};
-
-/// What an event changes against the targets that it was made on. Those that stay are carried by the event; those that go or change are known
-/// by their hashes alone, unless they are at hand.
-pub(super) fn changes(event: &Event, published: Option<&Walked>) -> Vec<Difference> {
-    let before: BTreeMap<String, Vec<u8>> = published.map_or_else(BTreeMap::new, |walked| walked.files.clone());
-    differences(event, &before)
-}
 
 pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printer) {
     printer.result(format_args!("event {} of {}, made {}", event.id(), event.ceremony(), event.created()));

@@ -7,9 +7,10 @@
 use std::path::PathBuf;
 
 use touchmark_trust::ceremony::read_file;
+use touchmark_trust::diff::differences;
 
 use super::event::target;
-use super::report::{changes, event_json, print_event};
+use super::report::{event_json, print_event};
 use super::{EventArgs, failure};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
             return Err(Failure::new(ExitStatus::Tampered, message));
         }
     }
-    let changes = changes(&event, None);
+    let changes = differences(&event);
     match args.output {
         Output::Text => print_event(&event, &changes, printer),
         Output::Json => printer.result(event_json(&event, &changes)),

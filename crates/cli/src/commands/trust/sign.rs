@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 
 use touchmark_trust::ceremony::{sign, write_file};
+use touchmark_trust::diff::differences;
 
-use super::report::{changes, event_json, print_event};
+use super::report::{event_json, print_event};
 use super::{EventArgs, KeyArgs, failure};
 use crate::commands::version::Output;
 use crate::failure::Failure;
@@ -36,7 +37,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let event = args.event.read()?;
     let known = event.known_to(args.event.known_root()?).map_err(failure)?;
-    let changes = changes(&event, None);
+    let changes = differences(&event);
     match args.output {
         Output::Text => print_event(&event, &changes, printer),
         Output::Json => printer.result(event_json(&event, &changes)),

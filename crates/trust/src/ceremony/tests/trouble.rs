@@ -128,6 +128,28 @@ async fn signing_of_the_online_roles_meanwhile_costs_no_signature() {
 }
 
 #[tokio::test]
+async fn a_publication_that_was_planned_before_a_newer_timestamp_is_planned_anew() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    let event = party.begin(party.change_targets("two"), NOW);
+    party.signed_by(&event, &["ann", "bob"]).await;
+    let planned = party.plan(days_later(2)).await.unwrap();
+    party.refresh(days_later(2)).await.unwrap().unwrap();
+    let refused = party.ceremony().publish(&planned, days_later(2));
+    assert!(matches!(refused, Err(CeremonyError::SignedMeanwhile)));
+    assert_eq!(party.walk(days_later(2), Memory::default()).unwrap().files["trusted_root.json"], b"one");
+    party.publish(days_later(2)).await.unwrap();
+    assert_eq!(party.walk(days_later(2), Memory::default()).unwrap().files["trusted_root.json"], b"two");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_left_by_a_crash_is_never_named() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    std::fs::write(party.path("repository/2.snapshot.json"), "left by a crash").unwrap();
+    party.refresh(days_later(60)).await.unwrap().unwrap();
+    assert_eq!(party.walk(days_later(60), Memory::default()).unwrap().snapshot.version(), 3);
+}
+
+#[tokio::test]
 async fn the_wrong_key_in_the_slot_is_told_from_the_right_one() {
     let party = Party::published(&["ann", "bob"], 2, NOW).await;
     let event = party.begin(party.change_targets("two"), NOW);
