@@ -4,7 +4,8 @@
 //! In scope: key sets that do not mean what they say, keys that some public clients do not know, ends that are near, periods that cannot
 //! work. Out of scope: what a client refuses (`walk`).
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::{Timestamp, ToSpan as _};
@@ -131,6 +132,24 @@ pub fn lint(walked: &Walked, now: Timestamp) -> Vec<Finding> {
         }
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    findings
+}
+
+/// What is wrong with the offline roles once these holders can no longer sign.
+#[must_use]
+pub fn without_holders(walked: &Walked, gone: &[String]) -> Vec<Finding> {
+    let root = walked.root.view();
+    let left = |role| root.keys_of(role).filter(|(_, key)| key.owner().is_none_or(|owner| !gone.iter().any(|name| name == owner)));
+    let mut findings = Vec::new();
+    for role in [RoleType::Root, RoleType::Targets] {
+        let usable = left(role).filter_map(|(_, key)| key.fingerprint()).collect::<BTreeSet<_>>().len();
+        let threshold = root.role(role).threshold();
+        match usable.cmp(&usize::try_from(threshold).unwrap_or(usize::MAX)) {
+            Ordering::Less => findings.push(Finding::BelowThreshold { role, threshold, usable }),
+            Ordering::Equal => findings.push(Finding::NoSpareKey { role, threshold }),
+            Ordering::Greater => {}
+        }
+    }
     findings
 }
 

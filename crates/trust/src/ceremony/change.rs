@@ -41,6 +41,8 @@ pub struct Change {
     pub remove_targets: Vec<String>,
     /// Sign root and targets anew although nothing else changes.
     pub renew: bool,
+    /// A new service may be used before every verifier knows its key: signatures made meanwhile are refused by some.
+    pub sign_before_verifiers_know: bool,
 }
 
 impl Change {
@@ -57,6 +59,7 @@ impl Change {
             set_targets: Vec::new(),
             remove_targets: Vec::new(),
             renew: false,
+            sign_before_verifiers_know: false,
         }
     }
 

@@ -57,6 +57,10 @@ pub enum CeremonyError {
     NothingChanges,
     #[error("there is no target {name:?} to remove")]
     NoTarget { name: String },
+    #[error("nothing that is published is {what}")]
+    NothingTrusted { what: String },
+    #[error("{url} would be signed with from {starts} on, but not every verifier knows its key before {earliest}")]
+    SignsTooEarly { url: String, starts: Timestamp, earliest: Timestamp },
     #[error("the event does not hold the file of target {name:?} that its metadata states")]
     TargetFile { name: String },
     #[error("the {role} metadata of the event is not what its inputs give: it was changed after the event was made")]

@@ -25,6 +25,7 @@ mod files;
 mod policy;
 mod publication;
 mod record;
+mod rotation;
 mod signing;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,6 +52,7 @@ pub use error::CeremonyError;
 pub use event::{Event, KnownEvent, KnownRoot};
 pub use policy::{HOLDERS_DEFAULT, Period, Policy, Solo, THRESHOLD_DEFAULT};
 pub use publication::{Publication, Repository};
+pub use rotation::{Documents, SIGNING_CONFIG, TRUSTED_ROOT, revoke, rotate};
 pub use signing::{Collected, SignatureFile, Standing, collect, sign};
 
 /// How long a holder has for PIN and touch.
@@ -394,6 +398,10 @@ fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("files of a ceremony always serialise");
     bytes.push(b'\n');
     bytes
+}
+
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 /// Names become file names on every system, and must not be mistaken for each other.

@@ -20,6 +20,7 @@ use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 use super::change::next_online;
 use super::event::Event;
 use super::policy::Period;
+use super::rotation::expect_order;
 use super::{CeremonyError, Published, files};
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
@@ -179,6 +180,8 @@ pub(super) async fn plan(
     now: Timestamp,
 ) -> Result<Publication, CeremonyError> {
     expect_base(event, published)?;
+    let life = Period::of_online(event.root_after().document(), RoleType::Timestamp);
+    expect_order(event, now, life.end(now).duration_since(now))?;
     let online = Online { repository, signer: online };
     let view = event.root_after();
     let before = published.map(|(_, walked)| walked);

@@ -5,7 +5,7 @@ mod harness;
 mod interrupted;
 mod trouble;
 
-use harness::{NOW, Party};
+pub(in crate::ceremony) use harness::{NOW, Party};
 
 use super::*;
 use crate::document::RoleType;

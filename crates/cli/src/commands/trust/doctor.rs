@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use touchmark_trust::ceremony::{Ceremony, collect};
-use touchmark_trust::lint::{Severity, lint};
+use touchmark_trust::lint::{Finding, Severity, lint, without_holders};
 use touchmark_trust::role::Root;
 use touchmark_trust::walk::{Memory, Walked};
 
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Look as at this time, such as 2027-01-01T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    /// Holders who can no longer sign, separated by commas: what that would mean
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    without: Vec<String>,
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
@@ -29,7 +32,13 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let mut worries = Vec::new();
     match ceremony.published().map_err(failure)? {
         None => printer.result("nothing is published yet"),
-        Some((roots, walked)) => worries.extend(look(&ceremony, &roots, &walked, now, printer)),
+        Some((roots, walked)) => {
+            let mut findings = lint(&walked, now);
+            if !args.without.is_empty() {
+                findings.extend(without_holders(&walked, &args.without));
+            }
+            worries.extend(look(&ceremony, &roots, &walked, &findings, now, printer));
+        }
     }
     if let Some(event) = ceremony.event().map_err(failure)? {
         printer.result(format_args!("event {} is pending since {}", event.id(), event.created()));
@@ -46,10 +55,16 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
 }
 
 /// Walks as clients do, and says what is to be done.
-fn look(ceremony: &Ceremony, roots: &[Root], walked: &Walked, now: Timestamp, printer: Printer) -> Vec<String> {
+fn look(
+    ceremony: &Ceremony,
+    roots: &[Root],
+    walked: &Walked,
+    findings: &[Finding],
+    now: Timestamp,
+    printer: Printer,
+) -> Vec<String> {
     print_walked(walked, now, printer);
-    let findings = lint(walked, now);
-    print_findings(&findings, printer);
+    print_findings(findings, printer);
     let mut worries = Vec::new();
     for root in roots {
         if let Err(error) = ceremony.repository().walk(root.clone(), Memory::default(), now) {
@@ -61,11 +76,11 @@ fn look(ceremony: &Ceremony, roots: &[Root], walked: &Walked, now: Timestamp, pr
     }
     for finding in findings.iter().filter(|finding| finding.severity() >= Severity::Warning) {
         let advice = match finding {
-            touchmark_trust::lint::Finding::EndsSoon { .. } => "gather the holders: `touchmark trust event new --renew`",
-            touchmark_trust::lint::Finding::ThresholdOne { .. } => {
+            Finding::EndsSoon { .. } => "gather the holders: `touchmark trust event new --renew`",
+            Finding::ThresholdOne { .. } => {
                 "add holders: `touchmark trust event new --add-holder NAME --threshold 2`"
             }
-            touchmark_trust::lint::Finding::BelowThreshold { .. } => {
+            Finding::BelowThreshold { .. } => {
                 "the metadata cannot be mended: begin a new ceremony and hand its root to every client anew"
             }
             _ => "hold an event that mends it",

@@ -63,6 +63,9 @@ pub(super) struct NewArgs {
     /// Sign root and targets anew although nothing else changes
     #[arg(long)]
     renew: bool,
+    /// Let clients sign with a new service before every verifier knows its key: some will refuse what is signed meanwhile
+    #[arg(long)]
+    sign_before_verifiers_know: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -115,12 +118,23 @@ fn new(args: &NewArgs, printer: Printer) -> Result<(), Failure> {
         change.online_key = Some(enrolment(&ONLINE.to_owned())?);
     }
     change.renew = args.renew;
+    change.sign_before_verifiers_know = args.sign_before_verifiers_know;
     change.remove_targets = args.remove_target.clone();
     let mut files = BTreeMap::new();
     for (name, path) in &args.targets {
         files.insert(name.clone(), read_file(path).map_err(failure)?);
         change.set_targets.push(name.clone());
     }
+    begin(&ceremony, change, files, printer)
+}
+
+/// Makes the event and says what it changes.
+pub(super) fn begin(
+    ceremony: &Ceremony,
+    change: Change,
+    files: BTreeMap<String, Vec<u8>>,
+    printer: Printer,
+) -> Result<(), Failure> {
     let event = ceremony.begin(change, files, Timestamp::now()).map_err(failure)?;
     print_event(&event, &differences(&event), printer);
     printer.note(format_args!("carry {} to the holders:", ceremony.event_path().display()));

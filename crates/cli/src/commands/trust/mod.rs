@@ -10,6 +10,7 @@ mod key;
 mod publish;
 mod report;
 mod review;
+mod rotate;
 mod sign;
 mod verify;
 
@@ -50,6 +51,11 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Sign snapshot and timestamp anew where they are due
     Online(publish::OnlineArgs),
+    /// Exchange keys and addresses of services: an event that edits trusted root and signing config together
+    #[command(visible_alias = "shard")]
+    Rotate(rotate::RotateArgs),
+    /// End the trust in a key of a service: an event that closes its window
+    Revoke(rotate::RevokeArgs),
     /// Walk a repository as a client does, and say what is wrong with it
     Verify(verify::Args),
     /// Say how a ceremony stands: what ends when, who is missing, what to do
@@ -65,6 +71,8 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Review(args) => review::run(args, printer),
         Command::Publish(args) => publish::publish(args, printer),
         Command::Online(args) => publish::online(args, printer),
+        Command::Rotate(args) => rotate::rotate(args, printer),
+        Command::Revoke(args) => rotate::revoke(args, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
     }
@@ -162,6 +170,9 @@ fn failure(error: CeremonyError) -> Failure {
         CeremonyError::Unwalkable { .. } | CeremonyError::Unsound { .. } => failure.hint("nothing was published"),
         CeremonyError::ExpiresFirst { .. } => failure
             .hint("only the holders can renew it: `touchmark trust event new --renew`; clients work until the present timestamp ends"),
+        CeremonyError::SignsTooEarly { .. } => failure.hint(
+            "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
+        ),
         CeremonyError::NothingPublished => failure.hint("`touchmark trust event new` makes the first event"),
         CeremonyError::LogBroken { .. } => failure.hint("compare the file with the copies that others have"),
         _ => failure,
@@ -184,6 +195,8 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NoEvent
         | CeremonyError::NothingChanges
         | CeremonyError::NoTarget { .. }
+        | CeremonyError::NothingTrusted { .. }
+        | CeremonyError::SignsTooEarly { .. }
         | CeremonyError::NoKnownRoot
         | CeremonyError::PublicationPending
         | CeremonyError::NothingPublished => ExitStatus::Usage,

@@ -16,13 +16,13 @@ use crate::role::Root;
 use crate::walk::{Memory, Walked};
 
 /// 2026-11-23T10:00:00Z.
-pub(super) const NOW: Timestamp = Timestamp::constant(1795428000, 0);
+pub(in crate::ceremony) const NOW: Timestamp = Timestamp::constant(1795428000, 0);
 
 pub(super) fn days_later(days: i64) -> Timestamp {
     NOW.checked_add((days * 24).hours()).unwrap()
 }
 
-pub(super) struct Party {
+pub(in crate::ceremony) struct Party {
     directory: tempfile::TempDir,
     ceremony: Ceremony,
     keys: RefCell<BTreeMap<String, EphemeralSigner>>,
@@ -44,7 +44,7 @@ impl Party {
     }
 
     /// The first root is published, with one target.
-    pub(super) async fn published(holders: &[&str], threshold: u32, now: Timestamp) -> Self {
+    pub(in crate::ceremony) async fn published(holders: &[&str], threshold: u32, now: Timestamp) -> Self {
         let party = Self::of(holders, threshold).await;
         let event = party.begin(party.first(), now);
         party.signed_by(&event, holders).await;
@@ -52,7 +52,7 @@ impl Party {
         party
     }
 
-    pub(super) fn ceremony(&self) -> &Ceremony {
+    pub(in crate::ceremony) fn ceremony(&self) -> &Ceremony {
         &self.ceremony
     }
 
@@ -117,7 +117,7 @@ impl Party {
         write_file(&self.path(&name), &signature.to_json()).unwrap();
     }
 
-    pub(super) async fn signed_by(&self, event: &Event, holders: &[&str]) {
+    pub(in crate::ceremony) async fn signed_by(&self, event: &Event, holders: &[&str]) {
         for holder in holders {
             self.sign(event, holder).await;
         }
@@ -128,7 +128,7 @@ impl Party {
         self.ceremony.plan(&*self.key(ONLINE), now).await
     }
 
-    pub(super) async fn publish(&self, now: Timestamp) -> Result<Published, CeremonyError> {
+    pub(in crate::ceremony) async fn publish(&self, now: Timestamp) -> Result<Published, CeremonyError> {
         let publication = self.plan(now).await?;
         self.ceremony.publish(&publication, now)
     }
