@@ -16,9 +16,9 @@ use crate::keys_elsewhere::module;
 use crate::process::{exists, quiet, run, workspace};
 use crate::tools::apt_install;
 
-/// The addresses of the page, each of which is exchanged by a free port: other things may run on this machine. The try-out issuer is one above
-/// its instance.
-const PORTS: [&str; 2] = ["7700", "7790"];
+/// The ports of the page, which are exchanged by others in a row: other things may run on this machine. The try-out issuer is one above its
+/// instance.
+const PORTS: [&str; 3] = ["7700", "7701", "7790"];
 
 pub(crate) fn run_it() -> Result<()> {
     run(Command::new(env!("CARGO")).args(["build", "--locked", "-p", "touchmark-cli"]).current_dir(workspace()))?;
@@ -72,15 +72,11 @@ fn script_of(page: &str) -> String {
 }
 
 fn with_free_ports(script: &str) -> Result<String> {
-    let mut script = script.replace("7701", "ISSUER");
-    for port in PORTS {
-        let free = free_port()?;
-        if port == PORTS[0] {
-            script = script.replace("ISSUER", &(free + 1).to_string());
-        }
-        script = script.replace(port, &free.to_string());
-    }
-    Ok(script)
+    let free = free_port()?;
+    let exchange = |script: String, (from, to): (&str, u16)| {
+        script.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"))
+    };
+    Ok(PORTS.into_iter().zip(free..).fold(script.to_owned(), exchange))
 }
 
 /// Foreign clients, from each root, and with one byte of a target changed.
@@ -101,7 +97,7 @@ fn walks(repository: &Path, home: &Path) -> Result<usize> {
                 ensure!(version == 3, "the ceremony makes two roots, found {}", version - 1);
                 break;
             }
-            let said = quiet(client.command(repository, &root, home))?;
+            let said = quiet(&mut client.command(repository, &root, home))?;
             ensure!(said.contains("trusted_root.json"), "{name} from root {version} said {said}");
             passed += 1;
         }
@@ -125,7 +121,8 @@ struct ForeignClient {
 impl ForeignClient {
     fn command(&mut self, repository: &Path, root: &Path, home: &Path) -> Command {
         self.calls += 1;
-        let cache = home.join(format!("{}-{}", self.script.file_name().unwrap_or_default().to_string_lossy(), self.calls));
+        let cache =
+            home.join(format!("{}-{}", self.script.file_name().unwrap_or_default().to_string_lossy(), self.calls));
         let mut command = Command::new(&self.interpreter);
         command.arg(&self.script).arg(repository).arg(root).arg(cache);
         if let Some(modules) = &self.modules {

@@ -63,7 +63,8 @@ struct Ceremony {
 impl Ceremony {
     fn enrolled() -> Self {
         let coordinator = Machine::new();
-        coordinator.run(0, &format!("trust init --dir stick --name example --holders {} --threshold 3", HOLDERS.join(",")));
+        coordinator
+            .run(0, &format!("trust init --dir stick --name example --holders {} --threshold 3", HOLDERS.join(",")));
         let holders: Vec<_> = HOLDERS.into_iter().map(|name| (name, Machine::new())).collect();
         for (name, machine) in &holders {
             machine.write("passphrase", "in a drawer\n");
@@ -88,7 +89,8 @@ impl Ceremony {
     fn signs(&self, name: &str, known_root: &str) {
         let machine = self.holder(name);
         self.coordinator.carry("stick/event/event.json", machine, "event.json");
-        let sign = format!("trust sign event.json --holder {name} --key key.pem --passphrase-file passphrase {known_root}");
+        let sign =
+            format!("trust sign event.json --holder {name} --key key.pem --passphrase-file passphrase {known_root}");
         assert!(machine.run(0, &sign).contains("nothing was signed"));
         assert!(!machine.path("signatures").exists());
         machine.run(0, &format!("{sign} --yes"));
@@ -115,7 +117,9 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     let event = "trust event new --dir stick --note first --target trusted_root.json=data/client/trusted_root.json \
                  --target signing_config.v0.2.json=data/client/signing_config.json";
     let shown = coordinator.run(0, event);
-    for text in ["+ root: root threshold: 3 of 5", "+ root: root signer eve: ECDSA P-256, sha256 ", "certificate authority"] {
+    for text in
+        ["+ root: root threshold: 3 of 5", "+ root: root signer eve: ECDSA P-256, sha256 ", "certificate authority"]
+    {
         assert!(shown.contains(text), "{shown}");
     }
     assert!(coordinator.run(2, event).contains("an event is pending"));
@@ -131,7 +135,8 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     // Two of five are not enough, three are.
     ceremony.signs("ann", "");
     ceremony.signs("dee", "");
-    let status: Value = serde_json::from_str(&coordinator.run(10, "trust event status --dir stick --output json")).unwrap();
+    let status: Value =
+        serde_json::from_str(&coordinator.run(10, "trust event status --dir stick --output json")).unwrap();
     assert_eq!(status["standings"][0]["missing"], serde_json::json!(["bob", "cy", "eve"]));
     assert!(coordinator.run(10, "trust publish --dir stick --key online.pem").contains("needs 3 signatures"));
     ceremony.signs("eve", "");
@@ -143,7 +148,10 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     coordinator.run(0, "trust doctor --dir stick");
     coordinator.run(0, "trust doctor --dir stick --without ann,bob");
     let lost = coordinator.run(16, "trust doctor --dir stick --without ann,bob,cy");
-    assert!(lost.contains("needs 3 signatures and has 2 usable keys") && lost.contains("begin a new ceremony"), "{lost}");
+    assert!(
+        lost.contains("needs 3 signatures and has 2 usable keys") && lost.contains("begin a new ceremony"),
+        "{lost}"
+    );
 
     // A server serves it and signs its timestamp; a client pins the root that the holders made.
     let port = free_port().unwrap();

@@ -69,8 +69,10 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn escapes_only_quote_and_backslash_and_sorts_members() {
@@ -98,5 +100,31 @@ mod tests {
             seen += 1;
         }
         assert!(seen >= 15);
+    }
+
+    /// JSON as metadata may hold it, some levels deep.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| Value::from(members.into_iter().collect::<serde_json::Map<_, _>>())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_an_independent_writer_on_any_value(value in any_value()) {
+            let theirs = sigstore_tuf::canonical_json::to_canonical_bytes(&value).unwrap();
+            prop_assert_eq!(canonical(&value).unwrap(), theirs);
+        }
     }
 }

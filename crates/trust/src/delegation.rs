@@ -116,10 +116,13 @@ impl Delegation {
         let scope = match (texts("paths")?, texts("path_hash_prefixes")?) {
             (Some(patterns), None) => Scope::Paths { name, patterns },
             (None, Some(prefixes)) => Scope::HashPrefixes { name, prefixes },
-            _ => return Err(MetadataError::Member { member: "paths", expected: "there, or else `path_hash_prefixes`" }),
+            _ => {
+                return Err(MetadataError::Member { member: "paths", expected: "there, or else `path_hash_prefixes`" });
+            }
         };
         let is_terminating = value.get("terminating").and_then(Value::as_bool);
-        let is_terminating = is_terminating.ok_or(MetadataError::Member { member: "terminating", expected: "true or false" })?;
+        let is_terminating =
+            is_terminating.ok_or(MetadataError::Member { member: "terminating", expected: "true or false" })?;
         Ok(Self { scope, role_keys, is_terminating })
     }
 
@@ -220,7 +223,8 @@ mod tests {
     }
 
     fn role(name: &str, scope: (&str, Value), terminating: bool) -> Value {
-        let mut role = json!({ "name": name, "keyids": ["k"], "threshold": 1, "terminating": terminating, "x-more": 1 });
+        let mut role =
+            json!({ "name": name, "keyids": ["k"], "threshold": 1, "terminating": terminating, "x-more": 1 });
         role[scope.0] = scope.1;
         role
     }
@@ -284,7 +288,13 @@ mod tests {
         let both = role("a", ("paths", json!([])), true);
         let mut both_ways = both.clone();
         both_ways["path_hash_prefixes"] = json!([]);
-        for roles in [json!([both_ways]), json!([role("targets", ("paths", json!([])), true)]), json!([role("a", ("paths", json!([1])), true)]), json!({}), json!([{}])] {
+        for roles in [
+            json!([both_ways]),
+            json!([role("targets", ("paths", json!([])), true)]),
+            json!([role("a", ("paths", json!([1])), true)]),
+            json!({}),
+            json!([{}]),
+        ] {
             assert!(Delegations::read(Some(&json!({ "keys": {}, "roles": roles }))).is_err(), "{roles}");
         }
         for bits in [0, 33] {

@@ -91,7 +91,10 @@ fn facts_of_root(root: &RootView) -> Facts {
         facts.extend(more.into_iter().map(|(member, value)| (format!("role {name} {member}"), value)));
     }
     for (key_id, key) in root.keys() {
-        facts.insert(format!("key object {}", key_id.short()), hex::encode(&sha256(key.object().to_string().as_bytes())[..8]));
+        facts.insert(
+            format!("key object {}", key_id.short()),
+            hex::encode(&sha256(key.object().to_string().as_bytes())[..8]),
+        );
     }
     facts
 }

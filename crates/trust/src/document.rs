@@ -216,10 +216,37 @@ fn signatures(list: Option<&Value>) -> Result<Vec<SignatureEntry>, MetadataError
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_document_or_an_error(bytes: Vec<u8>) {
+            for role_type in RoleType::ALL {
+                let _ = Document::parse(role_type, bytes.clone());
+            }
+        }
+
+        /// A snapshot with one byte exchanged anywhere: never a panic, and never the content of another under the same bytes.
+        #[test]
+        fn a_document_with_another_byte_is_read_or_refused(position: prop::sample::Index, byte: u8) {
+            let mut bytes = Document::write(RoleType::Snapshot, &signed(), &[]).unwrap().bytes().to_vec();
+            let position = position.index(bytes.len());
+            bytes[position] = byte;
+            if let Ok(read) = Document::parse(RoleType::Snapshot, bytes.clone()) {
+                prop_assert_eq!(read.bytes(), bytes);
+                let again = canonical(&Value::from(read.signed().clone())).unwrap();
+                prop_assert_eq!(read.canonical(), again);
+            }
+        }
+    }
+
     fn signed() -> Map<String, Value> {
-        let signed = json!({ "_type": "snapshot", "spec_version": "1.0.31", "version": 3, "expires": "2026-11-22T10:00:00Z", "meta": {}, "x-ours": [1, {"a": null}] });
+        let signed = json!({
+            "_type": "snapshot", "spec_version": "1.0.31", "version": 3, "expires": "2026-11-22T10:00:00Z",
+            "meta": {}, "x-ours": [1, {"a": null}],
+        });
         signed.as_object().unwrap().clone()
     }
 

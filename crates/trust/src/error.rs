@@ -33,7 +33,9 @@ pub enum MetadataError {
     Threshold { role: String, needed: u32, signed: Vec<KeyId> },
     #[error("version is {found}, expected {expected}")]
     Version { expected: u64, found: u64 },
-    #[error("version {found} of {role} is older than version {known}, which was seen before: the repository was rolled back")]
+    #[error(
+        "version {found} of {role} is older than version {known}, which was seen before: the repository was rolled back"
+    )]
     RolledBack { role: String, known: u64, found: u64 },
     #[error("{role} expired at {at}")]
     Expired { role: String, at: Timestamp },

@@ -271,7 +271,12 @@ mod tests {
 
     #[test]
     fn what_is_no_key_object_is_refused() {
-        for object in [json!(null), json!({}), json!({"keytype": 1, "scheme": "", "keyval": {}}), json!({"keytype": "", "scheme": "", "keyval": ""})] {
+        for object in [
+            json!(null),
+            json!({}),
+            json!({"keytype": 1, "scheme": "", "keyval": {}}),
+            json!({"keytype": "", "scheme": "", "keyval": ""}),
+        ] {
             assert!(matches!(Key::from_object(object), Err(MetadataError::Member { .. })));
         }
     }

@@ -87,14 +87,21 @@ impl fmt::Display for Finding {
             }
             Self::OnlineKeyOffline { role, key } => write!(f, "the online key is also one of {role}: {key}"),
             Self::BelowThreshold { role, threshold, usable } => {
-                write!(f, "{role} needs {threshold} signatures and has {usable} usable keys: it can never be signed again")
+                write!(
+                    f,
+                    "{role} needs {threshold} signatures and has {usable} usable keys: it can never be signed again"
+                )
             }
             Self::ThresholdOne { role } => write!(f, "one stolen key is enough to sign {role}"),
             Self::NoSpareKey { role, threshold } => {
                 write!(f, "{role} needs all of its {threshold} keys: none may be lost")
             }
-            Self::OddKeyId { key_id } => write!(f, "key id {key_id} is not the hash of its key: some clients refuse it"),
-            Self::RareKey { key, kind } => write!(f, "{key} holds a key of kind {kind}, which not every public client knows"),
+            Self::OddKeyId { key_id } => {
+                write!(f, "key id {key_id} is not the hash of its key: some clients refuse it")
+            }
+            Self::RareKey { key, kind } => {
+                write!(f, "{key} holds a key of kind {kind}, which not every public client knows")
+            }
             Self::EndsSoon { role, expires } => write!(f, "{role} expires at {expires}"),
             Self::DelegationEndsSoon { role, expires } => write!(f, "the delegated role {role} expires at {expires}"),
             Self::NoConsistentSnapshots => f.write_str("consistent snapshots are off"),
@@ -139,7 +146,9 @@ pub fn lint(walked: &Walked, now: Timestamp) -> Vec<Finding> {
 #[must_use]
 pub fn without_holders(walked: &Walked, gone: &[String]) -> Vec<Finding> {
     let root = walked.root.view();
-    let left = |role| root.keys_of(role).filter(|(_, key)| key.owner().is_none_or(|owner| !gone.iter().any(|name| name == owner)));
+    let left = |role| {
+        root.keys_of(role).filter(|(_, key)| key.owner().is_none_or(|owner| !gone.iter().any(|name| name == owner)))
+    };
     let mut findings = Vec::new();
     for role in [RoleType::Root, RoleType::Targets] {
         let usable = left(role).filter_map(|(_, key)| key.fingerprint()).collect::<BTreeSet<_>>().len();

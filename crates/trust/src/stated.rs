@@ -25,7 +25,8 @@ impl Pin {
         let not_named = || MetadataError::NotNamed { by, name: name.to_owned() };
         let entry = document.signed().get("meta").and_then(|meta| meta.get(name)).ok_or_else(not_named)?;
         let version = entry.get("version").and_then(Value::as_u64).filter(|version| *version > 0);
-        let version = version.ok_or(MetadataError::Member { member: "meta", expected: "an object of files with versions" })?;
+        let version =
+            version.ok_or(MetadataError::Member { member: "meta", expected: "an object of files with versions" })?;
         Ok(Self { version, content: Content::read(entry)? })
     }
 

@@ -307,7 +307,8 @@ impl Walk {
         let pin = Pin::read(self.snapshot(), &format!("{role}.json"))?;
         pin.expect(&bytes, "the snapshot")?;
         let document = Document::parse(RoleType::Targets, bytes)?;
-        let by = if delegator == "targets" { self.found.targets.as_ref() } else { self.found.delegated.get(&delegator) };
+        let by =
+            if delegator == "targets" { self.found.targets.as_ref() } else { self.found.delegated.get(&delegator) };
         let delegations = by.map(|by| Delegations::read(by.signed().get("delegations"))).transpose()?.flatten();
         let not_named = || MetadataError::NotNamed { by: "the delegating role", name: role.clone() };
         let delegations = delegations.ok_or_else(not_named)?;
@@ -394,7 +395,15 @@ impl Walk {
             return None;
         }
         let Found { timestamp, snapshot, targets, delegated, files, unsound } = self.found;
-        Some(Walked { root: self.root, timestamp: timestamp?, snapshot: snapshot?, targets: targets?, delegated, files, unsound })
+        Some(Walked {
+            root: self.root,
+            timestamp: timestamp?,
+            snapshot: snapshot?,
+            targets: targets?,
+            delegated,
+            files,
+            unsound,
+        })
     }
 }
 

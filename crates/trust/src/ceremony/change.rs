@@ -111,10 +111,8 @@ pub(super) fn propose(
         Some(_) if !change.touches_root() => None,
         _ => Some(next_root(ceremony, base.map(Base::root), change, now)?),
     };
-    let changes_targets = change.touches_keys()
-        || change.renew
-        || !change.set_targets.is_empty()
-        || !change.remove_targets.is_empty();
+    let changes_targets =
+        change.touches_keys() || change.renew || !change.set_targets.is_empty() || !change.remove_targets.is_empty();
     let targets = match base {
         Some(_) if !changes_targets => None,
         _ => Some(next_targets(base.map(|base| &base.targets), change, files, now)?),
@@ -125,12 +123,7 @@ pub(super) fn propose(
     }
 }
 
-fn next_root(
-    ceremony: &str,
-    base: Option<&Root>,
-    change: &Change,
-    now: Timestamp,
-) -> Result<RootView, CeremonyError> {
+fn next_root(ceremony: &str, base: Option<&Root>, change: &Change, now: Timestamp) -> Result<RootView, CeremonyError> {
     let mut signed = match base {
         Some(root) => root.document().signed().clone(),
         None => blank(RoleType::Root, json!({ "consistent_snapshot": true, "keys": {}, "roles": {} })),
@@ -159,13 +152,14 @@ fn next_root(
         (Some(enrolment), _) if enrolment.holder() == ONLINE => vec![named(&enrolment.verified(ceremony)?)?],
         (Some(enrolment), _) => return Err(CeremonyError::NotAHolder { holder: enrolment.holder().to_owned() }),
         (None, Some(root)) => keys_of(root.view(), RoleType::Timestamp),
-        (None, None) => return Err(CeremonyError::NotEnrolled { holder: ONLINE.to_owned(), path: "holders/online.json".into() }),
+        (None, None) => {
+            return Err(CeremonyError::NotEnrolled { holder: ONLINE.to_owned(), path: "holders/online.json".into() });
+        }
     };
     expect_different(holders.iter().chain(&online))?;
     write_keys(&mut signed, &holders, &online, threshold, change.online_key.is_some() || base.is_none());
-    finish(RoleType::Root, signed, base.map(Root::document), now).and_then(|document| {
-        RootView::read(document).map_err(CeremonyError::metadata("the next root"))
-    })
+    finish(RoleType::Root, signed, base.map(Root::document), now)
+        .and_then(|document| RootView::read(document).map_err(CeremonyError::metadata("the next root")))
 }
 
 fn named(enrolled: &EnrolledKey) -> Result<(KeyId, Key), CeremonyError> {
@@ -305,4 +299,3 @@ pub(crate) fn next_online(
 pub(crate) fn holder_name(id: &KeyId, key: &Key) -> String {
     key.owner().map_or_else(|| format!("the holder of key {}", id.short()), str::to_owned)
 }
-

@@ -148,7 +148,10 @@ mod tests {
             Enrolment { proof: Enrolment::make("example", "ann", &stranger).await.unwrap().proof, ..made.clone() },
         ];
         for twin in twins {
-            assert!(matches!(twin.verified("example"), Err(CeremonyError::Proof { .. } | CeremonyError::KeyKind { .. })));
+            assert!(matches!(
+                twin.verified("example"),
+                Err(CeremonyError::Proof { .. } | CeremonyError::KeyKind { .. })
+            ));
         }
         let mut more = made.clone();
         more.key["x-more"] = json!(1);

@@ -25,7 +25,9 @@ pub enum CeremonyError {
     Version { what: &'static str, expected: u32, found: u32 },
     #[error("{what} belongs to the ceremony {found:?}, not to {expected:?}")]
     OtherCeremony { what: String, expected: String, found: String },
-    #[error("{what} {name:?} is not made of 1 to 64 lower-case letters, digits, dots, hyphens and underscores that begin with a letter or digit")]
+    #[error(
+        "{what} {name:?} is not made of 1 to 64 lower-case letters, digits, dots, hyphens and underscores that begin with a letter or digit"
+    )]
     Name { what: &'static str, name: String },
     #[error("there is a ceremony in {} already", path.display())]
     Exists { path: PathBuf },

@@ -110,8 +110,7 @@ impl Event {
         let proposed = propose(&file.ceremony, base.as_ref(), &file.change, &files, file.created)?;
         same("root", file.root, proposed.root.as_ref().map(RootView::document))?;
         same("targets", file.targets, proposed.targets.as_ref())?;
-        let event =
-            Self { ceremony: file.ceremony, created: file.created, change: file.change, base, proposed, files };
+        let event = Self { ceremony: file.ceremony, created: file.created, change: file.change, base, proposed, files };
         expect_files(event.targets_after(), &event.files)?;
         Ok(event)
     }
@@ -250,7 +249,10 @@ fn read_base(file: BaseFile) -> Result<Base, CeremonyError> {
         roots.push(root.map_err(CeremonyError::metadata(format!("root {version} of the event's base")))?);
     }
     let Some(root) = roots.last() else {
-        return Err(CeremonyError::Unreadable { what: "the event".to_owned(), problem: "its base has no root".to_owned() });
+        return Err(CeremonyError::Unreadable {
+            what: "the event".to_owned(),
+            problem: "its base has no root".to_owned(),
+        });
     };
     let targets = Document::parse(RoleType::Targets, decode(&file.targets)?);
     let targets = targets.and_then(|targets| root.view().verify(&targets).map(|_| targets));
@@ -269,7 +271,9 @@ fn decode_all(files: BTreeMap<String, String>) -> Result<BTreeMap<String, Vec<u8
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, CeremonyError> {
-    STANDARD.decode(text).map_err(|error| CeremonyError::Unreadable { what: "the event".to_owned(), problem: error.to_string() })
+    STANDARD
+        .decode(text)
+        .map_err(|error| CeremonyError::Unreadable { what: "the event".to_owned(), problem: error.to_string() })
 }
 
 fn same(role: &'static str, stated: Option<String>, made: Option<&Document>) -> Result<(), CeremonyError> {

@@ -6,8 +6,7 @@
 //! DIR/holders/NAME.json        enrolments; `online.json` is the key of snapshot and timestamp
 //! DIR/event/event.json         the pending change: the file that is carried to every holder
 //! DIR/event/signatures/…       what comes back
-//! DIR/publication.json         a publication under way; gone when it is whole
-//! DIR/repository/              what clients are served
+//! DIR/repository/              what clients are served; `publication.json` is a publication under way, gone when it is whole
 //! DIR/past/ID/                 events that were published or aborted
 //! DIR/log.jsonl                who did what when
 //! ```
@@ -166,7 +165,8 @@ impl Ceremony {
     /// # Errors
     /// If somebody has not enrolled.
     pub fn first_change(&self, note: String) -> Result<Change, CeremonyError> {
-        let add_holders = self.policy.holders().iter().map(|holder| self.enrolment(holder)).collect::<Result<_, _>>()?;
+        let add_holders =
+            self.policy.holders().iter().map(|holder| self.enrolment(holder)).collect::<Result<_, _>>()?;
         Ok(Change {
             add_holders,
             threshold: Some(self.policy.threshold()),
@@ -198,7 +198,8 @@ impl Ceremony {
         if let Some(pending) = self.event()? {
             return Err(CeremonyError::EventPending { since: pending.created() });
         }
-        let base = self.published()?.map(|(roots, walked)| Base { roots, targets: walked.targets, files: walked.files });
+        let base =
+            self.published()?.map(|(roots, walked)| Base { roots, targets: walked.targets, files: walked.files });
         let event = Event::make(self.policy.name(), base, change, files, now)?;
         files::write(&self.event_path(), &event.to_json())?;
         files::make_directory(&self.signatures_directory())?;
@@ -280,14 +281,8 @@ impl Ceremony {
     /// # Errors
     /// If it could not be written as a whole: [`Ceremony::resume`] writes the rest.
     pub fn publish(&self, publication: &Publication, now: Timestamp) -> Result<Published, CeremonyError> {
-        // A crash from here on leaves the note, and `resume` writes the rest of it.
-        files::write(&self.note_path(), &publication.to_json())?;
-        self.write_noted(publication, now).inspect_err(|error| {
-            // Nothing of it was written, and it is to be planned anew.
-            if matches!(error, CeremonyError::SignedMeanwhile) {
-                let _ = self.remove_note();
-            }
-        })
+        self.repository().publish(publication)?;
+        self.conclude(publication.files(), now)
     }
 
     /// Finishes a publication that was interrupted; `None` if none was.
@@ -295,21 +290,28 @@ impl Ceremony {
     /// # Errors
     /// If it still cannot be written as a whole.
     pub fn resume(&self, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
-        let Some(note) = files::read_if_there(&self.note_path(), files::FILE_BYTES_MAX)? else { return Ok(None) };
-        self.write_noted(&Publication::from_json(&note)?, now).map(Some)
+        match self.repository().finish()? {
+            Some(publication) => self.conclude(publication.files(), now).map(Some),
+            // A server that signs the online roles may have finished it.
+            None if self.event_is_published() => self.conclude(&[], now).map(Some),
+            None => Ok(None),
+        }
     }
 
-    fn write_noted(&self, publication: &Publication, now: Timestamp) -> Result<Published, CeremonyError> {
-        publication.write_alone(&self.repository())?;
+    /// A crash before this leaves an event whose result is published; `resume` puts it away.
+    fn conclude(&self, files: &[(String, Vec<u8>)], now: Timestamp) -> Result<Published, CeremonyError> {
         let event = self.put_away("published", now)?;
-        let hashes: Map<String, Value> = publication
-            .files()
-            .iter()
-            .map(|(name, bytes)| (name.clone(), hex::encode(touchmark_keys::sha256(bytes)).into()))
-            .collect();
+        let hash =
+            |(name, bytes): &(String, Vec<u8>)| (name.clone(), hex::encode(touchmark_keys::sha256(bytes)).into());
+        let hashes: Map<String, Value> = files.iter().map(hash).collect();
         self.record(now, "publish", json!({ "event": event, "files": hashes }))?;
-        self.remove_note()?;
-        Ok(publication.published())
+        Ok(Published { files: files.iter().map(|(name, _)| name.clone()).collect() })
+    }
+
+    fn event_is_published(&self) -> bool {
+        let (Ok(Some(event)), Ok(Some((_, walked)))) = (self.event(), self.published()) else { return false };
+        event.root_after().document().digest() == walked.root.document().digest()
+            && event.targets_after().digest() == walked.targets.digest()
     }
 
     /// Signs snapshot and timestamp anew where they are due; `None` if neither is.
@@ -323,18 +325,9 @@ impl Ceremony {
         Ok(Some(published))
     }
 
-    fn note_path(&self) -> PathBuf {
-        self.directory.join("publication.json")
-    }
-
-    fn remove_note(&self) -> Result<(), CeremonyError> {
-        let path = self.note_path();
-        std::fs::remove_file(&path).map_err(files::failed("remove", &path))?;
-        files::sync(&self.directory)
-    }
-
     fn expect_no_publication(&self) -> Result<(), CeremonyError> {
-        if self.note_path().exists() { Err(CeremonyError::PublicationPending) } else { Ok(()) }
+        let is_pending = self.repository().note_path().exists() || self.event_is_published();
+        if is_pending { Err(CeremonyError::PublicationPending) } else { Ok(()) }
     }
 
     /// Checks the ceremony log: how many lines there are, and the hash that commits to all of them.
@@ -382,7 +375,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
 pub async fn new_key(path: &Path, passphrase: Option<Zeroizing<Vec<u8>>>) -> Result<Arc<dyn Signer>, CeremonyError> {
     let path = path.to_owned();
     // Encrypting a key takes its time.
-    let create = move || FileSigner::create(&path, KeyType::EcdsaP256, passphrase.as_ref().map(|bytes| bytes.as_slice()));
+    let create =
+        move || FileSigner::create(&path, KeyType::EcdsaP256, passphrase.as_ref().map(|bytes| bytes.as_slice()));
     let created = tokio::task::spawn_blocking(create).await;
     Ok(Arc::new(created.expect("making a key does not panic and is never aborted")?))
 }

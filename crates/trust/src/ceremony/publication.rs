@@ -134,7 +134,8 @@ impl Repository {
 }
 
 impl Repository {
-    /// Signs snapshot and timestamp anew where they are due and writes them; `None` if neither is.
+    /// Signs snapshot and timestamp anew where they are due and writes them; `None` if neither is. A publication that was interrupted is
+    /// finished before.
     ///
     /// A crash between the two leaves a snapshot that no timestamp names. It is never named: the next one takes the next number.
     ///
@@ -142,10 +143,48 @@ impl Repository {
     /// If what is published does not verify, or would expire before the new timestamp.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         let _lock = self.lock()?;
+        self.finish_locked()?;
         let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
         let Some(publication) = plan_online(&published, self, online, now).await? else { return Ok(None) };
         publication.write(self)?;
         Ok(Some(publication.published()))
+    }
+
+    /// Writes a publication: its note, its files, and then the note is gone.
+    ///
+    /// A crash from the note on is repaired by whoever comes next, this or [`Repository::refresh`]: everything in it is signed already.
+    ///
+    /// # Errors
+    /// If the online roles were signed since it was planned: its timestamp would lead clients back. Nothing was written then.
+    pub(crate) fn publish(&self, publication: &Publication) -> Result<(), CeremonyError> {
+        let _lock = self.lock()?;
+        publication.expect_newest(self)?;
+        files::write(&self.note_path(), &publication.to_json())?;
+        self.finish_locked().map(drop)
+    }
+
+    /// Writes the rest of a publication that was interrupted; `None` if none was.
+    pub(crate) fn finish(&self) -> Result<Option<Publication>, CeremonyError> {
+        if !self.note_path().exists() {
+            return Ok(None);
+        }
+        let _lock = self.lock()?;
+        self.finish_locked()
+    }
+
+    fn finish_locked(&self) -> Result<Option<Publication>, CeremonyError> {
+        let note = self.note_path();
+        let Some(bytes) = files::read_if_there(&note, files::FILE_BYTES_MAX)? else { return Ok(None) };
+        let publication = Publication::from_json(&bytes)?;
+        publication.write(self)?;
+        std::fs::remove_file(&note).map_err(files::failed("remove", &note))?;
+        files::sync(&self.directory)?;
+        Ok(Some(publication))
+    }
+
+    /// Where a publication is noted down that is being written.
+    pub(crate) fn note_path(&self) -> PathBuf {
+        self.directory.join("publication.json")
     }
 
     /// Keeps a server that signs the online roles and a publication out of each other's way.
@@ -259,7 +298,9 @@ fn expect_base(event: &Event, published: Option<&(Vec<Root>, Walked)>) -> Result
     {
         return Ok(());
     }
-    let versions = |pair: Option<(&Document, &Document)>| pair.map_or((0, 0), |(root, targets)| (root.version(), targets.version()));
+    let versions = |pair: Option<(&Document, &Document)>| {
+        pair.map_or((0, 0), |(root, targets)| (root.version(), targets.version()))
+    };
     Err(CeremonyError::Overtaken { base: versions(base), published: versions(present) })
 }
 
@@ -354,36 +395,36 @@ impl Publication {
     /// Writes every file.
     ///
     /// A crash between two of them leaves the old timestamp, which names the old files; the note has the rest.
-    pub(crate) fn write(&self, repository: &Repository) -> Result<(), CeremonyError> {
+    fn write(&self, repository: &Repository) -> Result<(), CeremonyError> {
         self.files.iter().try_for_each(|(name, bytes)| repository.put(name, bytes))
     }
 
-    /// Writes every file, unless the online roles were signed since this was planned: its timestamp would lead clients back.
-    pub(crate) fn write_alone(&self, repository: &Repository) -> Result<(), CeremonyError> {
-        let _lock = repository.lock()?;
+    /// The timestamp of this publication is newer than the published one.
+    fn expect_newest(&self, repository: &Repository) -> Result<(), CeremonyError> {
         let wanted = Wanted { name: TIMESTAMP.to_owned(), bytes_max: RoleType::Timestamp.bytes_max() };
+        let Some(present) = repository.file(&wanted)? else { return Ok(()) };
         let own = self.files.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         let parse = |bytes| Document::parse(RoleType::Timestamp, bytes).map_err(CeremonyError::metadata(TIMESTAMP));
-        if let Some(present) = repository.file(&wanted)?
-            && present != own
-            && parse(present)?.version() >= parse(own)?.version()
-        {
-            return Err(CeremonyError::SignedMeanwhile);
-        }
-        self.write(repository)
+        if parse(present)?.version() < parse(own)?.version() { Ok(()) } else { Err(CeremonyError::SignedMeanwhile) }
     }
 
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let file = |(name, bytes): &(String, Vec<u8>)| NamedFile { name: name.clone(), content: STANDARD.encode(bytes) };
+        let file =
+            |(name, bytes): &(String, Vec<u8>)| NamedFile { name: name.clone(), content: STANDARD.encode(bytes) };
         super::to_json(&PublicationFile { version: VERSION, files: self.files.iter().map(file).collect() })
     }
 
     pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, CeremonyError> {
         let note: PublicationFile = super::from_json("the noted publication", bytes)?;
         if note.version != VERSION {
-            return Err(CeremonyError::Version { what: "the noted publication", expected: VERSION, found: note.version });
+            return Err(CeremonyError::Version {
+                what: "the noted publication",
+                expected: VERSION,
+                found: note.version,
+            });
         }
-        let unreadable = |problem: String| CeremonyError::Unreadable { what: "the noted publication".to_owned(), problem };
+        let unreadable =
+            |problem: String| CeremonyError::Unreadable { what: "the noted publication".to_owned(), problem };
         let file = |file: NamedFile| {
             let bytes = STANDARD.decode(&file.content).map_err(|error| unreadable(error.to_string()))?;
             Ok((file.name, bytes))

@@ -26,7 +26,12 @@ struct Line {
 }
 
 /// Adds a line.
-pub(crate) fn record(path: &Path, at: Timestamp, action: &str, details: Map<String, Value>) -> Result<(), CeremonyError> {
+pub(crate) fn record(
+    path: &Path,
+    at: Timestamp,
+    action: &str,
+    details: Map<String, Value>,
+) -> Result<(), CeremonyError> {
     let (_, previous) = check(path)?;
     let program = concat!("touchmark ", env!("CARGO_PKG_VERSION")).to_owned();
     let line = Line { previous: hex::encode(previous), at, program, action: action.to_owned(), details };

@@ -48,7 +48,10 @@ pub fn rotate(
 ) -> Result<Documents, CeremonyError> {
     let unreadable = |what: &str| {
         let what = what.to_owned();
-        move |error: touchmark_sigstore::trust::TrustError| CeremonyError::Unreadable { what, problem: error.to_string() }
+        move |error: touchmark_sigstore::trust::TrustError| CeremonyError::Unreadable {
+            what,
+            problem: error.to_string(),
+        }
     };
     TrustedRoot::from_json(trusted_root).map_err(unreadable("the services' trusted root"))?;
     let mut root = document(published, TRUSTED_ROOT)?;
@@ -118,7 +121,8 @@ pub(crate) fn expect_order(event: &Event, now: Timestamp, lifetime: SignedDurati
     let Some(base) = event.base().filter(|_| !event.change().sign_before_verifiers_know) else { return Ok(()) };
     let (before, after) = (&base.files, event.files());
     let Ok(root) = document(after, TRUSTED_ROOT) else { return Ok(()) };
-    let known = document(before, TRUSTED_ROOT).unwrap_or_default();
+    // The first documents come to clients that know nothing yet.
+    let Ok(known) = document(before, TRUSTED_ROOT) else { return Ok(()) };
     let is_new = |list: &str, entry: &Value| list_of(&known, list).iter().all(|old| identity(old) != identity(entry));
     let adds_trust = TRUST_LISTS.into_iter().any(|list| list_of(&root, list).iter().any(|entry| is_new(list, entry)));
     let Some(config) = document(after, SIGNING_CONFIG).ok().filter(|_| adds_trust) else { return Ok(()) };

@@ -7,6 +7,8 @@ mod trouble;
 
 pub(in crate::ceremony) use harness::{NOW, Party};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::document::RoleType;
 use crate::walk::Memory;
@@ -103,7 +105,9 @@ async fn a_change_is_told_by_what_it_means() {
     assert_eq!(find("root: root signer cy").after, None);
     assert_eq!(find("root: version").after.as_deref(), Some("2"));
     assert!(find("targets: file trusted_root.json").before.as_ref().unwrap().contains("3 bytes"));
-    assert!(told.iter().all(|difference| !difference.subject.contains("ann") && !difference.subject.contains("threshold")));
+    assert!(
+        told.iter().all(|difference| !difference.subject.contains("ann") && !difference.subject.contains("threshold"))
+    );
 }
 
 #[tokio::test]
@@ -131,4 +135,15 @@ async fn unknown_members_survive_every_edit() {
     assert_eq!(made.signed()["x-of-another"], signed["x-of-another"]);
     assert_eq!(made.signed()["targets"]["trusted_root.json"]["custom"]["sigstore"]["status"], "Active");
     assert_eq!(made.version(), 2);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_file_of_a_ceremony_or_an_error(bytes: Vec<u8>) {
+        prop_assert!(Event::from_json(&bytes).is_err());
+        prop_assert!(SignatureFile::from_json(&bytes).is_err());
+        prop_assert!(Enrolment::from_json(&bytes).is_err());
+        prop_assert!(Publication::from_json(&bytes).is_err());
+        prop_assert!(Policy::from_json(&bytes).is_err());
+    }
 }

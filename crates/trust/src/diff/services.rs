@@ -50,9 +50,10 @@ fn of_log(log: &TransparencyLog) -> String {
 }
 
 fn of_authority(authority: &CertificateAuthority) -> String {
-    let chain = authority.chain().iter().map(|certificate| {
-        format!("{} sha256 {}", certificate.subject_text(), hex::encode(sha256(certificate.der())))
-    });
+    let chain = authority
+        .chain()
+        .iter()
+        .map(|certificate| format!("{} sha256 {}", certificate.subject_text(), hex::encode(sha256(certificate.der()))));
     format!("{}, {}", chain.collect::<Vec<_>>().join(" under "), window(authority.valid_for()))
 }
 
@@ -80,7 +81,12 @@ fn of_signing_config(config: &SigningConfig) -> Facts {
 }
 
 fn of_service(service: &Service) -> String {
-    format!("version {}, operator {:?}, {}", service.major_api_version(), service.operator(), window(service.valid_for()))
+    format!(
+        "version {}, operator {:?}, {}",
+        service.major_api_version(),
+        service.operator(),
+        window(service.valid_for())
+    )
 }
 
 fn of_selector(selector: Option<Selector>) -> String {

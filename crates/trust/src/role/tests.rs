@@ -13,10 +13,8 @@ const FIRST: u64 = 5;
 const LAST: u64 = 15;
 
 fn public_root(version: u64) -> Vec<u8> {
-    let history = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/vectors/sigstore-tuf-repository/metadata/root_history"
-    );
+    let history =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/sigstore-tuf-repository/metadata/root_history");
     std::fs::read(format!("{history}/{version}.root.json")).unwrap()
 }
 
@@ -78,7 +76,8 @@ fn roots_follow_one_by_one() {
 
 fn root_of(keys: &[(&str, &Key)], threshold: u32) -> Document {
     let ids: Vec<_> = keys.iter().map(|(id, _)| *id).collect();
-    let objects: serde_json::Map<_, _> = keys.iter().map(|(id, key)| ((*id).to_owned(), key.object().clone())).collect();
+    let objects: serde_json::Map<_, _> =
+        keys.iter().map(|(id, key)| ((*id).to_owned(), key.object().clone())).collect();
     let role = json!({ "keyids": ids, "threshold": threshold });
     let signed = json!({
         "_type": "root", "spec_version": "1.0.31", "version": 1, "expires": "2030-01-01T00:00:00Z", "keys": objects,
@@ -123,7 +122,10 @@ fn key_lists_that_cannot_be_meant_are_refused() {
     check(json!({ "keyids": ["a"], "threshold": 0 }), MetadataError::ThresholdZero { role: role() });
     let key_id = KeyId::read("a").unwrap();
     check(json!({ "keyids": ["a", "a"], "threshold": 1 }), MetadataError::ListedTwice { role: role(), key_id });
-    check(json!({ "keyids": [], "threshold": -1 }), MetadataError::Member { member: "threshold", expected: "a number" });
+    check(
+        json!({ "keyids": [], "threshold": -1 }),
+        MetadataError::Member { member: "threshold", expected: "a number" },
+    );
     check(json!({ "keyids": {}, "threshold": 1 }), MetadataError::Member { member: "keyids", expected: "a list" });
     assert!(RoleKeys::read("root", &json!({ "keyids": [1], "threshold": 1 })).is_err());
 }

@@ -32,9 +32,19 @@ impl Shelf {
         let role = json!({ "keyids": [id(&key)], "threshold": 1 });
         let keys = json!({ id(&key): key.object() });
         let roles = json!({ "root": role, "targets": role, "snapshot": role, "timestamp": role });
-        shelf.put("1.root.json", json!({ "_type": "root", "version": 1, "consistent_snapshot": true, "keys": keys, "roles": roles })).await;
+        shelf
+            .put(
+                "1.root.json",
+                json!({ "_type": "root", "version": 1, "consistent_snapshot": true, "keys": keys, "roles": roles }),
+            )
+            .await;
         shelf.put("1.targets.json", shelf.targets(1)).await;
-        shelf.put("1.team.json", json!({ "_type": "targets", "version": 1, "targets": { "team/tool": TargetFile::entry(b"tool") } })).await;
+        shelf
+            .put(
+                "1.team.json",
+                json!({ "_type": "targets", "version": 1, "targets": { "team/tool": TargetFile::entry(b"tool") } }),
+            )
+            .await;
         shelf.put("1.snapshot.json", snapshot(1, 1)).await;
         shelf.put("timestamp.json", timestamp(1, 1)).await;
         for (path, bytes) in [("a.json", b"a".as_slice()), ("team/tool", b"tool")] {
@@ -157,7 +167,9 @@ async fn each_role_is_refused_when_it_has_expired_and_the_message_names_it() {
         signed["expires"] = json!("2026-11-23T10:00:00Z");
         signed
     };
-    for (file, role) in [("1.targets.json", "targets"), ("1.snapshot.json", "snapshot"), ("timestamp.json", "timestamp")] {
+    for (file, role) in
+        [("1.targets.json", "targets"), ("1.snapshot.json", "snapshot"), ("timestamp.json", "timestamp")]
+    {
         let mut shelf = Shelf::new().await;
         let signed = match role {
             "targets" => shelf.targets(1),

@@ -28,7 +28,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let (ceremony, now) = (args.place.open()?, args.at.unwrap_or_else(Timestamp::now));
     let (lines, hash) = ceremony.check_log().map_err(failure)?;
-    printer.result(format_args!("ceremony {}: log of {lines} lines, sha256 {}", ceremony.policy().name(), hex::encode(hash)));
+    printer.result(format_args!(
+        "ceremony {}: log of {lines} lines, sha256 {}",
+        ceremony.policy().name(),
+        hex::encode(hash)
+    ));
     let mut worries = Vec::new();
     match ceremony.published().map_err(failure)? {
         None => printer.result("nothing is published yet"),
@@ -77,9 +81,7 @@ fn look(
     for finding in findings.iter().filter(|finding| finding.severity() >= Severity::Warning) {
         let advice = match finding {
             Finding::EndsSoon { .. } => "gather the holders: `touchmark trust event new --renew`",
-            Finding::ThresholdOne { .. } => {
-                "add holders: `touchmark trust event new --add-holder NAME --threshold 2`"
-            }
+            Finding::ThresholdOne { .. } => "add holders: `touchmark trust event new --add-holder NAME --threshold 2`",
             Finding::BelowThreshold { .. } => {
                 "the metadata cannot be mended: begin a new ceremony and hand its root to every client anew"
             }

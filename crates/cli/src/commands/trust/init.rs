@@ -30,8 +30,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let solo = if args.solo { Solo::Allowed } else { Solo::Refused };
     if args.holders.len() < HOLDERS_DEFAULT && !args.solo {
-        return Err(Failure::new(ExitStatus::Usage, format!("{} holders leave no room for a lost key", args.holders.len()))
-            .hint(format!("name at least {HOLDERS_DEFAULT}, or say --solo if fewer are meant")));
+        return Err(Failure::new(
+            ExitStatus::Usage,
+            format!("{} holders leave no room for a lost key", args.holders.len()),
+        )
+        .hint(format!("name at least {HOLDERS_DEFAULT}, or say --solo if fewer are meant")));
     }
     let threshold = if args.solo && args.holders.len() == 1 { 1 } else { args.threshold };
     let policy = Policy::new(&args.name, &args.holders, threshold, solo).map_err(failure)?;

@@ -73,7 +73,9 @@ pub(super) fn run(command: &Command, printer: Printer) -> Result<(), Failure> {
 fn enrol(args: &EnrolArgs, printer: Printer) -> Result<(), Failure> {
     let enrolment = crate::commands::block_on(async {
         let signer = match (&args.key, &args.new_key) {
-            (Some(key), _) => KeyArgs { key: key.clone(), passphrase_file: args.passphrase_file.clone() }.open().await?,
+            (Some(key), _) => {
+                KeyArgs { key: key.clone(), passphrase_file: args.passphrase_file.clone() }.open().await?
+            }
             (None, path) => {
                 if args.passphrase_file.is_none() && !args.unencrypted_key {
                     return Err(Failure::new(ExitStatus::Usage, "a new key file needs a passphrase")
@@ -88,7 +90,8 @@ fn enrol(args: &EnrolArgs, printer: Printer) -> Result<(), Failure> {
     let key = enrolment.verified(&args.ceremony).map_err(failure)?;
     write_file(&args.out, &enrolment.to_json()).map_err(failure)?;
     print(&key, args.output, printer);
-    printer.note(format_args!("wrote {}: send it, and read the sha256 aloud to whoever accepts it", args.out.display()));
+    printer
+        .note(format_args!("wrote {}: send it, and read the sha256 aloud to whoever accepts it", args.out.display()));
     Ok(())
 }
 

@@ -137,7 +137,8 @@ fn known_root(text: &str) -> Result<KnownRoot, Failure> {
         return Ok(KnownRoot(sha256(&read_file(Path::new(text)).map_err(failure)?)));
     };
     let hash: Option<[u8; 32]> = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
-    hash.map(KnownRoot).ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")))
+    hash.map(KnownRoot)
+        .ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")))
 }
 
 /// The errors are whole sentences; here they get their class and advice.

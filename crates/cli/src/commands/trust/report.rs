@@ -30,7 +30,8 @@ pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printe
 }
 
 pub(super) fn event_json(event: &Event, changes: &[Difference]) -> Value {
-    let change = |change: &Difference| json!({ "subject": change.subject, "before": change.before, "after": change.after });
+    let change =
+        |change: &Difference| json!({ "subject": change.subject, "before": change.before, "after": change.after });
     json!({
         "version": 1,
         "event": event.id(),
@@ -43,12 +44,11 @@ pub(super) fn event_json(event: &Event, changes: &[Difference]) -> Value {
 
 pub(super) fn print_standing(standing: &Standing, printer: Printer) {
     let have = standing.signed.len();
-    let text = format!(
-        "{} by the keys of root {}: {have} of {} needed",
-        standing.role, standing.by_root, standing.needed
-    );
+    let text =
+        format!("{} by the keys of root {}: {have} of {} needed", standing.role, standing.by_root, standing.needed);
     let signed = if standing.signed.is_empty() { "nobody yet".to_owned() } else { standing.signed.join(", ") };
-    let missing = if standing.missing.is_empty() { String::new() } else { format!("; not yet: {}", standing.missing.join(", ")) };
+    let missing =
+        if standing.missing.is_empty() { String::new() } else { format!("; not yet: {}", standing.missing.join(", ")) };
     printer.result(printable(format!("  {text}; signed by {signed}{missing}")));
 }
 
@@ -96,7 +96,8 @@ pub(super) fn walked_json(walked: &Walked, findings: &[Finding], now: Timestamp)
         })
     };
     let roles = [walked.root.document(), &walked.targets, &walked.snapshot, &walked.timestamp];
-    let finding = |finding: &Finding| json!({ "severity": finding.severity().to_string(), "text": finding.to_string() });
+    let finding =
+        |finding: &Finding| json!({ "severity": finding.severity().to_string(), "text": finding.to_string() });
     json!({
         "version": 1,
         "roles": roles.map(document),

@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         }
         Output::Json => printer.result(walked_json(&walked, &findings, now)),
     }
-    let is_unsound = !walked.unsound.is_empty() || findings.iter().any(|finding| finding.severity() == Severity::Danger);
+    let is_unsound =
+        !walked.unsound.is_empty() || findings.iter().any(|finding| finding.severity() == Severity::Danger);
     match is_unsound {
         true => Err(Failure::new(ExitStatus::TrustRoot, "the repository is unsound").reported()),
         false => Ok(()),
@@ -75,7 +76,8 @@ async fn walk_url(base: &str, root: Root, now: Timestamp, outbound: &Outbound) -
 /// A file that is not there ends the root chain; any other failure is a failure, or a mirror could hide a root behind one.
 async fn fetch(base: &str, wanted: &Wanted, outbound: &Outbound) -> Result<Option<Vec<u8>>, Failure> {
     let text = format!("{}/{}", base.trim_end_matches('/'), wanted.name);
-    let unreachable = |cause: String| Failure::new(ExitStatus::Network, format!("{text} could not be fetched")).because(cause);
+    let unreachable =
+        |cause: String| Failure::new(ExitStatus::Network, format!("{text} could not be fetched")).because(cause);
     let url = Url::parse(&text).map_err(|error| unreachable(error.to_string()))?;
     let limits = Limits { response_bytes_max: wanted.bytes_max, ..Limits::SERVICE };
     let response = outbound.get(&url, &limits).await.map_err(|error| unreachable(error.to_string()))?;

@@ -58,12 +58,19 @@ fn a_new_key_is_trusted_at_once_and_used_later_and_nothing_is_lost() {
     assert_eq!(services["rekorTlogUrls"][0]["validFor"]["start"], sign_from.to_string());
     assert_eq!(services["rekorTlogUrls"][1]["validFor"]["end"], sign_from.to_string());
     assert_eq!(services["caUrls"], value(&published()[SIGNING_CONFIG])["caUrls"]);
-    assert!(TrustedRoot::from_json(&next[TRUSTED_ROOT]).is_ok() && SigningConfig::from_json(&next[SIGNING_CONFIG]).is_ok());
+    assert!(
+        TrustedRoot::from_json(&next[TRUSTED_ROOT]).is_ok() && SigningConfig::from_json(&next[SIGNING_CONFIG]).is_ok()
+    );
 }
 
 #[test]
 fn services_that_say_what_is_published_change_nothing() {
-    let same = rotate(&published(), &published()[TRUSTED_ROOT], Some(&published()[SIGNING_CONFIG]), at("2026-12-10T00:00:00Z"));
+    let same = rotate(
+        &published(),
+        &published()[TRUSTED_ROOT],
+        Some(&published()[SIGNING_CONFIG]),
+        at("2026-12-10T00:00:00Z"),
+    );
     assert!(matches!(same, Err(CeremonyError::NothingChanges)));
     let nonsense = rotate(&published(), b"{}", None, at("2026-12-10T00:00:00Z"));
     assert!(matches!(nonsense, Err(CeremonyError::Unreadable { .. })));

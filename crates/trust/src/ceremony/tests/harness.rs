@@ -138,6 +138,11 @@ impl Party {
         self.ceremony.refresh(&*self.key(ONLINE), now).await
     }
 
+    #[expect(clippy::await_holding_refcell_ref, reason = "nobody else borrows while a test signs")]
+    pub(super) async fn refresh_as_a_server_does(&self, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
+        self.ceremony.repository().refresh(&*self.key(ONLINE), now).await
+    }
+
     /// The first root, which clients pin.
     pub(super) fn root(&self) -> Root {
         self.ceremony.repository().roots().unwrap().remove(0)

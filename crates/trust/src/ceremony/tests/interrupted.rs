@@ -17,10 +17,19 @@ async fn a_publication_that_is_interrupted_anywhere_is_finished_and_no_client_se
         assert_eq!(seen.files["trusted_root.json"], expect, "after {written} files");
         // Nothing else is done before it is finished.
         assert!(matches!(party.plan(NOW).await, Err(CeremonyError::PublicationPending)));
-        assert!(matches!(party.refresh(NOW).await, Err(CeremonyError::PublicationPending)));
         assert!(matches!(party.ceremony().abort(NOW), Err(CeremonyError::PublicationPending)));
         finish(&party, &seen.memory());
     }
+}
+
+#[tokio::test]
+async fn a_server_that_signs_the_timestamp_finishes_it_and_the_event_is_put_away_later() {
+    let party = with_pending_event(false).await;
+    interrupt(&party, &party.plan(NOW).await.unwrap(), 2);
+    party.refresh_as_a_server_does(NOW).await.unwrap();
+    assert_eq!(party.walk(NOW, Memory::default()).unwrap().files["trusted_root.json"], b"two");
+    assert!(matches!(party.plan(NOW).await, Err(CeremonyError::PublicationPending)));
+    finish(&party, &Memory::default());
 }
 
 #[tokio::test]
@@ -56,7 +65,7 @@ async fn with_pending_event(with_new_key: bool) -> Party {
 
 /// As a process leaves it that was killed after the note and so many files.
 fn interrupt(party: &Party, publication: &crate::ceremony::Publication, written: usize) {
-    files::write(&party.path("publication.json"), &publication.to_json()).unwrap();
+    files::write(&party.path("repository/publication.json"), &publication.to_json()).unwrap();
     for (name, bytes) in &publication.files()[..written] {
         party.ceremony().repository().put(name, bytes).unwrap();
     }
