@@ -103,6 +103,75 @@ impl Ceremony {
     fn publish(&self) -> String {
         self.coordinator.run(0, "trust publish --dir stick --key online.pem")
     }
+
+    /// The first event, from the wishes to the published root.
+    fn first_root(&self) {
+        let coordinator = &self.coordinator;
+        // The first event: everybody's keys, and what clients are to trust.
+        let event = "trust event new --dir stick --note first --target trusted_root.json=data/client/trusted_root.json \
+                     --target signing_config.v0.2.json=data/client/signing_config.json";
+        let shown = coordinator.run(0, event);
+        for text in
+            ["+ root: root threshold: 3 of 5", "+ root: root signer eve: ECDSA P-256, sha256 ", "certificate authority"]
+        {
+            assert!(shown.contains(text), "{shown}");
+        }
+        assert!(coordinator.run(2, event).contains("an event is pending"));
+
+        // A reviewer who does not sign has the two files from elsewhere.
+        let reviewer = Machine::new();
+        coordinator.carry("stick/event/event.json", &reviewer, "event.json");
+        coordinator.carry("data/client/trusted_root.json", &reviewer, "trusted_root.json");
+        reviewer.run(0, "trust review event.json --target trusted_root.json=trusted_root.json");
+        reviewer.write("trusted_root.json", "{}");
+        reviewer.run(14, "trust review event.json --target trusted_root.json=trusted_root.json");
+
+        // Two of five are not enough, three are.
+        self.signs("ann", "");
+        self.signs("dee", "");
+        let status: Value =
+            serde_json::from_str(&coordinator.run(10, "trust event status --dir stick --output json")).unwrap();
+        assert_eq!(status["standings"][0]["missing"], serde_json::json!(["bob", "cy", "eve"]));
+        assert!(coordinator.run(10, "trust publish --dir stick --key online.pem").contains("needs 3 signatures"));
+        self.signs("eve", "");
+        coordinator.run(0, "trust event status --dir stick");
+        coordinator.run(0, "trust publish --dir stick --key online.pem --dry-run");
+        assert!(!coordinator.path("stick/repository/timestamp.json").exists());
+        assert!(self.publish().contains("timestamp.json"));
+        coordinator.run(0, "trust verify stick/repository --root stick/repository/1.root.json");
+        coordinator.run(0, "trust doctor --dir stick");
+        coordinator.run(0, "trust doctor --dir stick --without ann,bob");
+        let lost = coordinator.run(16, "trust doctor --dir stick --without ann,bob,cy");
+        assert!(
+            lost.contains("needs 3 signatures and has 2 usable keys") && lost.contains("begin a new ceremony"),
+            "{lost}"
+        );
+    }
+
+    /// Everything up to the publication.
+    fn exchanges_anns_key(&self) {
+        let coordinator = &self.coordinator;
+        // Ann lost her key: the others exchange it, and the server takes the new root up while it runs.
+        std::fs::remove_file(self.holder("ann").path("key.pem")).unwrap();
+        std::fs::remove_file(coordinator.path("stick/holders/ann.json")).unwrap();
+        let enrol = "trust key enrol --ceremony example --new-key key.pem --passphrase-file passphrase";
+        self.holder("ann").run(0, &format!("{enrol} --holder ann --out enrolment.json"));
+        self.holder("ann").carry("enrolment.json", coordinator, "ann.json");
+        coordinator.run(0, "trust key accept --dir stick ann.json");
+        coordinator.run(0, "trust event new --dir stick --replace-key ann --note lost");
+        for (name, _) in &self.holders {
+            coordinator.carry("stick/repository/1.root.json", self.holder(name), "known.json");
+        }
+        assert!(self.holder("bob").path("known.json").exists());
+        coordinator.carry("stick/event/event.json", self.holder("bob"), "event.json");
+        let unknown = "trust sign event.json --holder bob --key key.pem --passphrase-file passphrase --yes";
+        assert!(self.holder("bob").run(2, unknown).contains("--known-root"));
+        let stranger = format!("{unknown} --known-root sha256:{}", "00".repeat(32));
+        assert!(self.holder("bob").run(15, &stranger).contains("sign nothing"));
+        for name in ["bob", "cy", "dee"] {
+            self.signs(name, "--known-root known.json");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,45 +182,7 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     let binary = Path::new(env!("CARGO_BIN_EXE_touchmark"));
     let services = ServerProcess::start(binary, &coordinator.path("data"), free_port().unwrap()).await.unwrap();
 
-    // The first event: everybody's keys, and what clients are to trust.
-    let event = "trust event new --dir stick --note first --target trusted_root.json=data/client/trusted_root.json \
-                 --target signing_config.v0.2.json=data/client/signing_config.json";
-    let shown = coordinator.run(0, event);
-    for text in
-        ["+ root: root threshold: 3 of 5", "+ root: root signer eve: ECDSA P-256, sha256 ", "certificate authority"]
-    {
-        assert!(shown.contains(text), "{shown}");
-    }
-    assert!(coordinator.run(2, event).contains("an event is pending"));
-
-    // A reviewer who does not sign has the two files from elsewhere.
-    let reviewer = Machine::new();
-    coordinator.carry("stick/event/event.json", &reviewer, "event.json");
-    coordinator.carry("data/client/trusted_root.json", &reviewer, "trusted_root.json");
-    reviewer.run(0, "trust review event.json --target trusted_root.json=trusted_root.json");
-    reviewer.write("trusted_root.json", "{}");
-    reviewer.run(14, "trust review event.json --target trusted_root.json=trusted_root.json");
-
-    // Two of five are not enough, three are.
-    ceremony.signs("ann", "");
-    ceremony.signs("dee", "");
-    let status: Value =
-        serde_json::from_str(&coordinator.run(10, "trust event status --dir stick --output json")).unwrap();
-    assert_eq!(status["standings"][0]["missing"], serde_json::json!(["bob", "cy", "eve"]));
-    assert!(coordinator.run(10, "trust publish --dir stick --key online.pem").contains("needs 3 signatures"));
-    ceremony.signs("eve", "");
-    coordinator.run(0, "trust event status --dir stick");
-    coordinator.run(0, "trust publish --dir stick --key online.pem --dry-run");
-    assert!(!coordinator.path("stick/repository/timestamp.json").exists());
-    assert!(ceremony.publish().contains("timestamp.json"));
-    coordinator.run(0, "trust verify stick/repository --root stick/repository/1.root.json");
-    coordinator.run(0, "trust doctor --dir stick");
-    coordinator.run(0, "trust doctor --dir stick --without ann,bob");
-    let lost = coordinator.run(16, "trust doctor --dir stick --without ann,bob,cy");
-    assert!(
-        lost.contains("needs 3 signatures and has 2 usable keys") && lost.contains("begin a new ceremony"),
-        "{lost}"
-    );
+    ceremony.first_root();
 
     // A server serves it and signs its timestamp; a client pins the root that the holders made.
     let port = free_port().unwrap();
@@ -176,26 +207,7 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     client.write("a.txt", "the artefact");
     client.run(14, &format!("{verify} --certificate-identity {ALICE}"));
 
-    // Ann lost her key: the others exchange it, and the server takes the new root up while it runs.
-    std::fs::remove_file(ceremony.holder("ann").path("key.pem")).unwrap();
-    std::fs::remove_file(coordinator.path("stick/holders/ann.json")).unwrap();
-    let enrol = "trust key enrol --ceremony example --new-key key.pem --passphrase-file passphrase";
-    ceremony.holder("ann").run(0, &format!("{enrol} --holder ann --out enrolment.json"));
-    ceremony.holder("ann").carry("enrolment.json", coordinator, "ann.json");
-    coordinator.run(0, "trust key accept --dir stick ann.json");
-    coordinator.run(0, "trust event new --dir stick --replace-key ann --note lost");
-    for (name, _) in &ceremony.holders {
-        coordinator.carry("stick/repository/1.root.json", ceremony.holder(name), "known.json");
-    }
-    assert!(ceremony.holder("bob").path("known.json").exists());
-    coordinator.carry("stick/event/event.json", ceremony.holder("bob"), "event.json");
-    let unknown = "trust sign event.json --holder bob --key key.pem --passphrase-file passphrase --yes";
-    assert!(ceremony.holder("bob").run(2, unknown).contains("--known-root"));
-    let stranger = format!("{unknown} --known-root sha256:{}", "00".repeat(32));
-    assert!(ceremony.holder("bob").run(15, &stranger).contains("sign nothing"));
-    for name in ["bob", "cy", "dee"] {
-        ceremony.signs(name, "--known-root known.json");
-    }
+    ceremony.exchanges_anns_key();
     ceremony.publish();
     client.run(0, &format!("trust verify {mirror} --root root.json"));
     client.run(0, &format!("initialize --mirror {mirror} --root root.json"));

@@ -6,10 +6,13 @@
 //! Invariants: the proof covers ceremony, holder and key, under a `_type` that no metadata has, so that it never passes for a signature of
 //! metadata; a key is of a kind that every public client knows.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use touchmark_signers::{Signer, sign_within};
+use touchmark_sigstore::x509::Certificate;
 
+use super::attestation::{self, Attested};
 use super::{CeremonyError, HOLDER_DEADLINE, expect_name};
 use crate::canonical;
 use crate::key::{Fingerprint, Key};
@@ -27,6 +30,9 @@ pub struct Enrolment {
     holder: String,
     key: Value,
     proof: String,
+    /// What the device says of the key: its certificate and the device's, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attestation: Option<String>,
 }
 
 /// A key of which the holder has shown that he has it.
@@ -70,7 +76,26 @@ impl Enrolment {
         let message = message(ceremony, holder, key.object())?;
         let proof = hex::encode(sign_within(signer, &message, HOLDER_DEADLINE).await?);
         let (ceremony, holder) = (ceremony.to_owned(), holder.to_owned());
-        Ok(Self { version: VERSION, ceremony, holder, key: key.object().clone(), proof })
+        Ok(Self { version: VERSION, ceremony, holder, key: key.object().clone(), proof, attestation: None })
+    }
+
+    /// The same with what the device says of the key.
+    #[must_use]
+    pub fn with_attestation(self, pem: String) -> Self {
+        Self { attestation: Some(pem), ..self }
+    }
+
+    /// The device that attests the key, under one of these roots.
+    ///
+    /// # Errors
+    /// If there is no attestation, or it does not hold.
+    pub fn attested(&self, roots: &[Certificate], now: Timestamp) -> Result<Attested, CeremonyError> {
+        let refused =
+            |problem: &str| CeremonyError::Attestation { holder: self.holder.clone(), problem: problem.to_owned() };
+        let pem = self.attestation.as_deref().ok_or_else(|| refused("there is none"))?;
+        let key = Key::from_object(self.key.clone()).map_err(CeremonyError::metadata("the enrolment"))?;
+        let key = key.public_key().ok_or_else(|| refused("its key cannot be read"))?;
+        attestation::verify(&self.holder, pem, key, roots, now)
     }
 
     /// Reads the file.

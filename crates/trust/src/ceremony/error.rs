@@ -42,6 +42,8 @@ pub enum CeremonyError {
     KeyKind { holder: String, kind: String },
     #[error("the enrolment of {holder} was not signed by the key that it names")]
     Proof { holder: String },
+    #[error("the attestation of the key of {holder} does not hold: {problem}")]
+    Attestation { holder: String, problem: String },
     #[error("{one} and {other} hold the same key, {fingerprint}")]
     SameKey { one: String, other: String, fingerprint: Fingerprint },
     #[error("{holder} is no holder")]

@@ -16,6 +16,7 @@
 //! Invariants: nothing in the directory is believed because it is there: the repository is walked, an event made again from its inputs,
 //! signatures counted anew at each step. One event is pending at a time. One process works in the directory.
 
+mod attestation;
 mod change;
 mod enrolment;
 mod error;
@@ -45,6 +46,7 @@ use zeroize::Zeroizing;
 use crate::role::Root;
 use crate::walk::Walked;
 
+pub use attestation::Attested;
 pub use change::{Base, Change};
 pub use enrolment::{EnrolledKey, Enrolment, ONLINE};
 pub use error::CeremonyError;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark trust key …`: enrolments, made where the key is and accepted where the ceremony is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::json;
-use touchmark_trust::ceremony::{EnrolledKey, Enrolment, new_key, read_file, write_file};
+use touchmark_sigstore::x509::{Certificate, chain_from_pem};
+use touchmark_trust::ceremony::{Attested, EnrolledKey, Enrolment, new_key, read_file, write_file};
 
 use super::{DirArgs, KeyArgs, failure};
 use crate::commands::up::read_passphrase;
@@ -43,6 +44,9 @@ pub(super) struct EnrolArgs {
     /// Leave a new key file unencrypted: whoever can read it can sign
     #[arg(long, conflicts_with = "passphrase_file")]
     unencrypted_key: bool,
+    /// What the device says of the key: a PEM file with the key's certificate, then the device's (Yubico's PIV attestation and its like)
+    #[arg(long, value_name = "FILE")]
+    attestation: Option<PathBuf>,
     /// File to write the enrolment to
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -58,6 +62,9 @@ pub(super) struct AcceptArgs {
     /// Enrolments
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Accept only keys that a device of this vendor attests: a PEM file with the vendor's root certificates
+    #[arg(long, value_name = "FILE")]
+    attestation_roots: Option<PathBuf>,
     /// How to print the result
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -87,6 +94,10 @@ fn enrol(args: &EnrolArgs, printer: Printer) -> Result<(), Failure> {
         };
         Enrolment::make(&args.ceremony, &args.holder, signer.as_ref()).await.map_err(failure)
     })?;
+    let enrolment = match &args.attestation {
+        Some(path) => enrolment.with_attestation(text(path)?),
+        None => enrolment,
+    };
     let key = enrolment.verified(&args.ceremony).map_err(failure)?;
     write_file(&args.out, &enrolment.to_json()).map_err(failure)?;
     print(&key, args.output, printer);
@@ -96,14 +107,33 @@ fn enrol(args: &EnrolArgs, printer: Printer) -> Result<(), Failure> {
 }
 
 fn accept(args: &AcceptArgs, printer: Printer) -> Result<(), Failure> {
-    let ceremony = args.place.open()?;
+    let (ceremony, now) = (args.place.open()?, Timestamp::now());
+    let roots = args.attestation_roots.as_deref().map(roots).transpose()?;
     for file in &args.files {
         let enrolment = Enrolment::from_json(&read_file(file).map_err(failure)?).map_err(failure)?;
-        ceremony.enrol(&enrolment, Timestamp::now()).map_err(failure)?;
+        if let Some(roots) = &roots {
+            print_attested(&enrolment.attested(roots, now).map_err(failure)?, printer);
+        }
+        ceremony.enrol(&enrolment, now).map_err(failure)?;
         print(&enrolment.verified(ceremony.policy().name()).map_err(failure)?, args.output, printer);
     }
     printer.note("compare each sha256 with what its holder reads aloud");
     Ok(())
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    Ok(String::from_utf8_lossy(&read_file(path).map_err(failure)?).into_owned())
+}
+
+fn roots(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    chain_from_pem(&text(path)?)
+        .map_err(|error| Failure::new(ExitStatus::Unreadable, format!("{}: {error}", path.display())))
+}
+
+fn print_attested(attested: &Attested, printer: Printer) {
+    let serial = attested.device_serial.as_deref().unwrap_or("not said");
+    let (pin, touch) = (attested.pin.unwrap_or("not said"), attested.touch.unwrap_or("not said"));
+    printer.note(format_args!("attested as {}: device serial {serial}, PIN {pin}, touch {touch}", attested.subject));
 }
 
 fn print(key: &EnrolledKey, output: Output, printer: Printer) {

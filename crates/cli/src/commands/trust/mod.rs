@@ -210,6 +210,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::OtherCeremony { .. }
         | CeremonyError::Signer(_) => ExitStatus::Unreadable,
         CeremonyError::Proof { .. }
+        | CeremonyError::Attestation { .. }
         | CeremonyError::TargetFile { .. }
         | CeremonyError::NotReproduced { .. }
         | CeremonyError::LogBroken { .. } => ExitStatus::Tampered,
