@@ -310,7 +310,7 @@ fn cosign() -> Result<PathBuf> {
     Ok(program)
 }
 
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     let dir = cache_dir()?.join(format!("sigstore-python-{SIGSTORE_PYTHON}"));
     if !dir.join("bin/sigstore").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
@@ -321,7 +321,7 @@ fn python() -> Result<PathBuf> {
     Ok(dir)
 }
 
-fn node_modules() -> Result<PathBuf> {
+pub(crate) fn node_modules() -> Result<PathBuf> {
     let dir = cache_dir()?.join(format!("sigstore-js-{SIGSTORE_JS}-{SIGSTORE_JS_CLI}-{NODE}"));
     let modules = dir.join("node_modules");
     if !modules.join("@sigstore/cli/bin/run").exists() {

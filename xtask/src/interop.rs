@@ -4,7 +4,8 @@
 //! A real `touchmark up` on loopback; every client of the matrix signs a file, every client verifies each bundle, through TUF; every verifier must
 //! refuse a tampered artifact and a foreign identity. The same of attestations (`attestations`). Then the instance restarts on another port, and everything signed before must still verify.
 //! Independent checkers of timestamps (openssl, rfc3161-client) read what our authority issues. Then a person logs in at a provider that is not
-//! ours (`identity_provider`), openssl and a linter read certificates of every kind (`certificates`), and both checkers timestamps of every kind (`timestamps`).
+//! ours (`identity_provider`), openssl and a linter read certificates of every kind (`certificates`), both checkers timestamps of every kind
+//! (`timestamps`), and five holders make a trust root (`ceremony`).
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::ceremony;
 use crate::certificates;
 use crate::clients::{Client, Clients, Instance, Signer};
 use crate::identity_provider;
@@ -33,6 +35,7 @@ pub(crate) fn run_all() -> Result<()> {
         passed += identity_provider::steps(home)?;
         passed += certificates::steps(home)?;
         passed += timestamps::steps(home)?;
+        passed += ceremony::steps(home)?;
         println!("{passed} passed, 0 failed");
         Ok(())
     })

@@ -88,7 +88,7 @@ impl Tokens {
 }
 
 /// Where Debian and others put the library.
-fn module() -> Result<PathBuf> {
+pub(crate) fn module() -> Result<PathBuf> {
     let places = [
         "/usr/lib/softhsm/libsofthsm2.so",
         "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",

@@ -7,6 +7,7 @@
 
 mod attestations;
 mod bench;
+mod ceremony;
 mod certificates;
 mod ci;
 mod clients;
@@ -35,6 +36,7 @@ cargo xtask <command>
   interop identity-provider  a person logs in at oidc-provider with a real browser; touchmark and cosign sign with what it says
   interop certificates  openssl and the linter pkilint read certificates of every kind of identity
   interop timestamps  openssl and rfc3161-client read timestamps of every hash, under P-256 and P-384 keys
+  interop trust      docs/ceremony.md as it stands, with tokens (SoftHSM2); python-tuf and tuf-js walk what comes of it
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
@@ -60,6 +62,7 @@ fn main() -> Result<()> {
             [part] if part == "identity-provider" => identity_provider::run_it(),
             [part] if part == "certificates" => certificates::run_it(),
             [part] if part == "timestamps" => timestamps::run_it(),
+            [part] if part == "trust" => ceremony::run_it(),
             _ => bail!("interop takes no argument, or one of its parts: see `cargo xtask help`"),
         },
         "bench" => bench::run(&rest),

@@ -23,16 +23,17 @@ const FIRST_FILES: [&str; 4] = [
 ];
 
 /// Which of our crates each crate may import (ARCHITECTURE.md, map). Dev-dependencies are free.
-const DIRECTIONS: [(&str, &[&str]); 9] = [
+const DIRECTIONS: [(&str, &[&str]); 10] = [
     ("keys", &[]),
     ("tlog", &["keys"]),
     ("sigstore", &["keys", "tlog"]),
     ("signers", &["keys", "outbound"]),
     ("outbound", &[]),
     ("sequencer", &["keys", "tlog", "signers"]),
-    ("server", &["sigstore", "sequencer", "signers", "outbound", "tlog", "keys"]),
+    ("trust", &["keys", "signers", "sigstore"]),
+    ("server", &["sigstore", "sequencer", "trust", "signers", "outbound", "tlog", "keys"]),
     ("client", &["sigstore", "signers", "outbound", "tlog", "keys"]),
-    ("cli", &["keys", "tlog", "sigstore", "signers", "outbound", "sequencer", "server", "client"]),
+    ("cli", &["keys", "tlog", "sigstore", "signers", "outbound", "sequencer", "trust", "server", "client"]),
 ];
 
 /// Crates that must build without a run time, a clock, a file or a socket (invariant 1).

@@ -29,6 +29,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use touchmark_sequencer::{AddError, Added, Distribution, Log, LogStats};
@@ -56,6 +57,7 @@ struct Inner {
     request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
     submissions: Family<SubmissionLabels, Counter>,
     logs: Logs,
+    tuf_expires_seconds: Family<TufLabels, Gauge>,
     fulcio: FulcioMetrics,
     tsa: TsaMetrics,
 }
@@ -78,6 +80,11 @@ struct SubmissionLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TufLabels {
+    role: &'static str,
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("touchmark");
@@ -90,9 +97,18 @@ impl Metrics {
         registry.register("http_request_seconds", "Time to the head of the reply", request_seconds.clone());
         registry.register("log_submissions", "Entries sent to a log by what became of them", submissions.clone());
         registry.register_collector(Box::new(logs.clone()));
+        let tuf_expires_seconds = Family::<TufLabels, Gauge>::default();
+        let help = "Time until metadata of the TUF repository expires, as of the last look, once a minute";
+        registry.register("tuf_expires_seconds", help, tuf_expires_seconds.clone());
         let fulcio = FulcioMetrics::register(&mut registry);
         let tsa = TsaMetrics::register(&mut registry);
-        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs, fulcio, tsa }))
+        let inner = Inner { registry, requests, request_seconds, submissions, logs, tuf_expires_seconds, fulcio, tsa };
+        Self(Arc::new(inner))
+    }
+
+    /// Shows how long metadata of a role of the TUF repository is still good; negative once it is not.
+    pub(crate) fn tuf_expires(&self, role: &'static str, seconds: i64) {
+        self.0.tuf_expires_seconds.get_or_create(&TufLabels { role }).set(seconds);
     }
 
     /// Where the certificate authority counts.

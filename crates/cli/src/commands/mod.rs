@@ -18,6 +18,7 @@ mod policy;
 mod serve;
 mod sign_blob;
 mod token;
+mod trust;
 mod tsa;
 mod up;
 mod verify_blob;
@@ -88,6 +89,8 @@ enum Command {
     Policy(Deferred<policy::Args>),
     /// Trust a Sigstore instance: pin its TUF root and fetch its trust root
     Initialize(Deferred<initialize::Args>),
+    /// Hold a trust root together: keys of several people, events, signatures, publication
+    Trust(Deferred<trust::Args>),
     /// Print an identity token of the try-out issuer of `up`
     Token(Deferred<token::Args>),
     /// Print a shell completion script
@@ -122,6 +125,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
         Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
         Command::Policy(Deferred(args)) => policy::run(&args, printer),
         Command::Initialize(Deferred(args)) => initialize::run(&args, printer),
+        Command::Trust(Deferred(args)) => trust::run(&args, printer),
         Command::Token(Deferred(args)) => token::run(&args, printer),
         Command::Completion(Deferred(args)) => completion::run(&args, printer),
         Command::Man(Deferred(args)) => completion::run_man(&args, printer),

@@ -37,7 +37,7 @@ use crate::http::site::{Readiness, RoleState, Services, Site};
 use crate::oidc::{self, OidcIssuer};
 use crate::rekor;
 use crate::tsa::{self, Tsa};
-use crate::tuf;
+use crate::tuf::{self, HeldRepository, Kept};
 
 /// Listeners that are bound, by the address that roles name.
 pub(super) type Listeners = BTreeMap<SocketAddr, TcpListener>;
@@ -246,6 +246,9 @@ impl Starting {
     }
 
     async fn tuf(&mut self, role: &TufRole, external_url: Option<&Url>) -> Result<(), StartError> {
+        if let Some(held) = HeldRepository::open(&role.directory).map_err(StartError::role("tuf"))? {
+            return self.held_tuf(role, held, external_url).await;
+        }
         self.locks.push(DirectoryLock::acquire(&role.directory)?);
         let online = self.key(&role.online_key).await?;
         let mut repository = tuf::Repository::open(&role.directory).map_err(StartError::role("tuf"))?;
@@ -259,9 +262,40 @@ impl Starting {
         repository.refresh(online.as_ref(), now).await.map_err(StartError::role("tuf"))?;
         let repository = Arc::new(Mutex::new(repository));
         self.control.tuf = Some(OnlineTuf { repository: Arc::clone(&repository), online: Arc::clone(&online) });
-        self.tasks.spawn(tuf::keep_fresh(repository, online, Arc::clone(&self.control.deps.clock), self.stop.clone()));
-        self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
+        self.keep_and_serve(role, repository, online);
         Ok(())
+    }
+
+    /// A repository that several hold. It is not locked: a ceremony publishes into it while it is served.
+    async fn held_tuf(
+        &mut self,
+        role: &TufRole,
+        mut held: HeldRepository,
+        external_url: Option<&Url>,
+    ) -> Result<(), StartError> {
+        let (online, now) = (self.key(&role.online_key).await?, self.control.deps.now());
+        held.check_live(now).map_err(StartError::role("tuf"))?;
+        if let (Some(url), Some(published)) = (external_url, held.target(trust::SIGNING_CONFIG)) {
+            trust::warn_of_other_addresses(published, url);
+        }
+        match held.refresh(online.as_ref(), now).await {
+            // Clients can still use what is there, and the holders have a few days.
+            Err(error) if error.is_for_the_holders() => tracing::error!(%error, "gather the holders of the trust root"),
+            refreshed => refreshed.map_err(StartError::role("tuf"))?,
+        }
+        self.keep_and_serve(role, Arc::new(Mutex::new(held)), online);
+        Ok(())
+    }
+
+    fn keep_and_serve<K: Kept + 'static>(
+        &mut self,
+        role: &TufRole,
+        repository: Arc<Mutex<K>>,
+        online: Arc<dyn Signer>,
+    ) {
+        let (clock, metrics) = (Arc::clone(&self.control.deps.clock), self.control.metrics.clone());
+        self.tasks.spawn(tuf::keep_fresh(repository, online, clock, metrics, self.stop.clone()));
+        self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
     }
 
     async fn fulcio(&mut self, role: &FulcioRole) -> Result<(), StartError> {

@@ -8,14 +8,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use tokio::sync::Mutex;
 use touchmark_sequencer::Clock;
 use touchmark_signers::Signer;
 
-use super::Repository;
+use super::TufError;
 use crate::deps::timestamp;
 use crate::http::listener::Stop;
+use crate::metrics::Metrics;
 
 /// How often the metadata is looked at. The wait does not count the time that a machine sleeps, so that it is short: this long after
 /// waking, what fell due meanwhile is signed.
@@ -25,11 +27,24 @@ const WARN_DAYS: i64 = 46;
 /// How often it is announced, by the clock: the looks are too many.
 const WARN_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
+/// A repository whose snapshot and timestamp this process signs.
+///
+/// An implementer owes: [`Kept::refresh`] signs over nothing that does not verify; the ends are those of what was last read.
+#[async_trait]
+pub(crate) trait Kept: Send {
+    /// Signs snapshot and timestamp anew if they are due.
+    async fn refresh(&mut self, online: &dyn Signer, now: Timestamp) -> Result<(), TufError>;
+
+    /// When each top-level role ends: root, targets, snapshot, timestamp.
+    fn expiries(&self) -> [(&'static str, Timestamp); 4];
+}
+
 /// Runs until `stop`.
-pub(crate) async fn keep_fresh(
-    repository: Arc<Mutex<Repository>>,
+pub(crate) async fn keep_fresh<K: Kept>(
+    repository: Arc<Mutex<K>>,
     online: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     mut stop: Stop,
 ) {
     let mut warning = Warning::default();
@@ -40,7 +55,12 @@ pub(crate) async fn keep_fresh(
             if let Err(error) = repository.refresh(online.as_ref(), now).await {
                 tracing::error!(%error, "the TUF timestamp was not signed; trying again");
             }
-            repository.offline_expiry()
+            let expiries = repository.expiries();
+            for (role, expires) in expiries {
+                metrics.tuf_expires(role, expires.duration_since(now).as_secs());
+            }
+            let [(_, root), (_, targets), ..] = expiries;
+            root.min(targets)
         };
         if warning.is_due(expiry, now) {
             tracing::warn!(%expiry, "the root or targets role of the TUF repository needs its offline key soon");
@@ -76,7 +96,7 @@ mod tests {
     use touchmark_signers::EphemeralSigner;
 
     use super::*;
-    use crate::tuf::{OfflineKeys, Target, create};
+    use crate::tuf::{OfflineKeys, Repository, Target, create};
 
     struct Fixed(u64);
 
@@ -118,7 +138,7 @@ mod tests {
             let (switch, stop) = Stop::pair();
             switch.send(true).unwrap();
             let repository = Arc::new(Mutex::new(Repository::open(directory.path()).unwrap()));
-            keep_fresh(repository, Arc::clone(&online) as Arc<dyn Signer>, clock, stop).await;
+            keep_fresh(repository, Arc::clone(&online) as Arc<dyn Signer>, clock, Metrics::new(), stop).await;
             let timestamp = std::fs::read_to_string(directory.path().join("timestamp.json")).unwrap();
             assert!(timestamp.contains(expect_expiry), "{timestamp}");
             assert_eq!(directory.path().join("2.snapshot.json").exists(), days == 50);

@@ -9,9 +9,9 @@ use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 use touchmark_keys::{PublicKey, Scheme, sha256};
 use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
+use touchmark_trust::canonical;
 
 use super::TufError;
-use super::canonical::canonical;
 
 /// Version of the specification that the metadata follows. Clients compare the first part only.
 const SPEC_VERSION: &str = "1.0.31";

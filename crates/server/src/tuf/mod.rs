@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The TUF repository that hands the trust root to clients (TUF specification 1.0.34).
 //!
-//! In scope: writing signed metadata ([`metadata`], [`canonical`]), the repository on disk ([`repository`]), serving it
-//! ([`serve`]), and keeping snapshot and timestamp fresh while the server runs ([`keeper`]).
-//! Out of scope: walking a repository as a client does; ceremonies with several keyholders; delegations.
+//! In scope: writing signed metadata ([`metadata`]), the repository on disk ([`repository`]), serving it
+//! ([`serve`]), keeping snapshot and timestamp fresh while the server runs ([`keeper`]), also of a repository that several hold ([`held`]).
+//! Out of scope: walking a repository as a client does, and ceremonies with several holders (crate `trust`).
 //! Invariants: root and targets are signed only inside [`repository::Repository::publish`] and [`repository::create`], whose
 //! callers hold the offline keys no longer than that; `timestamp.json` is written last, so that a client never sees a half.
 
-mod canonical;
+mod held;
 mod keeper;
 mod metadata;
 mod repository;
 mod serve;
 
-pub(crate) use keeper::keep_fresh;
+pub(crate) use held::HeldRepository;
+pub(crate) use keeper::{Kept, keep_fresh};
 pub(crate) use repository::{OfflineKeys, PreparedTargets, Repository, Target, create};
 pub(crate) use serve::router;
 
@@ -87,10 +88,20 @@ pub(crate) enum TufError {
         /// The role.
         role: &'static str,
     },
-    /// A number in metadata is not an integer.
-    #[error("TUF metadata cannot hold a number that is not an integer")]
-    NotAnInteger,
+    /// Metadata cannot be written in its canonical form.
+    #[error(transparent)]
+    Canonical(#[from] touchmark_trust::MetadataError),
+    /// A repository that several hold does not verify, or its online roles could not be signed.
+    #[error(transparent)]
+    Held(#[from] touchmark_trust::ceremony::CeremonyError),
     /// A key did not sign.
     #[error("a TUF key did not sign: {0}")]
     Signer(#[from] SignerError),
+}
+
+impl TufError {
+    /// Whether only the holders of root and targets can mend it.
+    pub(crate) fn is_for_the_holders(&self) -> bool {
+        matches!(self, Self::Held(touchmark_trust::ceremony::CeremonyError::ExpiresFirst { .. }))
+    }
 }

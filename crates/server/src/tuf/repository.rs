@@ -8,11 +8,13 @@
 
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use touchmark_keys::{PublicKey, sha256};
 use touchmark_signers::Signer;
 
 use super::TufError;
+use super::keeper::Kept;
 use super::metadata::{self, Document, Role, RoleKeys};
 use crate::durable::{self, Access};
 
@@ -118,11 +120,6 @@ impl Repository {
             }
         }
         Ok(())
-    }
-
-    /// When the first of the roles that only the offline keys can renew expires.
-    pub(crate) fn offline_expiry(&self) -> Timestamp {
-        self.root.expires.min(self.targets.expires)
     }
 
     /// Whether the offline keys have something to sign: other targets than the published ones, or a role in the second
@@ -240,6 +237,19 @@ impl Repository {
             }
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Kept for Repository {
+    async fn refresh(&mut self, online: &dyn Signer, now: Timestamp) -> Result<(), TufError> {
+        Repository::refresh(self, online, now).await
+    }
+
+    fn expiries(&self) -> [(&'static str, Timestamp); 4] {
+        let (root, targets) = (self.root.expires, self.targets.expires);
+        let (snapshot, timestamp) = (self.snapshot.expires, self.timestamp.expires);
+        [("root", root), ("targets", targets), ("snapshot", snapshot), ("timestamp", timestamp)]
     }
 }
 

@@ -1,28 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //! OLPC canonical JSON as securesystemslib writes it: the bytes that TUF signatures cover.
 //!
+//! Spec: TUF 1.0.34 §4.2, http://wiki.laptop.org/go/Canonical_JSON.
 //! In scope: writing. Out of scope: RFC 8785, which escapes control characters and so gives other bytes for a PEM key.
 //! Invariants: members are sorted by code point; of a string only `\` and `"` are escaped; numbers are integers.
 
 use serde_json::Value;
 
-use super::TufError;
+use crate::MetadataError;
 
 /// The canonical bytes of a value.
-pub(super) fn canonical(value: &Value) -> Result<Vec<u8>, TufError> {
+///
+/// # Errors
+/// If a number in it is not an integer of 64 bits.
+pub fn canonical(value: &Value) -> Result<Vec<u8>, MetadataError> {
     let mut out = Vec::new();
     write(value, &mut out)?;
     Ok(out)
 }
 
-fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), TufError> {
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), MetadataError> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),
         Value::Number(number) if number.is_i64() || number.is_u64() => {
             out.extend_from_slice(number.to_string().as_bytes())
         }
-        Value::Number(_) => return Err(TufError::NotAnInteger),
+        Value::Number(_) => return Err(MetadataError::NotAnInteger),
         Value::String(text) => write_string(text, out),
         Value::Array(items) => {
             out.push(b'[');
@@ -65,8 +69,10 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn escapes_only_quote_and_backslash_and_sorts_members() {
@@ -77,7 +83,7 @@ mod tests {
 
     #[test]
     fn refuses_a_fraction() {
-        assert!(matches!(canonical(&json!({"a": 1.5})), Err(TufError::NotAnInteger)));
+        assert!(matches!(canonical(&json!({"a": 1.5})), Err(MetadataError::NotAnInteger)));
     }
 
     #[test]
@@ -94,5 +100,31 @@ mod tests {
             seen += 1;
         }
         assert!(seen >= 15);
+    }
+
+    /// JSON as metadata may hold it, some levels deep.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..4)
+                    .prop_map(|members| Value::from(members.into_iter().collect::<serde_json::Map<_, _>>())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_an_independent_writer_on_any_value(value in any_value()) {
+            let theirs = sigstore_tuf::canonical_json::to_canonical_bytes(&value).unwrap();
+            prop_assert_eq!(canonical(&value).unwrap(), theirs);
+        }
     }
 }

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark trust …`: a trust root that several people hold together (docs/ceremony.md).
+//!
+//! One file for each step; what they share stands here and in [`report`]. Everything that is decided is in `touchmark_trust`.
+
+mod doctor;
+mod event;
+mod init;
+mod key;
+mod publish;
+mod report;
+mod review;
+mod rotate;
+mod sign;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Subcommand;
+use touchmark_keys::sha256;
+use touchmark_signers::{Signer, SignerReference};
+use touchmark_trust::ceremony::{Ceremony, CeremonyError, Event, KnownRoot, read_file};
+
+use super::up::read_passphrase;
+use crate::exit::ExitStatus;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Begin a ceremony: who holds keys, how many of them must sign
+    Init(init::Args),
+    /// Enrol the keys of holders, and the online key
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Work on the pending change: make, look at, put away
+    #[command(subcommand)]
+    Event(event::Command),
+    /// Sign an event with a holder's key, after showing what it changes; needs no network and no ceremony directory
+    Sign(sign::Args),
+    /// Check an event without signing: make it again from its inputs and compare
+    Review(review::Args),
+    /// Publish the pending event, once enough have signed
+    Publish(publish::PublishArgs),
+    /// Sign snapshot and timestamp anew where they are due
+    Online(publish::OnlineArgs),
+    /// Exchange keys and addresses of services: an event that edits trusted root and signing config together
+    #[command(visible_alias = "shard")]
+    Rotate(rotate::RotateArgs),
+    /// End the trust in a key of a service: an event that closes its window
+    Revoke(rotate::RevokeArgs),
+    /// Walk a repository as a client does, and say what is wrong with it
+    Verify(verify::Args),
+    /// Say how a ceremony stands: what ends when, who is missing, what to do
+    Doctor(doctor::Args),
+}
+
+pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+    match &args.command {
+        Command::Init(args) => init::run(args, printer),
+        Command::Key(command) => key::run(command, printer),
+        Command::Event(command) => event::run(command, printer),
+        Command::Sign(args) => sign::run(args, printer),
+        Command::Review(args) => review::run(args, printer),
+        Command::Publish(args) => publish::publish(args, printer),
+        Command::Online(args) => publish::online(args, printer),
+        Command::Rotate(args) => rotate::rotate(args, printer),
+        Command::Revoke(args) => rotate::revoke(args, printer),
+        Command::Verify(args) => verify::run(args, printer),
+        Command::Doctor(args) => doctor::run(args, printer),
+    }
+}
+
+/// Where the ceremony is.
+#[derive(Debug, clap::Args)]
+struct DirArgs {
+    /// Directory of the ceremony
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+impl DirArgs {
+    fn open(&self) -> Result<Ceremony, Failure> {
+        Ceremony::open(&self.dir).map_err(failure)
+    }
+}
+
+/// A key that signs.
+#[derive(Debug, clap::Args)]
+struct KeyArgs {
+    /// The key: a file, `pkcs11:…`, `awskms://…` or `<plugin>://…`
+    #[arg(long, value_name = "KEY")]
+    key: String,
+    /// File whose first line is the passphrase of the key file
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl KeyArgs {
+    async fn open(&self) -> Result<Arc<dyn Signer>, Failure> {
+        let passphrase = read_passphrase(self.passphrase_file.as_deref())?;
+        let reference = SignerReference::parse(&self.key, Path::new(""))
+            .map_err(|error| Failure::new(ExitStatus::Usage, format!("the key {}: {error}", self.key)))?;
+        reference.open(passphrase).await.map_err(|error| failure(CeremonyError::Signer(error)))
+    }
+}
+
+/// An event, and what ties it to what its reader knows.
+#[derive(Debug, clap::Args)]
+struct EventArgs {
+    /// The event: `event/event.json` of the ceremony, wherever it was carried
+    event: PathBuf,
+    /// A root that you know from before: its file, or sha256:HEX; not for the first event of a ceremony
+    #[arg(long, value_name = "ROOT")]
+    known_root: Option<String>,
+}
+
+impl EventArgs {
+    fn read(&self) -> Result<Event, Failure> {
+        Event::from_json(&read_file(&self.event).map_err(failure)?).map_err(failure)
+    }
+
+    fn known_root(&self) -> Result<Option<KnownRoot>, Failure> {
+        self.known_root.as_deref().map(known_root).transpose()
+    }
+}
+
+fn known_root(text: &str) -> Result<KnownRoot, Failure> {
+    let Some(digits) = text.strip_prefix("sha256:") else {
+        return Ok(KnownRoot(sha256(&read_file(Path::new(text)).map_err(failure)?)));
+    };
+    let hash: Option<[u8; 32]> = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
+    hash.map(KnownRoot)
+        .ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")))
+}
+
+/// The errors are whole sentences; here they get their class and advice.
+fn failure(error: CeremonyError) -> Failure {
+    let failure = Failure::new(class(&error), error.to_string());
+    match error {
+        CeremonyError::ThresholdOne => failure.hint("say --solo if this is meant, or take more holders"),
+        CeremonyError::NoCeremony { .. } => failure.hint("begin one with `touchmark trust init`"),
+        CeremonyError::NotEnrolled { holder, .. } => {
+            failure.hint(format!("`touchmark trust key enrol --holder {holder}` on the holder's machine, then `touchmark trust key accept`"))
+        }
+        CeremonyError::EventPending { .. } => {
+            failure.hint("`touchmark trust event status` shows it, `touchmark trust event abort` puts it away with its signatures")
+        }
+        CeremonyError::NoEvent => failure.hint("begin one with `touchmark trust event new`"),
+        CeremonyError::NotReproduced { .. } => {
+            failure.hint("sign nothing: get the event again from who made it, by another way")
+        }
+        CeremonyError::UnknownBase { .. } => {
+            failure.hint("sign nothing: this event continues another ceremony's trust root than the one that you know")
+        }
+        CeremonyError::NoKnownRoot => {
+            failure.hint("--known-root with a root.json that you kept, or with the sha256 of one that you wrote down")
+        }
+        CeremonyError::WrongKey { .. } => failure.hint("is another token in the slot, or another key meant with --key?"),
+        CeremonyError::Overtaken { .. } => {
+            failure.hint("`touchmark trust event abort`, then make the event again; signatures of the old one do not count")
+        }
+        CeremonyError::BelowThreshold(_) => failure.hint("`touchmark trust event status` says who is missing"),
+        CeremonyError::Unwalkable { .. } | CeremonyError::Unsound { .. } => failure.hint("nothing was published"),
+        CeremonyError::ExpiresFirst { .. } => failure
+            .hint("only the holders can renew it: `touchmark trust event new --renew`; clients work until the present timestamp ends"),
+        CeremonyError::SignsTooEarly { .. } => failure.hint(
+            "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
+        ),
+        CeremonyError::NothingPublished => failure.hint("`touchmark trust event new` makes the first event"),
+        CeremonyError::LogBroken { .. } => failure.hint("compare the file with the copies that others have"),
+        _ => failure,
+    }
+}
+
+fn class(error: &CeremonyError) -> ExitStatus {
+    match error {
+        CeremonyError::Name { .. }
+        | CeremonyError::Exists { .. }
+        | CeremonyError::NoCeremony { .. }
+        | CeremonyError::Threshold { .. }
+        | CeremonyError::ThresholdOne
+        | CeremonyError::KeyKind { .. }
+        | CeremonyError::SameKey { .. }
+        | CeremonyError::NotAHolder { .. }
+        | CeremonyError::AlreadyAHolder { .. }
+        | CeremonyError::NotEnrolled { .. }
+        | CeremonyError::EventPending { .. }
+        | CeremonyError::NoEvent
+        | CeremonyError::NothingChanges
+        | CeremonyError::NoTarget { .. }
+        | CeremonyError::NothingTrusted { .. }
+        | CeremonyError::SignsTooEarly { .. }
+        | CeremonyError::NoKnownRoot
+        | CeremonyError::PublicationPending
+        | CeremonyError::NothingPublished => ExitStatus::Usage,
+        CeremonyError::File { .. }
+        | CeremonyError::SignedMeanwhile
+        | CeremonyError::TooLong { .. }
+        | CeremonyError::Busy { .. }
+        | CeremonyError::Unreadable { .. }
+        | CeremonyError::Version { .. }
+        | CeremonyError::OtherCeremony { .. }
+        | CeremonyError::Signer(_) => ExitStatus::Unreadable,
+        CeremonyError::Proof { .. }
+        | CeremonyError::Attestation { .. }
+        | CeremonyError::TargetFile { .. }
+        | CeremonyError::NotReproduced { .. }
+        | CeremonyError::LogBroken { .. } => ExitStatus::Tampered,
+        CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } => ExitStatus::WrongSigner,
+        CeremonyError::BelowThreshold(_) => ExitStatus::NotSigned,
+        CeremonyError::UnknownBase { .. } => ExitStatus::Untrusted,
+        CeremonyError::Overtaken { .. }
+        | CeremonyError::Unwalkable { .. }
+        | CeremonyError::Unsound { .. }
+        | CeremonyError::ExpiresFirst { .. }
+        | CeremonyError::Walk(_)
+        | CeremonyError::Metadata { .. } => ExitStatus::TrustRoot,
+    }
+}

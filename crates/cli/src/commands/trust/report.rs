@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is said of events and repositories, to people and to programs.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use touchmark_trust::ceremony::{Event, Standing};
+use touchmark_trust::diff::Difference;
+use touchmark_trust::lint::Finding;
+use touchmark_trust::walk::Walked;
+
+use crate::printer::{Printer, printable};
+
+pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printer) {
+    printer.result(format_args!("event {} of {}, made {}", event.id(), event.ceremony(), event.created()));
+    if !event.change().note.is_empty() {
+        printer.result(format_args!("  why: {}", printable(&event.change().note)));
+    }
+    for change in changes {
+        let subject = printable(&change.subject);
+        match (&change.before, &change.after) {
+            (None, Some(after)) => printer.result(format_args!("  + {subject}: {}", printable(after))),
+            (Some(before), None) => printer.result(format_args!("  - {subject}: {}", printable(before))),
+            (Some(before), Some(after)) => {
+                printer.result(format_args!("  ~ {subject}: {}", printable(before)));
+                printer.result(format_args!("    becomes {}", printable(after)));
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+pub(super) fn event_json(event: &Event, changes: &[Difference]) -> Value {
+    let change =
+        |change: &Difference| json!({ "subject": change.subject, "before": change.before, "after": change.after });
+    json!({
+        "version": 1,
+        "event": event.id(),
+        "ceremony": event.ceremony(),
+        "created": event.created().to_string(),
+        "note": event.change().note,
+        "changes": changes.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn print_standing(standing: &Standing, printer: Printer) {
+    let have = standing.signed.len();
+    let text =
+        format!("{} by the keys of root {}: {have} of {} needed", standing.role, standing.by_root, standing.needed);
+    let signed = if standing.signed.is_empty() { "nobody yet".to_owned() } else { standing.signed.join(", ") };
+    let missing =
+        if standing.missing.is_empty() { String::new() } else { format!("; not yet: {}", standing.missing.join(", ")) };
+    printer.result(printable(format!("  {text}; signed by {signed}{missing}")));
+}
+
+pub(super) fn standing_json(standing: &Standing) -> Value {
+    json!({
+        "role": standing.role,
+        "byRoot": standing.by_root,
+        "needed": standing.needed,
+        "signed": standing.signed,
+        "missing": standing.missing,
+        "met": standing.is_met(),
+    })
+}
+
+/// Whole days until then; negative once it is over.
+pub(super) fn days_left(at: Timestamp, now: Timestamp) -> i64 {
+    at.duration_since(now).as_secs().div_euclid(24 * 60 * 60)
+}
+
+pub(super) fn print_walked(walked: &Walked, now: Timestamp, printer: Printer) {
+    for document in [walked.root.document(), &walked.targets, &walked.snapshot, &walked.timestamp] {
+        printer.result(format_args!(
+            "{:<9} version {:<4} until {} ({} days)",
+            document.role_type().name(),
+            document.version(),
+            document.expires(),
+            days_left(document.expires(), now)
+        ));
+    }
+    for name in walked.delegated.keys() {
+        printer.result(format_args!("delegated {}", printable(name)));
+    }
+    for (name, bytes) in &walked.files {
+        printer.result(format_args!("target    {} ({} bytes)", printable(name), bytes.len()));
+    }
+}
+
+pub(super) fn walked_json(walked: &Walked, findings: &[Finding], now: Timestamp) -> Value {
+    let document = |document: &touchmark_trust::document::Document| {
+        json!({
+            "role": document.role_type().name(),
+            "version": document.version(),
+            "expires": document.expires().to_string(),
+            "daysLeft": days_left(document.expires(), now),
+        })
+    };
+    let roles = [walked.root.document(), &walked.targets, &walked.snapshot, &walked.timestamp];
+    let finding =
+        |finding: &Finding| json!({ "severity": finding.severity().to_string(), "text": finding.to_string() });
+    json!({
+        "version": 1,
+        "roles": roles.map(document),
+        "delegated": walked.delegated.keys().collect::<Vec<_>>(),
+        "targets": walked.files.keys().collect::<Vec<_>>(),
+        "unsound": walked.unsound.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn print_findings(findings: &[Finding], printer: Printer) {
+    for finding in findings {
+        printer.result(printable(format!("{}: {finding}", finding.severity())));
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark trust sign`: a holder signs an event, once he has looked at what it changes.
+//!
+//! It reads the event alone: chain of roots, hashes of targets and metadata are checked again here, on the holder's machine.
+
+use std::path::PathBuf;
+
+use touchmark_trust::ceremony::{sign, write_file};
+use touchmark_trust::diff::differences;
+
+use super::report::{event_json, print_event};
+use super::{EventArgs, KeyArgs, failure};
+use crate::commands::version::Output;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    event: EventArgs,
+    /// Who signs
+    #[arg(long, value_name = "NAME")]
+    holder: String,
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Directory to write the signature to [default: `signatures` beside the event]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Sign; without it, it is only said what would be signed
+    #[arg(long)]
+    yes: bool,
+    /// How to print what is signed
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+    let event = args.event.read()?;
+    let known = event.known_to(args.event.known_root()?).map_err(failure)?;
+    let changes = differences(&event);
+    match args.output {
+        Output::Text => print_event(&event, &changes, printer),
+        Output::Json => printer.result(event_json(&event, &changes)),
+    }
+    if !args.yes {
+        printer.note("nothing was signed: add --yes if this is what you want");
+        return Ok(());
+    }
+    let signature = crate::commands::block_on(async {
+        let signer = args.key.open().await?;
+        sign(known, &args.holder, signer.as_ref()).await.map_err(failure)
+    })?;
+    let directory = match &args.out {
+        Some(directory) => directory.clone(),
+        None => args.event.event.with_file_name("signatures"),
+    };
+    let path = directory.join(signature.file_name());
+    write_file(&path, &signature.to_json()).map_err(failure)?;
+    printer.note(format_args!("wrote {}: bring it to event/signatures of the ceremony", path.display()));
+    Ok(())
+}

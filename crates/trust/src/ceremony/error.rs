@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a step of a ceremony was not done.
+
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use touchmark_signers::SignerError;
+
+use crate::key::Fingerprint;
+use crate::{MetadataError, WalkError};
+
+/// Why a step of a ceremony was not done. Nothing was written then, unless the error says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum CeremonyError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} has more than {max} bytes", path.display())]
+    TooLong { path: PathBuf, max: usize },
+    #[error("another process works in {}", path.display())]
+    Busy { path: PathBuf },
+    #[error("{what} cannot be read: {problem}")]
+    Unreadable { what: String, problem: String },
+    #[error("{what} is of version {found}; this program knows version {expected}")]
+    Version { what: &'static str, expected: u32, found: u32 },
+    #[error("{what} belongs to the ceremony {found:?}, not to {expected:?}")]
+    OtherCeremony { what: String, expected: String, found: String },
+    #[error(
+        "{what} {name:?} is not made of 1 to 64 lower-case letters, digits, dots, hyphens and underscores that begin with a letter or digit"
+    )]
+    Name { what: &'static str, name: String },
+    #[error("there is a ceremony in {} already", path.display())]
+    Exists { path: PathBuf },
+    #[error("there is no ceremony in {}", path.display())]
+    NoCeremony { path: PathBuf },
+
+    #[error("a threshold of {threshold} cannot be met by {holders} holders")]
+    Threshold { threshold: u32, holders: usize },
+    #[error("with a threshold of 1 a single lost or stolen key is the whole trust root")]
+    ThresholdOne,
+    #[error("{holder} holds a key of kind {kind}; public clients all know ECDSA P-256 and Ed25519 alone")]
+    KeyKind { holder: String, kind: String },
+    #[error("the enrolment of {holder} was not signed by the key that it names")]
+    Proof { holder: String },
+    #[error("the attestation of the key of {holder} does not hold: {problem}")]
+    Attestation { holder: String, problem: String },
+    #[error("{one} and {other} hold the same key, {fingerprint}")]
+    SameKey { one: String, other: String, fingerprint: Fingerprint },
+    #[error("{holder} is no holder")]
+    NotAHolder { holder: String },
+    #[error("{holder} is a holder already; remove the old key in the same event to exchange it")]
+    AlreadyAHolder { holder: String },
+    #[error("{holder} has not enrolled a key: {} is missing", path.display())]
+    NotEnrolled { holder: String, path: PathBuf },
+
+    #[error("an event is pending since {since}: publish or abort it first")]
+    EventPending { since: Timestamp },
+    #[error("no event is pending")]
+    NoEvent,
+    #[error("the event changes nothing")]
+    NothingChanges,
+    #[error("there is no target {name:?} to remove")]
+    NoTarget { name: String },
+    #[error("nothing that is published is {what}")]
+    NothingTrusted { what: String },
+    #[error("{url} would be signed with from {starts} on, but not every verifier knows its key before {earliest}")]
+    SignsTooEarly { url: String, starts: Timestamp, earliest: Timestamp },
+    #[error("the event does not hold the file of target {name:?} that its metadata states")]
+    TargetFile { name: String },
+    #[error("the {role} metadata of the event is not what its inputs give: it was changed after the event was made")]
+    NotReproduced { role: &'static str },
+    #[error("the event does not begin with a root that you know: {} is none of its {roots} roots", hex::encode(known))]
+    UnknownBase { known: [u8; 32], roots: usize },
+    #[error("the event continues a published root, and nothing says which root you know")]
+    NoKnownRoot,
+    #[error("the key at hand is {found}; {holder} signs with {expected}")]
+    WrongKey { holder: String, expected: Fingerprint, found: Fingerprint },
+    #[error("the event was made on root {} and targets {}, but root {} and targets {} are published: make it anew", base.0, base.1, published.0, published.1)]
+    Overtaken { base: (u64, u64), published: (u64, u64) },
+    #[error("not enough holders have signed: {0}")]
+    BelowThreshold(MetadataError),
+    #[error("the online key at hand is {found}; the root names {expected}")]
+    WrongOnlineKey { expected: Fingerprint, found: Fingerprint },
+    #[error("a publication was interrupted: run `touchmark trust publish` again before anything else")]
+    PublicationPending,
+    #[error("the online roles were signed while the publication was planned: nothing was written, publish again")]
+    SignedMeanwhile,
+    #[error("nothing is published yet")]
+    NothingPublished,
+
+    #[error("{client} would refuse what is to be published: {problem}")]
+    Unwalkable { client: String, problem: WalkError },
+    #[error("what is to be published is unsound: {finding}")]
+    Unsound { finding: String },
+    #[error("the {role} metadata expires at {expires}, before a new timestamp would at {until}")]
+    ExpiresFirst { role: &'static str, expires: Timestamp, until: Timestamp },
+    #[error("line {line} of the ceremony log does not follow the line before: it was changed")]
+    LogBroken { line: usize },
+
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    #[error("{what}: {problem}")]
+    Metadata { what: String, problem: MetadataError },
+    #[error("the key did not sign: {0}")]
+    Signer(#[from] SignerError),
+}
+
+impl CeremonyError {
+    pub(crate) fn metadata(what: impl Into<String>) -> impl FnOnce(MetadataError) -> Self {
+        let what = what.into();
+        move |problem| Self::Metadata { what, problem }
+    }
+}

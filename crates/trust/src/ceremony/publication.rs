@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Publishing: what is written, in which order, and the clients that are sent through it before.
+//!
+//! In scope: the files of a publication, simulated walks over them and what is published already, writing them to a directory. Out of scope:
+//! who has signed (`signing`), serving.
+//! Invariants: nothing is published that a client would refuse: one that is new, one that knows any older root, one that has the last
+//! cache, and one that comes when the timestamp is about to end. Files that name others are written after those that they name, the timestamp
+//! last; what is published already is never changed, except the timestamp. A publication is noted down as a whole before its first file is
+//! written: whoever finds the note writes the rest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
+
+use super::change::next_online;
+use super::event::Event;
+use super::policy::Period;
+use super::rotation::expect_order;
+use super::{CeremonyError, Published, files};
+use crate::document::{Document, RoleType, SignatureEntry};
+use crate::key::Fingerprint;
+use crate::lint::{Severity, lint};
+use crate::role::{Root, RootView};
+use crate::stated::TargetFile;
+use crate::walk::{Memory, Walked, Wanted, walk};
+
+const VERSION: u32 = 1;
+
+/// A published repository in a directory.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    directory: PathBuf,
+}
+
+/// The files of a publication, in the order in which they are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    files: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PublicationFile {
+    version: u32,
+    files: Vec<NamedFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NamedFile {
+    name: String,
+    content: String,
+}
+
+impl Repository {
+    #[must_use]
+    pub fn at(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A file of the repository; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn file(&self, wanted: &Wanted) -> Result<Option<Vec<u8>>, CeremonyError> {
+        files::read_if_there(&self.directory.join(&wanted.name), wanted.bytes_max)
+    }
+
+    /// Every root from the first on; none where nothing is published.
+    ///
+    /// # Errors
+    /// If a root does not follow the one before.
+    pub fn roots(&self) -> Result<Vec<Root>, CeremonyError> {
+        let mut roots: Vec<Root> = Vec::new();
+        loop {
+            let name = format!("{}.root.json", roots.len() + 1);
+            let wanted = Wanted { name: name.clone(), bytes_max: RoleType::Root.bytes_max() };
+            let Some(bytes) = self.file(&wanted)? else { return Ok(roots) };
+            let root = match roots.last() {
+                None => Root::pinned(bytes),
+                Some(before) => before.next(bytes),
+            };
+            roots.push(root.map_err(CeremonyError::metadata(name))?);
+        }
+    }
+
+    /// Walks the repository as a client does that begins at `root`.
+    ///
+    /// # Errors
+    /// What the client would refuse.
+    pub fn walk(&self, root: Root, memory: Memory, now: Timestamp) -> Result<Walked, CeremonyError> {
+        walk(root, memory, now, |wanted| self.file(wanted))
+    }
+
+    /// What is published, whether or not it has expired; `None` where nothing is.
+    ///
+    /// # Errors
+    /// If it does not verify.
+    pub fn published(&self) -> Result<Option<(Vec<Root>, Walked)>, CeremonyError> {
+        let roots = self.roots()?;
+        let Some(root) = roots.last().cloned() else { return Ok(None) };
+        let walked = self.walk(root, Memory::default(), Timestamp::MIN)?;
+        if let Some(error) = walked.unsound.first() {
+            return Err(error.clone().into());
+        }
+        Ok(Some((roots, walked)))
+    }
+
+    /// Writes one file of a publication.
+    ///
+    /// # Errors
+    /// If it cannot be written, or another file of that name is published.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
+        let path = self.directory.join(name);
+        let present = files::read_if_there(&path, files::FILE_BYTES_MAX)?;
+        match present {
+            Some(present) if present == bytes => Ok(()),
+            Some(_) if name != TIMESTAMP => {
+                Err(CeremonyError::Unsound { finding: format!("{name} is published already with another content") })
+            }
+            _ => files::write(&path, bytes),
+        }
+    }
+}
+
+impl Repository {
+    /// Signs snapshot and timestamp anew where they are due and writes them; `None` if neither is. A publication that was interrupted is
+    /// finished before.
+    ///
+    /// A crash between the two leaves a snapshot that no timestamp names. It is never named: the next one takes the next number.
+    ///
+    /// # Errors
+    /// If what is published does not verify, or would expire before the new timestamp.
+    pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
+        let _lock = self.lock()?;
+        self.finish_locked()?;
+        let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        let Some(publication) = plan_online(&published, self, online, now).await? else { return Ok(None) };
+        publication.write(self)?;
+        Ok(Some(publication.published()))
+    }
+
+    /// Writes a publication: its note, its files, and then the note is gone.
+    ///
+    /// A crash from the note on is repaired by whoever comes next, this or [`Repository::refresh`]: everything in it is signed already.
+    ///
+    /// # Errors
+    /// If the online roles were signed since it was planned: its timestamp would lead clients back. Nothing was written then.
+    pub(crate) fn publish(&self, publication: &Publication) -> Result<(), CeremonyError> {
+        let _lock = self.lock()?;
+        publication.expect_newest(self)?;
+        files::write(&self.note_path(), &publication.to_json())?;
+        self.finish_locked().map(drop)
+    }
+
+    /// Writes the rest of a publication that was interrupted; `None` if none was.
+    pub(crate) fn finish(&self) -> Result<Option<Publication>, CeremonyError> {
+        if !self.note_path().exists() {
+            return Ok(None);
+        }
+        let _lock = self.lock()?;
+        self.finish_locked()
+    }
+
+    fn finish_locked(&self) -> Result<Option<Publication>, CeremonyError> {
+        let note = self.note_path();
+        let Some(bytes) = files::read_if_there(&note, files::FILE_BYTES_MAX)? else { return Ok(None) };
+        let publication = Publication::from_json(&bytes)?;
+        publication.write(self)?;
+        std::fs::remove_file(&note).map_err(files::failed("remove", &note))?;
+        files::sync(&self.directory)?;
+        Ok(Some(publication))
+    }
+
+    /// Where a publication is noted down that is being written.
+    pub(crate) fn note_path(&self) -> PathBuf {
+        self.directory.join("publication.json")
+    }
+
+    /// Keeps a server that signs the online roles and a publication out of each other's way.
+    fn lock(&self) -> Result<files::Lock, CeremonyError> {
+        files::make_directory(&self.directory)?;
+        files::Lock::take(&self.directory)
+    }
+
+    /// The number of the next metadata of an online role: above the published one, and of snapshots one whose file is not there.
+    fn next_version(&self, role_type: RoleType, before: Option<&Document>) -> u64 {
+        let mut version = before.map_or(1, |before| before.version() + 1);
+        let is_taken = |version| self.directory.join(format!("{version}.{role_type}.json")).exists();
+        while role_type == RoleType::Snapshot && is_taken(version) {
+            version += 1;
+        }
+        version
+    }
+}
+
+const TIMESTAMP: &str = "timestamp.json";
+
+/// Signs what an event's root and targets need around them, and puts everything in order.
+///
+/// # Errors
+/// If the online key is not the one that the root names, or a client would refuse the result.
+pub(super) async fn plan(
+    event: &Event,
+    (root, targets): (Option<Document>, Option<Document>),
+    published: Option<&(Vec<Root>, Walked)>,
+    repository: &Repository,
+    online: &dyn Signer,
+    now: Timestamp,
+) -> Result<Publication, CeremonyError> {
+    expect_base(event, published)?;
+    let life = Period::of_online(event.root_after().document(), RoleType::Timestamp);
+    expect_order(event, now, life.end(now).duration_since(now))?;
+    let online = Online { repository, signer: online };
+    let view = event.root_after();
+    let before = published.map(|(_, walked)| walked);
+    let targets_after = event.targets_after();
+    // The snapshot changes with the targets, and with its key.
+    let has_new_key = before.is_some_and(|before| view.verify(&before.snapshot).is_err());
+    let present = before.map(|before| &before.snapshot);
+    let snapshot = match present {
+        Some(snapshot) if targets.is_none() && !has_new_key && !is_due(view, snapshot, now) => snapshot.clone(),
+        _ => online.next(RoleType::Snapshot, present, view, targets_after, now).await?,
+    };
+    let stamp = before.map(|before| &before.timestamp);
+    let timestamp = online.next(RoleType::Timestamp, stamp, view, &snapshot, now).await?;
+    let mut order = Vec::new();
+    for file in TargetFile::all(targets_after).map_err(CeremonyError::metadata("targets"))? {
+        let bytes = event.files().get(file.path()).cloned();
+        let bytes = bytes.ok_or_else(|| CeremonyError::TargetFile { name: file.path().to_owned() })?;
+        order.push((file.served_as(), bytes));
+    }
+    for document in [targets.as_ref(), Some(&snapshot), root.as_ref()].into_iter().flatten() {
+        order.push((format!("{}.{}.json", document.version(), document.role_type()), document.bytes().to_vec()));
+    }
+    order.push((TIMESTAMP.to_owned(), timestamp.bytes().to_vec()));
+    let publication = Publication { files: order };
+    publication.expect_walkable(repository, published, now)?;
+    Ok(publication)
+}
+
+/// Signs snapshot and timestamp anew where they are due; `None` if neither is.
+async fn plan_online(
+    published: &(Vec<Root>, Walked),
+    repository: &Repository,
+    online: &dyn Signer,
+    now: Timestamp,
+) -> Result<Option<Publication>, CeremonyError> {
+    let (_, walked) = published;
+    let online = Online { repository, signer: online };
+    let view = walked.root.view();
+    let snapshot_is_due = is_due(view, &walked.snapshot, now);
+    if !snapshot_is_due && !is_due(view, &walked.timestamp, now) {
+        return Ok(None);
+    }
+    let until = Period::of_online(view.document(), RoleType::Timestamp).end(now);
+    for document in [view.document(), &walked.targets] {
+        if document.expires() < until {
+            let (role, expires) = (document.role_type().name(), document.expires());
+            return Err(CeremonyError::ExpiresFirst { role, expires, until });
+        }
+    }
+    let mut order = Vec::new();
+    let mut snapshot = walked.snapshot.clone();
+    if snapshot_is_due {
+        let before = Some(&walked.snapshot);
+        snapshot = online.next(RoleType::Snapshot, before, view, &walked.targets, now).await?;
+        order.push((format!("{}.snapshot.json", snapshot.version()), snapshot.bytes().to_vec()));
+    }
+    let before = Some(&walked.timestamp);
+    let timestamp = online.next(RoleType::Timestamp, before, view, &snapshot, now).await?;
+    order.push((TIMESTAMP.to_owned(), timestamp.bytes().to_vec()));
+    let publication = Publication { files: order };
+    publication.expect_walkable(repository, Some(published), now)?;
+    Ok(Some(publication))
+}
+
+fn is_due(root: &RootView, document: &Document, now: Timestamp) -> bool {
+    Period::of_online(root.document(), document.role_type()).is_due(document.expires(), now)
+}
+
+/// What was signed was made on what is published now.
+fn expect_base(event: &Event, published: Option<&(Vec<Root>, Walked)>) -> Result<(), CeremonyError> {
+    let base = event.base().map(|base| (base.root().document(), &base.targets));
+    let present = published.map(|(_, walked)| (walked.root.document(), &walked.targets));
+    if base.map(|(root, targets)| (root.bytes(), targets.bytes()))
+        == present.map(|(root, targets)| (root.bytes(), targets.bytes()))
+    {
+        return Ok(());
+    }
+    let versions = |pair: Option<(&Document, &Document)>| {
+        pair.map_or((0, 0), |(root, targets)| (root.version(), targets.version()))
+    };
+    Err(CeremonyError::Overtaken { base: versions(base), published: versions(present) })
+}
+
+/// The online key at work on a repository.
+struct Online<'a> {
+    repository: &'a Repository,
+    signer: &'a dyn Signer,
+}
+
+impl Online<'_> {
+    /// Signs the next metadata of a role, which pins one file.
+    async fn next(
+        &self,
+        role_type: RoleType,
+        before: Option<&Document>,
+        root: &RootView,
+        pinned: &Document,
+        now: Timestamp,
+    ) -> Result<Document, CeremonyError> {
+        let found = Fingerprint::of(self.signer.public_key());
+        let own = root.keys_of(role_type).find(|(_, key)| key.fingerprint() == Some(found));
+        let Some(key_id) = own.map(|(id, _)| id.clone()) else {
+            let expected = root.keys_of(role_type).find_map(|(_, key)| key.fingerprint()).unwrap_or(found);
+            return Err(CeremonyError::WrongOnlineKey { expected, found });
+        };
+        let version = self.repository.next_version(role_type, before);
+        let document = next_online(role_type, before, root.document(), pinned, version, now)?;
+        let signature = sign_within(self.signer, document.canonical(), SIGN_DEADLINE).await?;
+        let entry = SignatureEntry { key_id, signature };
+        let signed = document.with_signatures(&[entry]).map_err(CeremonyError::metadata(role_type.name()))?;
+        root.verify(&signed).map_err(CeremonyError::metadata(role_type.name()))?;
+        Ok(signed)
+    }
+}
+
+impl Publication {
+    /// In the order in which they are written.
+    #[must_use]
+    pub fn files(&self) -> &[(String, Vec<u8>)] {
+        &self.files
+    }
+
+    pub(crate) fn published(&self) -> Published {
+        Published { files: self.files.iter().map(|(name, _)| name.clone()).collect() }
+    }
+
+    /// Sends clients through what will be published.
+    fn expect_walkable(
+        &self,
+        repository: &Repository,
+        published: Option<&(Vec<Root>, Walked)>,
+        now: Timestamp,
+    ) -> Result<(), CeremonyError> {
+        let new: BTreeMap<&str, &[u8]> =
+            self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let fetch = |wanted: &Wanted| match new.get(wanted.name.as_str()) {
+            Some(bytes) => Ok(Some(bytes.to_vec())),
+            None => repository.file(wanted),
+        };
+        let mut roots: Vec<Root> = published.map_or_else(Vec::new, |(roots, _)| roots.clone());
+        if roots.is_empty() {
+            let first = new.get("1.root.json").map(|bytes| bytes.to_vec()).unwrap_or_default();
+            roots.push(Root::pinned(first).map_err(CeremonyError::metadata("1.root.json"))?);
+        }
+        let send = |client: String, root: &Root, memory: Memory, at: Timestamp| {
+            let walked = walk(root.clone(), memory, at, fetch);
+            match walked {
+                Err(CeremonyError::Walk(problem)) => Err(CeremonyError::Unwalkable { client, problem }),
+                Ok(walked) => match walked.unsound.first() {
+                    Some(problem) => Err(CeremonyError::Unwalkable { client, problem: problem.clone() }),
+                    None => Ok(walked),
+                },
+                Err(error) => Err(error),
+            }
+        };
+        let first = &roots[0];
+        let fresh = send("a new client".to_owned(), first, Memory::default(), now)?;
+        for root in &roots[1..] {
+            send(format!("a client that knows root {}", root.version()), root, Memory::default(), now)?;
+        }
+        if let Some((_, walked)) = published {
+            send("a client with the last cache".to_owned(), &walked.root, walked.memory(), now)?;
+        }
+        let end = fresh.timestamp.expires().checked_sub(SignedDuration::from_secs(1)).unwrap_or(now);
+        send("a client at the end of the timestamp's life".to_owned(), first, Memory::default(), end)?;
+        match lint(&fresh, now).into_iter().find(|finding| finding.severity() == Severity::Danger) {
+            Some(finding) => Err(CeremonyError::Unsound { finding: finding.to_string() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes every file.
+    ///
+    /// A crash between two of them leaves the old timestamp, which names the old files; the note has the rest.
+    fn write(&self, repository: &Repository) -> Result<(), CeremonyError> {
+        self.files.iter().try_for_each(|(name, bytes)| repository.put(name, bytes))
+    }
+
+    /// The timestamp of this publication is newer than the published one.
+    fn expect_newest(&self, repository: &Repository) -> Result<(), CeremonyError> {
+        let wanted = Wanted { name: TIMESTAMP.to_owned(), bytes_max: RoleType::Timestamp.bytes_max() };
+        let Some(present) = repository.file(&wanted)? else { return Ok(()) };
+        let own = self.files.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
+        let parse = |bytes| Document::parse(RoleType::Timestamp, bytes).map_err(CeremonyError::metadata(TIMESTAMP));
+        if parse(present)?.version() < parse(own)?.version() { Ok(()) } else { Err(CeremonyError::SignedMeanwhile) }
+    }
+
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let file =
+            |(name, bytes): &(String, Vec<u8>)| NamedFile { name: name.clone(), content: STANDARD.encode(bytes) };
+        super::to_json(&PublicationFile { version: VERSION, files: self.files.iter().map(file).collect() })
+    }
+
+    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, CeremonyError> {
+        let note: PublicationFile = super::from_json("the noted publication", bytes)?;
+        if note.version != VERSION {
+            return Err(CeremonyError::Version {
+                what: "the noted publication",
+                expected: VERSION,
+                found: note.version,
+            });
+        }
+        let unreadable =
+            |problem: String| CeremonyError::Unreadable { what: "the noted publication".to_owned(), problem };
+        let file = |file: NamedFile| {
+            let bytes = STANDARD.decode(&file.content).map_err(|error| unreadable(error.to_string()))?;
+            Ok((file.name, bytes))
+        };
+        Ok(Self { files: note.files.into_iter().map(file).collect::<Result<_, CeremonyError>>()? })
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The ceremony log: who did what when, one line of JSON each, every line bound to the one before.
+//!
+//! In scope: writing and checking it. Out of scope: keeping somebody who owns the file from writing it anew as a whole; putting its last
+//! hash where others see it does that.
+//! Invariant: a line that is changed, taken out or put in between breaks the chain.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use touchmark_keys::sha256;
+
+use super::{CeremonyError, files};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Line {
+    /// SHA-256 of the line before without its line feed; 64 zeros at the beginning.
+    previous: String,
+    at: Timestamp,
+    program: String,
+    action: String,
+    details: Map<String, Value>,
+}
+
+/// Adds a line.
+pub(crate) fn record(
+    path: &Path,
+    at: Timestamp,
+    action: &str,
+    details: Map<String, Value>,
+) -> Result<(), CeremonyError> {
+    let (_, previous) = check(path)?;
+    let program = concat!("touchmark ", env!("CARGO_PKG_VERSION")).to_owned();
+    let line = Line { previous: hex::encode(previous), at, program, action: action.to_owned(), details };
+    let text = serde_json::to_string(&line).expect("a line of the ceremony log always serialises");
+    files::append(path, &format!("{text}\n"))
+}
+
+/// Checks the chain; how many lines there are and the hash of the last, which commits to all of them.
+pub(crate) fn check(path: &Path) -> Result<(usize, [u8; 32]), CeremonyError> {
+    let bytes = files::read_if_there(path, files::FILE_BYTES_MAX)?.unwrap_or_default();
+    let (mut lines, mut last) = (0, [0; 32]);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        lines += 1;
+        let parsed: Option<Line> = serde_json::from_slice(line).ok();
+        if parsed.is_none_or(|parsed| parsed.previous != hex::encode(last)) {
+            return Err(CeremonyError::LogBroken { line: lines });
+        }
+        last = sha256(line);
+    }
+    Ok((lines, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_changed_taken_out_or_moved_breaks_the_chain() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.jsonl");
+        for action in ["init", "enrol", "publish"] {
+            record(&path, Timestamp::UNIX_EPOCH, action, Map::new()).unwrap();
+        }
+        assert_eq!(check(&path).unwrap().0, 3);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (twin, line) in [
+            (text.replace("enrol", "unrol"), 3),
+            ([lines[0], lines[2]].join("\n"), 2),
+            ([lines[1], lines[0], lines[2]].join("\n"), 1),
+            (text.replace("\"details\"", "\"detail\""), 1),
+        ] {
+            std::fs::write(&path, twin).unwrap();
+            assert!(matches!(check(&path), Err(CeremonyError::LogBroken { line: found }) if found == line));
+        }
+    }
+}

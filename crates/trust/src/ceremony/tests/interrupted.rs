@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A publication that stops before, between and after its files, and the clients that come meanwhile.
+
+use super::harness::{NOW, Party};
+use crate::ceremony::{CeremonyError, Change, ONLINE, files};
+use crate::walk::Memory;
+
+#[tokio::test]
+async fn a_publication_that_is_interrupted_anywhere_is_finished_and_no_client_sees_a_half() {
+    let steps = 1 + publication_files(false).await;
+    for written in 0..steps {
+        let party = with_pending_event(false).await;
+        let publication = party.plan(NOW).await.unwrap();
+        interrupt(&party, &publication, written);
+        let seen = party.walk(NOW, Memory::default()).unwrap();
+        let expect = if written == steps - 1 { b"two".as_slice() } else { b"one" };
+        assert_eq!(seen.files["trusted_root.json"], expect, "after {written} files");
+        // Nothing else is done before it is finished.
+        assert!(matches!(party.plan(NOW).await, Err(CeremonyError::PublicationPending)));
+        assert!(matches!(party.ceremony().abort(NOW), Err(CeremonyError::PublicationPending)));
+        finish(&party, &seen.memory());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_signs_the_timestamp_finishes_it_and_the_event_is_put_away_later() {
+    let party = with_pending_event(false).await;
+    interrupt(&party, &party.plan(NOW).await.unwrap(), 2);
+    party.refresh_as_a_server_does(NOW).await.unwrap();
+    assert_eq!(party.walk(NOW, Memory::default()).unwrap().files["trusted_root.json"], b"two");
+    assert!(matches!(party.plan(NOW).await, Err(CeremonyError::PublicationPending)));
+    finish(&party, &Memory::default());
+}
+
+#[tokio::test]
+async fn so_is_one_that_exchanges_the_online_key() {
+    let steps = 1 + publication_files(true).await;
+    for written in 0..steps {
+        let party = with_pending_event(true).await;
+        let memory = party.walk(NOW, Memory::default()).unwrap().memory();
+        interrupt(&party, &party.plan(NOW).await.unwrap(), written);
+        finish(&party, &memory);
+        assert_eq!(party.walk(NOW, memory).unwrap().root.version(), 2);
+    }
+}
+
+async fn publication_files(with_new_key: bool) -> usize {
+    with_pending_event(with_new_key).await.plan(NOW).await.unwrap().files().len()
+}
+
+async fn with_pending_event(with_new_key: bool) -> Party {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    let mut change = party.change_targets("two");
+    if with_new_key {
+        party.enrol(ONLINE).await;
+        let online_key = Some(party.ceremony().enrolment(ONLINE).unwrap());
+        change = Change { online_key, ..Change::none(String::new()) };
+    } else {
+        change.renew = true;
+    }
+    let event = party.begin(change, NOW);
+    party.signed_by(&event, &["ann", "bob"]).await;
+    party
+}
+
+/// As a process leaves it that was killed after the note and so many files.
+fn interrupt(party: &Party, publication: &crate::ceremony::Publication, written: usize) {
+    files::write(&party.path("repository/publication.json"), &publication.to_json()).unwrap();
+    for (name, bytes) in &publication.files()[..written] {
+        party.ceremony().repository().put(name, bytes).unwrap();
+    }
+}
+
+fn finish(party: &Party, memory: &Memory) {
+    assert!(party.ceremony().resume(NOW).unwrap().is_some());
+    assert!(party.ceremony().resume(NOW).unwrap().is_none());
+    assert!(party.ceremony().event().unwrap().is_none());
+    party.walk(NOW, memory.clone()).unwrap();
+    party.ceremony().check_log().unwrap();
+}
