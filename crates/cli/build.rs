@@ -48,7 +48,8 @@ fn glibc() -> Option<(u32, u32)> {
 fn ordering() -> Option<[String; 2]> {
     let path = |name: &str| env::var_os(name).map(PathBuf::from);
     let list = path("CARGO_MANIFEST_DIR")?.join(ORDER);
-    let arguments = [format!("-Wl,--symbol-ordering-file={}", list.to_str()?), "-Wl,--no-warn-symbol-ordering".to_owned()];
+    let arguments =
+        [format!("-Wl,--symbol-ordering-file={}", list.to_str()?), "-Wl,--no-warn-symbol-ordering".to_owned()];
     let out = path("OUT_DIR")?;
     let (source, program) = (out.join("probe.rs"), out.join("probe"));
     std::fs::write(&source, "fn main() {}").ok()?;

@@ -6,7 +6,9 @@
 //! Invariants: labels are names of logs, configured issuers, routes as they are declared, methods of a fixed list, statuses and named reasons: nothing that a request can make up; no address, identity or
 //! digest appears; the page is never on the listener of a service.
 
+mod ends;
 mod fulcio;
+mod tls;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -34,6 +36,7 @@ use tower::Service;
 use tower::layer::layer_fn;
 
 pub(crate) use fulcio::{FulcioMetrics, Step};
+pub(crate) use tls::{Handshake, TlsMetrics};
 
 use crate::http::{Answers, ApiError, bytes_response, unknown_path, wrong_method};
 
@@ -54,6 +57,7 @@ struct Inner {
     submissions: Family<SubmissionLabels, Counter>,
     logs: Logs,
     fulcio: FulcioMetrics,
+    tls: TlsMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -87,12 +91,18 @@ impl Metrics {
         registry.register("log_submissions", "Entries sent to a log by what became of them", submissions.clone());
         registry.register_collector(Box::new(logs.clone()));
         let fulcio = FulcioMetrics::register(&mut registry);
-        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs, fulcio }))
+        let tls = TlsMetrics::register(&mut registry);
+        Self(Arc::new(Inner { registry, requests, request_seconds, submissions, logs, fulcio, tls }))
     }
 
     /// Where the certificate authority counts.
     pub(crate) fn fulcio(&self) -> FulcioMetrics {
         self.0.fulcio.clone()
+    }
+
+    /// Where the TLS of the listeners counts.
+    pub(crate) fn tls(&self) -> TlsMetrics {
+        self.0.tls.clone()
     }
 
     /// Shows a log from now on, and keeps it open.

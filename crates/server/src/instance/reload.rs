@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Taking up other keys, chains, identities and accepted roots while requests are answered.
+//! Taking up other keys, chains, identities, accepted roots and certificates of the listeners while requests are answered.
 //!
 //! In scope: what is read again, what is checked before it takes over, the order of taking over. Out of scope: the signal that asks for it (the
-//! command line); how requests under way keep what they began with (`crate::fulcio`).
+//! command line); how requests and connections under way keep what they began with (`crate::fulcio`,
+//! `crate::http`).
 //! Invariants: all is taken up or nothing; a CT log of this process accepts the chain that issues before, during and after; whatever else differs in the
 //! configuration refuses the reload, because a process that runs with half of a file is hard to reason about.
 
@@ -21,6 +22,8 @@ use super::{expiry, open};
 use crate::config::{Config, ConfigError};
 use crate::ctlog::{AcceptedRoots, CtLog};
 use crate::fulcio::{Serving, Successor};
+use crate::http::tls::Terminator;
+use crate::http::tls::credentials::Credentials;
 
 /// How long opening and checking may take: a key elsewhere is asked a few times, ten seconds at most each.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -30,6 +33,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Reloaded {
     /// The subject of the certificate that issues now and the time at which it ends, if this process has a certificate authority.
     pub issuing: Option<(String, Timestamp)>,
+    /// The same of the certificate that new connections are shown, if the listeners of this process speak TLS.
+    pub shown: Option<(String, Timestamp)>,
 }
 
 /// Why a process goes on with what it had.
@@ -78,18 +83,21 @@ pub enum ReloadError {
 }
 
 impl Running {
-    /// Reads the configuration file again, and takes up the key, chains and identities of the certificate authority and the accepted roots of CT
-    /// logs, if all of them are fit. Requests under way end with what they began with. The log says what happened.
+    /// Reads the configuration file again, and takes up the key, chains and identities of the certificate authority, the accepted roots of CT
+    /// logs, and the key and certificates of the listeners, if all of them are fit. Requests under way end with what they began with. The log says what happened.
     ///
     /// # Errors
     /// Why everything is as it was.
     pub async fn reload(&self, path: &Path) -> Result<Reloaded, ReloadError> {
         let outcome = self.take_up(path).await;
+        if let Ok(Reloaded { shown: Some((subject, not_after)), .. }) = &outcome {
+            tracing::info!(config = %path.display(), %subject, %not_after, "new connections are shown this certificate");
+        }
         match &outcome {
-            Ok(Reloaded { issuing: Some((subject, not_after)) }) => {
+            Ok(Reloaded { issuing: Some((subject, not_after)), .. }) => {
                 tracing::info!(config = %path.display(), %subject, %not_after, "reloaded: this certificate issues now");
             }
-            Ok(Reloaded { issuing: None }) => tracing::info!(config = %path.display(), "reloaded"),
+            Ok(Reloaded { issuing: None, .. }) => tracing::info!(config = %path.display(), "reloaded"),
             Err(error) => tracing::error!(config = %path.display(), %error, "not reloaded: everything is as it was"),
         }
         outcome
@@ -104,7 +112,7 @@ impl Running {
         let preparing = Prepared::of(&config, control);
         let prepared = tokio::time::timeout(DEADLINE, preparing).await.map_err(|_| ReloadError::TooSlow)??;
         let reloaded = prepared.take_over();
-        expiry::Authorities::of(control).announce(control.deps.now());
+        expiry::Holders::of(control).announce(control.deps.now());
         Ok(reloaded)
     }
 }
@@ -113,11 +121,16 @@ impl Running {
 struct Prepared {
     roots: Vec<(CtLog, AcceptedRoots)>,
     authority: Option<(Serving, Successor)>,
+    tls: Option<(Terminator, Credentials)>,
 }
 
 impl Prepared {
     async fn of(config: &Config, control: &Control) -> Result<Self, ReloadError> {
-        let mut prepared = Self { roots: Vec::new(), authority: None };
+        let mut prepared = Self { roots: Vec::new(), authority: None, tls: None };
+        if let (Some(place), Some(terminator)) = (&config.tls, &control.tls) {
+            let passphrase = read_passphrase(config)?;
+            prepared.tls = Some((terminator.clone(), open::tls(place, &passphrase, control.deps.now()).await?));
+        }
         let authority = match (&config.fulcio, &control.fulcio) {
             (Some(role), Some(serving)) => {
                 let passphrase = read_passphrase(config)?;
@@ -148,13 +161,22 @@ impl Prepared {
         for (log, roots) in self.roots {
             log.accept_roots(roots);
         }
-        let Some((serving, successor)) = self.authority else { return Reloaded { issuing: None } };
-        let issuing = successor.inspect(|authority| {
-            authority.chain().first().map(|issuing| (issuing.subject_text(), issuing.not_after()))
+        let shown = self.tls.and_then(|(terminator, credentials)| {
+            terminator.exchange(credentials);
+            terminator.inspect(first_of)
         });
-        serving.hand_over(successor);
-        Reloaded { issuing }
+        let issuing = self.authority.and_then(|(serving, successor)| {
+            let issuing = successor.inspect(|authority| first_of(authority.chain()));
+            serving.hand_over(successor);
+            issuing
+        });
+        Reloaded { issuing, shown }
     }
+}
+
+/// Subject and end of the certificate that a chain is about.
+fn first_of(chain: &[Certificate]) -> Option<(String, Timestamp)> {
+    chain.first().map(|certificate| (certificate.subject_text(), certificate.not_after()))
 }
 
 /// A log accepts what is issued now and what will be.

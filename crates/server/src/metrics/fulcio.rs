@@ -5,25 +5,23 @@
 //! Out of scope: requests by route and status, which are counted for every service ([`super`]).
 //! Invariant: an issuer is a configured one or `other` or `none`, a log a configured one; outcomes are names of this program.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use touchmark_sequencer::Clock;
 
-use crate::deps::timestamp;
+use super::ends::ChainEnds;
 
 /// Upper bounds in seconds: from a signature in memory to the longest wait for a log.
 const STEP_BOUNDS_S: [f64; 12] = [0.0005, 0.001, 0.002, 0.004, 0.016, 0.064, 0.25, 1.0, 2.0, 5.0, 10.0, 20.0];
+
+const CHAIN_HELP: &str = "Time until a certificate of the authority ends, the issuing one at position 0";
 
 /// A part of issuing that may wait for somebody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,7 +77,7 @@ impl FulcioMetrics {
             decisions: Family::default(),
             ct_submissions: Family::default(),
             step_seconds: Family::new_with_constructor(constructor),
-            chain: ChainEnds::default(),
+            chain: ChainEnds::new("fulcio_ca_certificate_expires_in_seconds", CHAIN_HELP),
         };
         let decisions = metrics.decisions.clone();
         registry.register("fulcio_decisions", "Requests for certificates by what became of them", decisions);
@@ -112,46 +110,6 @@ impl FulcioMetrics {
 
     /// Shows from now on when the certificates of a chain end, the issuing one first.
     pub(crate) fn watch(&self, ends: Vec<Timestamp>, clock: Arc<dyn Clock>) {
-        *self.chain.lock() = Some(Watched { ends, clock });
-    }
-}
-
-/// The ends of the authority's certificates, compared with the time when the page is asked for.
-#[derive(Clone, Default)]
-struct ChainEnds(Arc<Mutex<Option<Watched>>>);
-
-impl ChainEnds {
-    fn lock(&self) -> MutexGuard<'_, Option<Watched>> {
-        // Nothing panics while the lock is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Watched {
-    /// The issuing certificate first.
-    ends: Vec<Timestamp>,
-    clock: Arc<dyn Clock>,
-}
-
-impl fmt::Debug for ChainEnds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lock().iter().flat_map(|watched| &watched.ends)).finish()
-    }
-}
-
-impl Collector for ChainEnds {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let watched = self.lock();
-        let Some(Watched { ends, clock }) = watched.as_ref() else { return Ok(()) };
-        let now = timestamp(clock.as_ref());
-        let help = "Time until a certificate of the authority ends, the issuing one at position 0";
-        let mut metric =
-            encoder.encode_descriptor("fulcio_ca_certificate_expires_in_seconds", help, None, MetricType::Gauge)?;
-        for (position, end) in ends.iter().enumerate() {
-            let position = position.to_string();
-            let gauge = ConstGauge::new(end.duration_since(now).as_secs());
-            gauge.encode(metric.encode_family(&[("position", position.as_str())])?)?;
-        }
-        Ok(())
+        self.chain.watch(ends, clock);
     }
 }
