@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use super::Answers;
-use super::preface::{PREFACE, Prefaced};
+use super::preface::{Begun, PREFACE};
 use super::replies::Peer;
 use super::stall::WriteStall;
 use super::tls::{HANDSHAKE_TIMEOUT, Terminator};
@@ -147,15 +147,18 @@ async fn accept(
     }
 }
 
-/// A connection that has begun, whatever lies below.
-type Begun = Box<dyn Stream>;
-
+/// A connection, whatever lies below HTTP.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Waits until it is known what the peer speaks.
-async fn begin(stream: TcpStream, transport: &Transport, peer: &Peer, patience: Patience) -> Option<(Begun, Protocol)> {
+async fn begin(
+    stream: TcpStream,
+    transport: &Transport,
+    peer: &Peer,
+    patience: Patience,
+) -> Option<(Box<dyn Stream>, Protocol)> {
     // Without this a reply of two writes waits for the peer's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     match transport {
@@ -167,10 +170,9 @@ async fn begin(stream: TcpStream, transport: &Transport, peer: &Peer, patience: 
             // Below TLS, whose own buffer would hide that nothing is taken.
             let stream = WriteStall::new(stream, WRITE_STALL_TIMEOUT, peer.clone());
             let (stream, protocol) = terminator.handshake(stream, patience.handshake).await?;
-            match protocol {
-                Protocol::Http1 => Some((Box::new(stream), protocol)),
-                Protocol::Http2 => Some((Box::new(Prefaced::new(stream, patience.head)), protocol)),
-            }
+            // As without TLS: until a peer has begun, a shutdown does not wait for it.
+            let begun = tokio::time::timeout(patience.head, Begun::of(stream, protocol)).await.ok().flatten()?;
+            Some((Box::new(begun), protocol))
         }
     }
 }
@@ -183,7 +185,7 @@ struct Asking<S> {
 }
 
 async fn connection(
-    stream: Begun,
+    stream: Box<dyn Stream>,
     protocol: Protocol,
     asking: Asking<impl Answers>,
     watcher: Watcher,

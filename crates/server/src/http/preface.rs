@@ -1,56 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A connection that ends when its peer does not begin.
+//! The first bytes of a connection that nobody can look at before they are read, as under TLS: read, and handed on with the rest.
 //!
-//! In scope: the time until a peer of HTTP/2 has sent its whole preface, where nobody can look at the bytes before they are read, as under TLS.
-//! Out of scope: whether they are a preface (the HTTP library); what comes after it, which has its own limits ([`super::listener`]).
-//! Invariant: until the last byte of the preface has come, a read fails once the time is over.
+//! In scope: waiting for the whole preface of HTTP/2, or the first byte of HTTP/1.1. Out of scope: for how long (the caller); what comes after them,
+//! which has its own limits ([`super::listener`]).
+//! Invariant: whoever reads the connection reads every byte of it once, in order.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::listener::Protocol;
 
 /// RFC 9113, section 3.4; no HTTP/1.1 method begins so.
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(super) struct Prefaced<S> {
+/// A connection whose peer has begun.
+pub(super) struct Begun<S> {
+    first: [u8; PREFACE.len()],
+    /// What of `first` was read from the peer, and how much of that was handed on.
+    filled: usize,
+    taken: usize,
     stream: S,
-    /// Until the preface is there.
-    awaited: Option<Awaited>,
 }
 
-struct Awaited {
-    bytes_left: usize,
-    deadline: Pin<Box<Sleep>>,
-}
-
-impl<S> Prefaced<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, awaited: Some(Awaited { bytes_left: PREFACE.len(), deadline: Box::pin(sleep(patience)) }) }
+impl<S: AsyncRead + Unpin> Begun<S> {
+    /// Waits for the peer. None if it leaves before, or does not begin as the protocol does.
+    pub(super) async fn of(mut stream: S, protocol: Protocol) -> Option<Self> {
+        let bytes_min = match protocol {
+            Protocol::Http1 => 1,
+            Protocol::Http2 => PREFACE.len(),
+        };
+        let mut first = [0; PREFACE.len()];
+        let mut filled = 0;
+        while filled < bytes_min {
+            let read = stream.read(&mut first[filled..]).await.ok().filter(|read| *read > 0)?;
+            filled += read;
+        }
+        if protocol == Protocol::Http2 && first != *PREFACE {
+            return None;
+        }
+        Some(Self { first, filled, taken: 0, stream })
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Prefaced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let Some(awaited) = &mut self.awaited else { return read };
-        if read.is_pending() {
-            ready!(awaited.deadline.as_mut().poll(cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        let left = &self.first[self.taken..self.filled];
+        if left.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        awaited.bytes_left = awaited.bytes_left.saturating_sub(buf.filled().len() - before);
-        if awaited.bytes_left == 0 {
-            self.awaited = None;
-        }
-        read
+        let now = left.len().min(buf.remaining());
+        buf.put_slice(&left[..now]);
+        self.taken += now;
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Prefaced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -79,23 +87,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefaced<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::AsyncWriteExt;
+
+    async fn read_back(sent: &[&[u8]], protocol: Protocol) -> Option<Vec<u8>> {
+        // A byte at a time, so that nothing comes in one piece.
+        let (near, mut far) = tokio::io::duplex(1);
+        let sent = sent.concat();
+        let sending = tokio::spawn(async move { far.write_all(&sent).await });
+        let mut begun = Begun::of(near, protocol).await?;
+        let mut read = Vec::new();
+        begun.read_to_end(&mut read).await.unwrap();
+        sending.await.unwrap().unwrap();
+        Some(read)
+    }
 
     #[tokio::test]
-    async fn a_part_of_the_preface_does_not_hold_a_connection_and_the_whole_of_it_does() {
-        let patience = Duration::from_millis(20);
-        let (near, mut far) = duplex(64);
-        let mut near = Prefaced::new(near, patience);
-        let (all_but_one, last) = PREFACE.split_at(PREFACE.len() - 1);
-        far.write_all(all_but_one).await.unwrap();
-        near.read_exact(&mut [0u8; PREFACE.len() - 1]).await.unwrap();
-        assert_eq!(near.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-
-        let (near, mut far) = duplex(64);
-        let mut near = Prefaced::new(near, patience);
-        far.write_all(all_but_one).await.unwrap();
-        far.write_all(last).await.unwrap();
-        near.read_exact(&mut [0u8; PREFACE.len()]).await.unwrap();
-        assert!(tokio::time::timeout(patience * 3, near.read_u8()).await.is_err(), "it waits for more");
+    async fn every_byte_is_read_once_and_only_the_whole_preface_begins_http2() {
+        let (http1, http2) = (Protocol::Http1, Protocol::Http2);
+        assert_eq!(read_back(&[b"GET /"], http1).await.as_deref(), Some(&b"GET /"[..]));
+        assert_eq!(read_back(&[b"G"], http1).await.as_deref(), Some(&b"G"[..]));
+        assert_eq!(read_back(&[PREFACE, b"\0\0\0"], http2).await, Some([&PREFACE[..], b"\0\0\0"].concat()));
+        assert_eq!(read_back(&[], http1).await, None);
+        assert_eq!(read_back(&[&PREFACE[..23]], http2).await, None);
+        assert_eq!(read_back(&[&PREFACE[..23], b"\r"], http2).await, None);
+        assert_eq!(read_back(&[b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"], http2).await, None);
     }
 }

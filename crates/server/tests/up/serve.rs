@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::stack::{Stack, json, options, outbound, refusal, text};
 
 /// Ports below the range of outgoing connections, so that no client of a test that runs beside takes them.
-fn free_ports() -> [u16; 2] {
+pub(crate) fn free_ports() -> [u16; 2] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = 10_240 + u16::try_from(std::process::id() % 8_000).unwrap();
     let mut free = std::iter::repeat_with(|| begin + NEXT.fetch_add(1, Ordering::Relaxed))
@@ -32,7 +32,7 @@ async fn get(running: &Running, path: &str) -> touchmark_outbound::Response {
     outbound().get(&Url::parse(&format!("{}{path}", running.url())).unwrap(), &Limits::SERVICE).await.unwrap()
 }
 
-fn config(data: &Path, text: &str) -> Config {
+pub(crate) fn config(data: &Path, text: &str) -> Config {
     Config::parse(text, data).unwrap()
 }
 
