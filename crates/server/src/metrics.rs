@@ -8,6 +8,7 @@
 
 mod chain_ends;
 mod fulcio;
+mod tls;
 mod tsa;
 
 use std::convert::Infallible;
@@ -37,6 +38,7 @@ use tower::Service;
 use tower::layer::layer_fn;
 
 pub(crate) use fulcio::{FulcioMetrics, Step};
+pub(crate) use tls::{Handshake, TlsMetrics};
 pub(crate) use tsa::{Trusted, TsaMetrics};
 
 use crate::http::{Answers, ApiError, bytes_response, unknown_path, wrong_method};
@@ -59,6 +61,7 @@ struct Inner {
     logs: Logs,
     tuf_expires_seconds: Family<TufLabels, Gauge>,
     fulcio: FulcioMetrics,
+    tls: TlsMetrics,
     tsa: TsaMetrics,
 }
 
@@ -101,8 +104,10 @@ impl Metrics {
         let help = "Time until metadata of the TUF repository expires, as of the last look, once a minute";
         registry.register("tuf_expires_seconds", help, tuf_expires_seconds.clone());
         let fulcio = FulcioMetrics::register(&mut registry);
+        let tls = TlsMetrics::register(&mut registry);
         let tsa = TsaMetrics::register(&mut registry);
-        let inner = Inner { registry, requests, request_seconds, submissions, logs, tuf_expires_seconds, fulcio, tsa };
+        let inner =
+            Inner { registry, requests, request_seconds, submissions, logs, tuf_expires_seconds, fulcio, tls, tsa };
         Self(Arc::new(inner))
     }
 
@@ -119,6 +124,11 @@ impl Metrics {
     /// Where the timestamp authority counts.
     pub(crate) fn tsa(&self) -> TsaMetrics {
         self.0.tsa.clone()
+    }
+
+    /// Where the TLS of the listeners counts.
+    pub(crate) fn tls(&self) -> TlsMetrics {
+        self.0.tls.clone()
     }
 
     /// Shows a log from now on, and keeps it open.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use touchmark_keys::secret::SecretKey;
-use touchmark_keys::{Digest, KeyType, PublicKey, Scheme};
+use touchmark_keys::{Digest, KeyError, KeyType, PublicKey, Scheme};
 use zeroize::Zeroizing;
 
 use crate::{Signer, SignerError};
@@ -27,6 +27,7 @@ const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// ```
 pub struct FileSigner {
     key: SecretKey,
+    scheme: Scheme,
 }
 
 impl FileSigner {
@@ -35,7 +36,7 @@ impl FileSigner {
         let text = read_private(path, KEY_FILE_BYTES_MAX)?;
         let key = SecretKey::from_pem(&text, passphrase)
             .map_err(|error| SignerError::KeyFile { path: path.into(), error })?;
-        Ok(Self { key })
+        Ok(Self::of(key))
     }
 
     /// Makes a key and its file; refuses a path that exists.
@@ -43,7 +44,28 @@ impl FileSigner {
         let key = SecretKey::generate(key_type)?;
         let text = key.to_pem(passphrase)?;
         write_new(path, text.as_bytes())?;
-        Ok(Self { key })
+        Ok(Self::of(key))
+    }
+
+    /// The same key under another of its schemes, such as RSASSA-PSS, which TLS 1.3 demands of RSA keys.
+    ///
+    /// # Errors
+    /// The scheme is not one of this type of key.
+    pub fn under(self, scheme: Scheme) -> Result<Self, SignerError> {
+        let key = self.key.public_key().key_type();
+        if scheme.key_type() != key {
+            return Err(SignerError::Key(KeyError::WrongScheme { key, scheme }));
+        }
+        Ok(Self { scheme, ..self })
+    }
+
+    /// What [`Signer::sign`] does, for callers that cannot wait: a key in memory never has to.
+    pub fn sign_at_once(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(self.key.sign(self.scheme, message)?)
+    }
+
+    fn of(key: SecretKey) -> Self {
+        Self { scheme: key.public_key().default_scheme(), key }
     }
 }
 
@@ -54,15 +76,15 @@ impl Signer for FileSigner {
     }
 
     fn scheme(&self) -> Scheme {
-        self.key.public_key().default_scheme()
+        self.scheme
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
-        Ok(self.key.sign(self.scheme(), message)?)
+        self.sign_at_once(message)
     }
 
     async fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignerError> {
-        Ok(self.key.sign_digest(self.scheme(), digest)?)
+        Ok(self.key.sign_digest(self.scheme, digest)?)
     }
 }
 

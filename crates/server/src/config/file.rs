@@ -30,6 +30,7 @@ pub(super) struct File {
     pub(super) passphrase_file: Option<PathBuf>,
     /// Address of the metrics, apart from every service. Without it there are none.
     pub(super) metrics_listen: Option<SocketAddr>,
+    pub(super) tls: Option<Tls>,
     pub(super) fulcio: Option<Fulcio>,
     #[serde(default)]
     pub(super) ctlog: Vec<CtLog>,
@@ -38,6 +39,16 @@ pub(super) struct File {
     pub(super) tsa: Option<Tsa>,
     pub(super) tuf: Option<Tuf>,
     pub(super) oidc: Option<Oidc>,
+}
+
+/// TLS of the listeners of all services. Without it they speak plain HTTP, and a proxy ends TLS.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// The server's certificate first, then its issuer, and so on (PEM).
+    pub(super) chain: PathBuf,
+    /// Private key of the first certificate of `chain`: a PKCS#8 PEM file.
+    pub(super) key: PathBuf,
 }
 
 /// The certificate authority.

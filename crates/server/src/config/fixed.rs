@@ -4,6 +4,8 @@
 //! In scope: which keys of the file those are. Out of scope: reloading (`crate::instance`).
 //! Invariant: a key that nobody thought of here needs a restart.
 
+/// The keys of `[tls]` that a reload takes up. Whether it is there is for the start.
+const OF_TLS: [&str; 2] = ["chain", "key"];
 /// The keys of `[fulcio]` that a reload takes up.
 const OF_FULCIO: [&str; 8] = [
     "key",
@@ -28,6 +30,9 @@ impl FixedSettings {
     /// Of the text of a configuration file that was read.
     pub(super) fn of(text: &str) -> Self {
         let mut settings: toml::Table = toml::from_str(text).unwrap_or_default();
+        if let Some(toml::Value::Table(tls)) = settings.get_mut("tls") {
+            tls.retain(|key, _| !OF_TLS.contains(&key));
+        }
         if let Some(toml::Value::Table(fulcio)) = settings.get_mut("fulcio") {
             fulcio.retain(|key, _| !OF_FULCIO.contains(&key));
         }
@@ -55,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_a_reload_takes_up_may_differ_and_nothing_else() {
-        let base = "listen = \"127.0.0.1:1\"\n[fulcio]\nkey = \"a\"\nchain = \"a\"\nct_log = { name = \"a\" }\n[[ctlog]]\nname = \"a\"\naccepted_roots = \"a\"\n[tsa]\nkey = \"c\"\nchain = \"c\"\n";
+        let base = "listen = \"127.0.0.1:1\"\n[tls]\nchain = \"t\"\nkey = \"t\"\n[fulcio]\nkey = \"a\"\nchain = \"a\"\nct_log = { name = \"a\" }\n[[ctlog]]\nname = \"a\"\naccepted_roots = \"a\"\n[tsa]\nkey = \"c\"\nchain = \"c\"\n";
         let changed = |from: &str, to: &str| {
             assert!(base.contains(from), "{from}");
             FixedSettings::of(base).first_difference(&FixedSettings::of(&base.replacen(from, to, 1)))
@@ -66,6 +71,7 @@ mod tests {
             ("[[ctlog]]", "[[fulcio.issuer]]\nurl = \"a\"\n[[ctlog]]"),
             ("accepted_roots = \"a\"", "accepted_roots = \"b\""),
             ("key = \"c\"\nchain = \"c\"", "key = \"d\"\nchain = \"d\"\nprevious_chains = [\"c\"]"),
+            ("chain = \"t\"\nkey = \"t\"", "chain = \"u\"\nkey = \"u\""),
             ("[fulcio]", "# a comment\n[fulcio]"),
         ] {
             assert_eq!(changed(from, to), None, "{to}");
@@ -76,6 +82,7 @@ mod tests {
             ("[[ctlog]]\nname = \"a\"", "[[ctlog]]\nname = \"b\"", "ctlog"),
             ("[tsa]", "[tsa]\npolicies = [\"1.2.3\"]", "tsa"),
             ("[tsa]", "[tsa]\ntime_file = \"t\"", "tsa"),
+            ("[tls]\nchain = \"t\"\nkey = \"t\"\n", "", "tls"),
             ("listen", "metrics_listen = \"127.0.0.1:3\"\nlisten", "metrics_listen"),
         ] {
             assert_eq!(changed(from, to).as_deref(), Some(section), "{to}");

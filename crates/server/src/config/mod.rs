@@ -39,6 +39,8 @@ pub struct Config {
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Where the metrics are, apart from every service.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// What the listeners of services speak below HTTP. Without it nothing.
+    pub(crate) tls: Option<TlsPlace>,
     pub(crate) fulcio: Option<FulcioRole>,
     pub(crate) ctlogs: Vec<CtLogRole>,
     pub(crate) rekors: Vec<RekorRole>,
@@ -46,6 +48,13 @@ pub struct Config {
     pub(crate) tuf: Option<TufRole>,
     pub(crate) oidc: Option<OidcRole>,
     pub(crate) fixed: FixedSettings,
+}
+
+/// Where the key and the certificates of the listeners lie.
+#[derive(Debug)]
+pub(crate) struct TlsPlace {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Debug)]
@@ -240,6 +249,7 @@ impl Reading<'_> {
             external_url,
             passphrase_file: file.passphrase_file.map(|path| self.path(path)),
             metrics_listen: file.metrics_listen,
+            tls: file.tls.map(|tls| TlsPlace { chain: self.path(tls.chain), key: self.path(tls.key) }),
             fulcio: file.fulcio.map(|role| self.fulcio(role)).transpose()?,
             ctlogs: file.ctlog.into_iter().map(|role| self.ctlog(role)).collect::<Result<_, _>>()?,
             rekors: file.rekor.into_iter().map(|role| self.rekor(role)).collect::<Result<_, _>>()?,
@@ -419,6 +429,12 @@ fn check_together(config: &Config) -> Result<(), ConfigError> {
         if !config.ctlogs.iter().any(|role| role.log.name == name) {
             return Err(invalid("fulcio.ct_log.name", "is the name of no [[ctlog]] in this file"));
         }
+    }
+    if config.tls.is_some() && config.external_url.as_ref().is_some_and(|url| url.scheme() != "https") {
+        return Err(invalid(
+            "external_url",
+            "must begin with `https:`: with [tls] the listeners of services speak TLS and nothing else",
+        ));
     }
     if let Some(oidc) = &config.oidc
         && config.service_addresses().contains(&oidc.listen)

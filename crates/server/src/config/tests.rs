@@ -47,6 +47,9 @@ fn the_commented_keys_of_the_example_are_keys() {
     assert!(config.oidc.is_some());
     assert!(config.passphrase_file.is_some());
     assert!(config.metrics_listen.is_some());
+    let tls = config.tls.unwrap();
+    assert_eq!(tls.chain, Path::new("/etc/touchmark/tls/chain.pem"));
+    assert_eq!(tls.key, Path::new("/etc/touchmark/tls/key.pem"));
     let fulcio = config.fulcio.unwrap();
     assert_eq!(fulcio.audit_log.as_deref(), Some(Path::new("/etc/touchmark/fulcio-audit.jsonl")));
     assert_eq!(fulcio.rate_limit.subject_per_minute.map(u32::from), Some(30));
@@ -148,6 +151,15 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\n", "`tsa.listen`: is missing");
     check_refused("listen = \"localhost\"\n", "line 1");
     check_refused(&example().replace("https://sigstore", "ftp://sigstore"), "`external_url`");
+    let tls = |keys: &str| example().replace("# The certificate authority.", &format!("[tls]\n{keys}"));
+    let both = "chain = \"c\"\nkey = \"k\"\n";
+    assert!(parse(&tls(both)).unwrap().tls.is_some());
+    check_refused(&tls("chain = \"c\"\n"), "missing field `key`");
+    check_refused(&tls(&format!("{both}min = \"1.0\"\n")), "unknown field `min`");
+    check_refused(
+        &tls(both).replace("https://sigstore", "http://sigstore"),
+        "`external_url`: must begin with `https:`: with [tls]",
+    );
     check_refused(
         &example().replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"other\" }"),
         "`fulcio.ct_log.name`",
@@ -230,7 +242,7 @@ fn the_manual_names_every_key_and_no_other() {
         .lines()
         .filter_map(|line| line.strip_prefix("    pub(super) ")?.split_once(':'))
         .map(|(key, _)| key)
-        .filter(|key| !["fulcio", "ctlog", "rekor", "tsa", "tuf", "oidc"].contains(key))
+        .filter(|key| !["tls", "fulcio", "ctlog", "rekor", "tsa", "tuf", "oidc"].contains(key))
         .collect();
     let in_tables = MANUAL.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     let documented: BTreeSet<&str> =

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port.
+//! The accept loop: HTTP/1.1 and HTTP/2 on one port, under TLS or without it.
 //!
 //! In scope: the number of connections, the time a peer may take to send a request head, graceful shutdown.
-//! Out of scope: routing and what a request costs ([`super::layers`]).
-//! Invariants: no peer holds a connection longer than [`HEAD_READ_TIMEOUT`] without sending a whole request head (HTTP/2: its
+//! Out of scope: routing and what a request costs ([`super::layers`]); certificates and the handshake ([`super::tls`]).
+//! Invariants: a listener speaks TLS on every connection or on none; no peer holds a connection longer than [`HANDSHAKE_TIMEOUT`] without
+//! having done the handshake, then longer than [`HEAD_READ_TIMEOUT`] without sending a whole request head (HTTP/2: its
 //! preface, and then an answer to each ping), nor longer than [`WRITE_STALL_TIMEOUT`] with a write that waits, nor longer than twice
 //! [`REPLY_STALL_TIMEOUT`] with replies that it asked for and does not take, by whatever means of HTTP/2 it puts them off ([`super::replies`]).
 
@@ -18,13 +19,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use super::Answers;
+use super::preface::{Begun, PREFACE};
 use super::replies::Peer;
 use super::stall::WriteStall;
+use super::tls::{HANDSHAKE_TIMEOUT, Terminator};
 
 /// Open connections on one listener; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -64,12 +68,38 @@ impl Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
-/// Serves until `stop`, then lets requests under way finish.
-pub(crate) async fn serve(listener: TcpListener, service: impl Answers, stop: Stop) {
-    serve_patiently(listener, service, stop, REPLY_STALL_TIMEOUT).await;
+/// What the connections of a listener speak below HTTP: all of them the same.
+#[derive(Clone)]
+pub(crate) enum Transport {
+    Plain,
+    Tls(Terminator),
 }
 
-pub(super) async fn serve_patiently(listener: TcpListener, service: impl Answers, mut stop: Stop, patience: Duration) {
+/// How long a peer is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) handshake: Duration,
+    pub(super) head: Duration,
+    pub(super) replies: Duration,
+}
+
+impl Patience {
+    pub(super) const USUAL: Self =
+        Self { handshake: HANDSHAKE_TIMEOUT, head: HEAD_READ_TIMEOUT, replies: REPLY_STALL_TIMEOUT };
+}
+
+/// Serves until `stop`, then lets requests under way finish.
+pub(crate) async fn serve(listener: TcpListener, transport: Transport, service: impl Answers, stop: Stop) {
+    serve_patiently(listener, transport, service, stop, Patience::USUAL).await;
+}
+
+pub(super) async fn serve_patiently(
+    listener: TcpListener,
+    transport: Transport,
+    service: impl Answers,
+    mut stop: Stop,
+    patience: Patience,
+) {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -80,9 +110,18 @@ pub(super) async fn serve_patiently(listener: TcpListener, service: impl Answers
         if let Some((stream, address, permit)) = accepted {
             let watcher = graceful.watcher();
             let service = service.clone();
-            let stop = stop.clone();
+            let transport = transport.clone();
+            let mut stop = stop.clone();
             tokio::spawn(async move {
-                connection(stream, Addressed { address, service }, watcher, stop, patience).await;
+                let peer = Peer::default();
+                let begun = tokio::select! {
+                    begun = begin(stream, &transport, &peer, patience) => begun,
+                    () = stop.requested() => None,
+                };
+                if let Some((stream, protocol)) = begun {
+                    let asking = Asking { address, peer, service };
+                    connection(stream, protocol, asking, watcher, patience).await;
+                }
                 drop(permit);
             });
         }
@@ -108,43 +147,64 @@ async fn accept(
     }
 }
 
+/// A connection, whatever lies below HTTP.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Waits until it is known what the peer speaks.
+async fn begin(
+    stream: TcpStream,
+    transport: &Transport,
+    peer: &Peer,
+    patience: Patience,
+) -> Option<(Box<dyn Stream>, Protocol)> {
+    // Without this a reply of two writes waits for the peer's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    match transport {
+        Transport::Plain => {
+            let protocol = first_bytes(&stream, patience.head).await?;
+            Some((Box::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT, peer.clone())), protocol))
+        }
+        Transport::Tls(terminator) => {
+            // Below TLS, whose own buffer would hide that nothing is taken.
+            let stream = WriteStall::new(stream, WRITE_STALL_TIMEOUT, peer.clone());
+            let (stream, protocol) = terminator.handshake(stream, patience.handshake).await?;
+            // As without TLS: until a peer has begun, a shutdown does not wait for it.
+            let begun = tokio::time::timeout(patience.head, Begun::of(stream, protocol)).await.ok().flatten()?;
+            Some((Box::new(begun), protocol))
+        }
+    }
+}
+
 /// What answers, and whom.
-struct Addressed<S> {
+struct Asking<S> {
     address: PeerAddress,
+    peer: Peer,
     service: S,
 }
 
 async fn connection(
-    stream: TcpStream,
-    addressed: Addressed<impl Answers>,
+    stream: Box<dyn Stream>,
+    protocol: Protocol,
+    asking: Asking<impl Answers>,
     watcher: Watcher,
-    mut stop: Stop,
-    patience: Duration,
+    patience: Patience,
 ) {
-    let Addressed { address, service } = addressed;
-    let Some(protocol) = (tokio::select! {
-        protocol = first_bytes(&stream, HEAD_READ_TIMEOUT) => protocol,
-        () = stop.requested() => None,
-    }) else {
-        return;
-    };
-    // Without this a reply of two writes waits for the peer's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
+    let Asking { address, peer, service } = asking;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder = match protocol {
         Protocol::Http1 => builder.http1_only(),
         Protocol::Http2 => builder.http2_only(),
     };
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_READ_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .keep_alive_interval(HEAD_READ_TIMEOUT)
-        .keep_alive_timeout(HEAD_READ_TIMEOUT);
-    let peer = Peer::default();
-    let stream = TokioIo::new(WriteStall::new(stream, WRITE_STALL_TIMEOUT, peer.clone()));
+        .keep_alive_interval(patience.head)
+        .keep_alive_timeout(patience.head);
     // By this the layers around the service know whose replies they count.
     let asked_by = peer.clone();
     let answer = service_fn(move |request: Request<Incoming>| {
@@ -153,17 +213,17 @@ async fn connection(
         request.extensions_mut().insert(address);
         service.clone().oneshot(request)
     });
-    let served = builder.serve_connection(stream, answer).into_owned();
+    let served = builder.serve_connection(TokioIo::new(stream), answer).into_owned();
     tokio::select! {
         ended = watcher.watch(served) => if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         },
-        () = peer.stalled(patience) => tracing::debug!("a connection was closed: its peer does not take the replies it asked for"),
+        () = peer.stalled(patience.replies) => tracing::debug!("a connection was closed: its peer does not take the replies it asked for"),
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+pub(super) enum Protocol {
     Http1,
     Http2,
 }
@@ -173,8 +233,6 @@ enum Protocol {
 /// The automatic detection of hyper-util waits without end for a peer that sends the first byte alone, and HTTP/2 itself for one
 /// that sends a part of its preface: pings begin after it. So all of it must be there.
 async fn first_bytes(stream: &TcpStream, patience: Duration) -> Option<Protocol> {
-    /// RFC 9113, section 3.4; no HTTP/1.1 method begins so.
-    const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     /// The socket stays readable while a part of the preface lies in it, so that only waiting helps.
     const RETRY: Duration = Duration::from_millis(5);
     let detect = async {
@@ -215,7 +273,7 @@ mod tests {
         let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (switch, stop) = Stop::pair();
         let router = Router::new().route("/", get(|| async { "ok" }));
-        (address, switch, tokio::spawn(serve(listener, router, stop)))
+        (address, switch, tokio::spawn(serve(listener, Transport::Plain, router, stop)))
     }
 
     async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {

@@ -3,8 +3,8 @@
 //!
 //! In scope: the error body of the grpc-gateway dialect (`{"code","message","details"}`), bounded body reading, the replies
 //! to unknown paths and methods, the same for gRPC ([`grpc`]), replies that caches keep ([`immutable`]), how much of all bodies is held at once ([`budget`]) and of all replies ([`replies`]), the layers around every router
-//! ([`layers`]), the accept loop ([`listener`]) and the front of a listener with health and readiness ([`site`]).
-//! Out of scope: what a request means; each service parses its own. TLS: a proxy in front ends it.
+//! ([`layers`]), the accept loop ([`listener`]), its TLS ([`tls`]) and the front of a listener with health and readiness ([`site`]).
+//! Out of scope: what a request means; each service parses its own.
 //! Invariants: a body is never read past a stated limit; no text of an internal failure reaches a client.
 
 mod budget;
@@ -12,9 +12,11 @@ pub(crate) mod grpc;
 pub(crate) mod immutable;
 pub(crate) mod layers;
 pub(crate) mod listener;
+mod preface;
 mod replies;
 pub(crate) mod site;
 mod stall;
+pub(crate) mod tls;
 
 use std::convert::Infallible;
 use std::fmt;

@@ -32,8 +32,9 @@ use crate::durable::DirectoryLock;
 use crate::evidence::NoAuthority;
 use crate::fulcio::{self, AuditLog, Condition, CtLogs, CtMember, CtTarget, HttpCtLog, Need, Operations};
 use crate::http::layers::{CrossOrigin, around};
-use crate::http::listener::{self, Stop};
+use crate::http::listener::{self, Stop, Transport};
 use crate::http::site::{Readiness, RoleState, Services, Site};
+use crate::http::tls::Terminator;
 use crate::oidc::{self, OidcIssuer};
 use crate::rekor;
 use crate::tsa::{self, Tsa};
@@ -64,16 +65,23 @@ pub(super) async fn compose(
         audit: None,
         control: Control::new(deps, readiness),
     };
+    starting.control.tls = starting.terminator(config).await?;
     for (address, listener) in listeners {
         let site = Site::new(starting.control.readiness.clone(), starting.control.metrics.clone());
         let is_login_page = config.oidc.as_ref().is_some_and(|role| role.listen == address);
-        let cross_origin = if is_login_page { CrossOrigin::Refused } else { CrossOrigin::Any };
-        starting.tasks.spawn(listener::serve(listener, around(site.clone(), cross_origin), stop.clone()));
+        let (transport, cross_origin) = match &starting.control.tls {
+            // It is on loopback, under a URL that is in certificates.
+            _ if is_login_page => (Transport::Plain, CrossOrigin::Refused),
+            Some(terminator) => (Transport::Tls(terminator.clone()), CrossOrigin::Any),
+            None => (Transport::Plain, CrossOrigin::Any),
+        };
+        let service = around(site.clone(), cross_origin);
+        starting.tasks.spawn(listener::serve(listener, transport, service, stop.clone()));
         starting.control.sites.insert(address, site);
     }
     if let Some(listener) = metrics_listener {
         let router = around(starting.control.metrics.clone().router(), CrossOrigin::Refused);
-        starting.tasks.spawn(listener::serve(listener, router, stop.clone()));
+        starting.tasks.spawn(listener::serve(listener, Transport::Plain, router, stop.clone()));
     }
     if let Err(error) = starting.roles(config).await {
         starting.give_up().await;
@@ -85,7 +93,7 @@ pub(super) async fn compose(
         }
     }
     starting.control.readiness.set_all(RoleState::Up);
-    let watched = expiry::Authorities::of(&starting.control);
+    let watched = expiry::Holders::of(&starting.control);
     starting.tasks.spawn(expiry::watch(watched, Arc::clone(&starting.control.deps.clock), stop.clone()));
     Ok(Running {
         url: public_url(config),
@@ -140,6 +148,7 @@ fn public_url(config: &Config) -> String {
     let shared = config.listen.filter(|listen| addresses.contains(listen));
     match (&config.external_url, shared.or_else(|| addresses.first().copied())) {
         (Some(url), _) => trust::base_url(url),
+        (None, Some(address)) if config.tls.is_some() => format!("https://{address}"),
         (None, Some(address)) => format!("http://{address}"),
         (None, None) => String::new(),
     }
@@ -167,6 +176,14 @@ impl Starting {
         if let Some(tsa) = self.control.own_tsa.get() {
             tsa.close().await;
         }
+    }
+
+    /// What ends TLS on the listeners of services, if they are to speak it.
+    async fn terminator(&self, config: &Config) -> Result<Option<Terminator>, StartError> {
+        let Some(place) = &config.tls else { return Ok(None) };
+        let Control { deps, metrics, .. } = &self.control;
+        let credentials = open::tls(place, &self.passphrase, deps.now()).await?;
+        Ok(Some(Terminator::new(credentials, Arc::clone(&deps.clock), metrics.tls())))
     }
 
     async fn roles(&mut self, config: &Config) -> Result<(), StartError> {

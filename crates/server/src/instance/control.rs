@@ -26,6 +26,7 @@ use crate::evidence::{self, Authorities, Foreign, ForeignPlace, OwnTsa, Stamping
 use crate::fulcio::{CtSubmit, CtTarget, Serving};
 use crate::http::listener::Stop;
 use crate::http::site::{Readiness, RoleState, Site};
+use crate::http::tls::Terminator;
 use crate::metrics::Metrics;
 use crate::rekor::{self, ActiveRekor, Rekor};
 use crate::tuf::Repository;
@@ -40,6 +41,8 @@ pub(super) struct Control {
     pub(super) logs: OpenLogs,
     pub(super) tuf: Option<OnlineTuf>,
     pub(super) fulcio: Option<Serving>,
+    /// What the listeners of services show, if they speak TLS.
+    pub(super) tls: Option<Terminator>,
     active_rekor: Option<ActiveRekor>,
     ct_target: Option<CtTarget>,
     /// The timestamp authority of this process, once it is up.
@@ -136,6 +139,7 @@ impl Control {
             logs,
             tuf: None,
             fulcio: None,
+            tls: None,
             active_rekor: None,
             ct_target: None,
             own_tsa: OwnTsa::default(),

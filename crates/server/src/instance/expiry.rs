@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Announcing the end of the certificates of authorities that are in use, in the log, at the start, after a reload and daily.
+//! Announcing the end of the certificates that are in use, in the log, at the start, after a reload and daily.
 //!
-//! In scope: the chains of the certificate authority and of the timestamp authority, and those that are only published still. Out of scope: renewing
+//! In scope: the chains of the certificate authority and of the timestamp authority, those that are only published still, what the listeners show. Out of scope: renewing
 //! (`crate::ceremony`); the TUF roles (`crate::tuf`).
 //! Invariant: looking changes nothing and ends with the process.
 
@@ -16,6 +16,7 @@ use super::control::Control;
 use crate::deps::timestamp;
 use crate::fulcio::{LEAF_LIFETIME, Serving};
 use crate::http::listener::Stop;
+use crate::http::tls::Terminator;
 use crate::tsa::Tsa;
 
 /// How long before its end a certificate is announced: time for a ceremony with an offline key, and for clients to learn of the new chain.
@@ -25,10 +26,11 @@ const ANNOUNCE_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// How often the clock is looked at: the wait does not count the time that a machine sleeps.
 const CHECK_EVERY: Duration = Duration::from_secs(3600);
 
-/// The authorities of this process.
-pub(super) struct Authorities {
+/// Who of this process has certificates.
+pub(super) struct Holders {
     fulcio: Option<Serving>,
     tsa: Option<Arc<Tsa>>,
+    tls: Option<Terminator>,
 }
 
 /// What is to be said of a certificate.
@@ -59,13 +61,13 @@ impl Outlook {
 }
 
 /// Runs until `stop`.
-pub(super) async fn watch(authorities: Authorities, clock: Arc<dyn Clock>, mut stop: Stop) {
+pub(super) async fn watch(holders: Holders, clock: Arc<dyn Clock>, mut stop: Stop) {
     let mut announced: Option<Timestamp> = None;
     loop {
         let now = timestamp(clock.as_ref());
         // A clock that was set back is no reason for silence.
         if announced.is_none_or(|last| now.duration_since(last).abs() >= ANNOUNCE_EVERY) {
-            authorities.announce(now);
+            holders.announce(now);
             announced = Some(now);
         }
         tokio::select! {
@@ -75,9 +77,9 @@ pub(super) async fn watch(authorities: Authorities, clock: Arc<dyn Clock>, mut s
     }
 }
 
-impl Authorities {
+impl Holders {
     pub(super) fn of(control: &Control) -> Self {
-        Self { fulcio: control.fulcio.clone(), tsa: control.own_tsa.get().cloned() }
+        Self { fulcio: control.fulcio.clone(), tsa: control.own_tsa.get().cloned(), tls: control.tls.clone() }
     }
 
     /// Says what has to be said of each certificate.
@@ -93,6 +95,9 @@ impl Authorities {
                 authority.chain().iter().for_each(|certificate| announce("tsa", certificate, now));
                 authority.previous().for_each(|chain| announce_previous(chain, now));
             });
+        }
+        if let Some(tls) = &self.tls {
+            tls.inspect(|chain| chain.iter().for_each(|certificate| announce_shown(certificate, now)));
         }
     }
 }
@@ -111,6 +116,33 @@ fn announce(role: &str, certificate: &Certificate, now: Timestamp) {
         Outlook::Ended => {
             tracing::error!(role, subject, %not_after, "a certificate in use has ended: nothing that it issues is valid; renew it now");
         }
+    }
+}
+
+/// A certificate of the listeners issues nothing, and is renewed by other means.
+fn announce_shown(certificate: &Certificate, now: Timestamp) {
+    let (subject, not_after) = (certificate.subject_text(), certificate.not_after());
+    let days_left = not_after.duration_since(now).as_hours() / 24;
+    match outlook_of_shown(certificate.not_before(), not_after, now) {
+        Outlook::Good => {}
+        Outlook::Ends => {
+            tracing::warn!(role = "tls", subject, %not_after, days_left, "a certificate of the listeners ends soon: renew it and send SIGHUP");
+        }
+        Outlook::CutsShort => {
+            tracing::error!(role = "tls", subject, %not_after, "a certificate of the listeners ends within a day: renew it and send SIGHUP now");
+        }
+        Outlook::Ended => {
+            tracing::error!(role = "tls", subject, %not_after, "a certificate of the listeners has ended: no client connects; renew it and send SIGHUP now");
+        }
+    }
+}
+
+/// Programs renew certificates of few weeks when a third of their life is left: before that there is nothing to say.
+fn outlook_of_shown(not_before: Timestamp, not_after: Timestamp, now: Timestamp) -> Outlook {
+    let third = not_after.duration_since(not_before) / 3;
+    match Outlook::of(not_after, now) {
+        Outlook::Ends if not_after.duration_since(now) > third => Outlook::Good,
+        outlook => outlook,
     }
 }
 
@@ -139,6 +171,26 @@ mod tests {
             (SignedDuration::from_hours(-24), Outlook::Ended),
         ] {
             assert_eq!(Outlook::of(now + left, now), expect, "{left:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_certificate_of_the_listeners_is_announced_when_it_should_have_been_renewed() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        for (life, left, expect) in [
+            (365, 47, Outlook::Good),
+            (365, 46, Outlook::Ends),
+            (90, 46, Outlook::Good),
+            (90, 31, Outlook::Good),
+            (90, 30, Outlook::Ends),
+            (6, 3, Outlook::Good),
+            (6, 2, Outlook::Ends),
+            (6, 1, Outlook::CutsShort),
+            (6, 0, Outlook::Ended),
+        ] {
+            let not_after = now + days(left);
+            assert_eq!(outlook_of_shown(not_after - days(life), not_after, now), expect, "{left} of {life} days");
         }
     }
 }

@@ -10,17 +10,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use touchmark_keys::{KeyFamily, KeyType, PublicKey};
 use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
-use touchmark_signers::{Signer, SignerError, SignerReference};
+use touchmark_signers::{FileSigner, Signer, SignerError, SignerReference};
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
 use touchmark_tlog::note::{NoteAlgorithm, NoteKey};
 
 use super::Passphrase;
 use super::error::StartError;
 use super::layout::KeyFile;
-use crate::config::{FulcioRole, LogPlace, TsaRole};
+use crate::config::{FulcioRole, LogPlace, TlsPlace, TsaRole};
 use crate::ctlog::MAXIMUM_MERGE_DELAY_S;
 use crate::durable::{self, DirectoryLock};
 use crate::fulcio::{CertificateAuthority, DEFAULT_ALGORITHMS, FulcioConfig};
+use crate::http::tls::credentials::Credentials;
 use crate::tsa::Authority;
 
 /// Runs work that blocks, such as decrypting a key, away from the threads that answer requests.
@@ -69,6 +70,14 @@ pub(super) async fn timestamp_authority(
     let previous = role.previous_chains.iter().map(|path| chain(path)).collect::<Result<_, _>>()?;
     let authority = Authority::new(signer, current, now).and_then(|authority| authority.with_previous(previous));
     authority.map_err(StartError::role("tsa"))
+}
+
+/// Opens the key of the listeners and reads its certificates, which are to be fit for now.
+pub(super) async fn tls(place: &TlsPlace, passphrase: &Passphrase, now: Timestamp) -> Result<Credentials, StartError> {
+    let (path, passphrase) = (place.key.clone(), passphrase.clone());
+    let opening = move || FileSigner::open(&path, passphrase.as_ref().map(|passphrase| passphrase.as_slice()));
+    let key = blocking(opening).await?;
+    Credentials::new(key, chain(&place.chain)?, now).map_err(StartError::role("TLS"))
 }
 
 /// Reads whose tokens become certificates.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Taking up other keys, chains, identities and accepted roots while requests are answered.
+//! Taking up other keys, chains, identities, accepted roots and certificates of the listeners while requests are answered.
 //!
 //! In scope: what is read again, what is checked before it takes over, the order of taking over. Out of scope: the signal that asks for it (the
-//! command line); how requests under way keep what they began with (`crate::fulcio`).
+//! command line); how requests and connections under way keep what they began with (`crate::fulcio`,
+//! `crate::http`).
 //! Invariants: all is taken up or nothing; a CT log of this process accepts the chain that issues before, during and after; whatever else differs in the
 //! configuration refuses the reload, because a process that runs with half of a file is hard to reason about.
 
@@ -22,6 +23,8 @@ use super::{expiry, open};
 use crate::config::{Config, ConfigError};
 use crate::ctlog::{AcceptedRoots, CtLog};
 use crate::fulcio::{Serving, Successor};
+use crate::http::tls::Terminator;
+use crate::http::tls::credentials::Credentials;
 use crate::tsa::{self, Tsa};
 
 /// How long opening and checking may take: a key elsewhere is asked a few times, ten seconds at most each.
@@ -34,6 +37,8 @@ pub struct Reloaded {
     pub issuing: Option<(String, Timestamp)>,
     /// The same of the certificate whose key stamps, if this process has a timestamp authority.
     pub stamping: Option<(String, Timestamp)>,
+    /// The same of the certificate that new connections are shown, if the listeners of this process speak TLS.
+    pub shown: Option<(String, Timestamp)>,
 }
 
 /// Why a process goes on with what it had.
@@ -83,14 +88,18 @@ pub enum ReloadError {
 
 impl Running {
     /// Reads the configuration file again, and takes up the key, chains and identities of the certificate authority, the key and chains of the timestamp
-    /// authority, and the accepted roots of CT logs, if all of them are fit. Requests under way end with what they began with. The log says what happened.
+    /// authority, the accepted roots of CT logs, and the key and certificates of the listeners, if all of them are fit. Requests under way end with what
+    /// they began with. The log says what happened.
     ///
     /// # Errors
     /// Why everything is as it was.
     pub async fn reload(&self, path: &Path) -> Result<Reloaded, ReloadError> {
         let outcome = self.take_up(path).await;
+        if let Ok(Reloaded { shown: Some((subject, not_after)), .. }) = &outcome {
+            tracing::info!(config = %path.display(), %subject, %not_after, "new connections are shown this certificate");
+        }
         match &outcome {
-            Ok(Reloaded { issuing, stamping }) => {
+            Ok(Reloaded { issuing, stamping, .. }) => {
                 let [issuing, stamping] = [issuing, stamping].map(|certificate| certificate.as_ref().map(until));
                 let config = path.display();
                 tracing::info!(%config, issuing, stamping, "reloaded: these certificates issue and stamp now");
@@ -109,7 +118,7 @@ impl Running {
         let preparing = Prepared::of(&config, control);
         let prepared = tokio::time::timeout(DEADLINE, preparing).await.map_err(|_| ReloadError::TooSlow)??;
         let reloaded = prepared.take_over();
-        expiry::Authorities::of(control).announce(control.deps.now());
+        expiry::Holders::of(control).announce(control.deps.now());
         Ok(reloaded)
     }
 }
@@ -123,11 +132,16 @@ struct Prepared {
     roots: Vec<(CtLog, AcceptedRoots)>,
     authority: Option<(Serving, Successor)>,
     tsa: Option<(Arc<Tsa>, tsa::Successor)>,
+    tls: Option<(Terminator, Credentials)>,
 }
 
 impl Prepared {
     async fn of(config: &Config, control: &Control) -> Result<Self, ReloadError> {
-        let mut prepared = Self { roots: Vec::new(), authority: None, tsa: None };
+        let mut prepared = Self { roots: Vec::new(), authority: None, tsa: None, tls: None };
+        if let (Some(place), Some(terminator)) = (&config.tls, &control.tls) {
+            let passphrase = read_passphrase(config)?;
+            prepared.tls = Some((terminator.clone(), open::tls(place, &passphrase, control.deps.now()).await?));
+        }
         let authority = match (&config.fulcio, &control.fulcio) {
             (Some(role), Some(serving)) => {
                 let passphrase = read_passphrase(config)?;
@@ -164,19 +178,27 @@ impl Prepared {
         for (log, roots) in self.roots {
             log.accept_roots(roots);
         }
-        let first = |chain: &[Certificate]| chain.first().map(|first| (first.subject_text(), first.not_after()));
+        let shown = self.tls.and_then(|(terminator, credentials)| {
+            terminator.exchange(credentials);
+            terminator.inspect(first_of)
+        });
         let issuing = self.authority.and_then(|(serving, successor)| {
-            let issuing = successor.inspect(|authority| first(authority.chain()));
+            let issuing = successor.inspect(|authority| first_of(authority.chain()));
             serving.hand_over(successor);
             issuing
         });
         let stamping = self.tsa.and_then(|(tsa, successor)| {
-            let stamping = successor.inspect(|authority| first(authority.chain()));
+            let stamping = successor.inspect(|authority| first_of(authority.chain()));
             tsa.hand_over(successor);
             stamping
         });
-        Reloaded { issuing, stamping }
+        Reloaded { issuing, stamping, shown }
     }
+}
+
+/// Subject and end of the certificate that a chain is about.
+fn first_of(chain: &[Certificate]) -> Option<(String, Timestamp)> {
+    chain.first().map(|certificate| (certificate.subject_text(), certificate.not_after()))
 }
 
 /// A log accepts what is issued now and what will be.

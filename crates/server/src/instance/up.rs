@@ -274,6 +274,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
         external_url: None,
         passphrase_file: None,
         metrics_listen: None,
+        tls: None,
         fulcio: Some(FulcioRole {
             listen,
             key: SignerReference::File(layout.key(KeyFile::Ca)),

@@ -13,6 +13,7 @@ mod plumbing;
 mod rekor;
 mod serve;
 mod stack;
+mod tls;
 mod tsa;
 mod tuf;
 mod witness;

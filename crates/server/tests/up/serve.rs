@@ -32,7 +32,7 @@ async fn get(running: &Running, path: &str) -> touchmark_outbound::Response {
     outbound().get(&Url::parse(&format!("{}{path}", running.url())).unwrap(), &Limits::SERVICE).await.unwrap()
 }
 
-fn config(data: &Path, text: &str) -> Config {
+pub(crate) fn config(data: &Path, text: &str) -> Config {
     Config::parse(text, data).unwrap()
 }
 

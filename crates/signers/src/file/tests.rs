@@ -29,6 +29,23 @@ async fn created_key_signs_after_it_is_opened_again() {
     }
 }
 
+#[tokio::test]
+async fn a_key_signs_under_another_of_its_schemes_and_no_stranger_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rsa.pem");
+    FileSigner::create(&path, KeyType::Rsa2048, None).unwrap();
+    let signer = FileSigner::open(&path, None).unwrap().under(Scheme::RsaPssSha256_2048).unwrap();
+    assert_eq!(signer.scheme(), Scheme::RsaPssSha256_2048);
+    for signature in [signer.sign(b"message").await.unwrap(), signer.sign_at_once(b"message").unwrap()] {
+        signer.public_key().verify(Scheme::RsaPssSha256_2048, b"message", &signature).unwrap();
+        assert!(signer.public_key().verify(Scheme::RsaPkcs1v15Sha256_2048, b"message", &signature).is_err());
+    }
+    for scheme in [Scheme::RsaPssSha256_3072, Scheme::EcdsaP256Sha256] {
+        let expect = SignerError::Key(KeyError::WrongScheme { key: KeyType::Rsa2048, scheme });
+        assert_eq!(FileSigner::open(&path, None).unwrap().under(scheme).err(), Some(expect));
+    }
+}
+
 #[test]
 fn key_file_is_private_and_alone() {
     with_directory(|directory| {

@@ -24,6 +24,7 @@ pub(crate) mod oid {
     pub(crate) const CT_SCT_LIST: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.11129.2.4.2");
     pub(crate) const KP_CODE_SIGNING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.3");
     pub(crate) const KP_TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
+    pub(crate) const KP_SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
     /// The content bytes of the two key purposes, as webpki takes them.
     pub(crate) const KP_CODE_SIGNING_DER: &[u8] = KP_CODE_SIGNING.as_bytes();
     pub(crate) const KP_TIME_STAMPING_DER: &[u8] = KP_TIME_STAMPING.as_bytes();

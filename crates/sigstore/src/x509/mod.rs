@@ -198,6 +198,11 @@ impl Certificate {
         self.parts.extended_key_usages.as_ref()
     }
 
+    /// Whether TLS clients may take it for a server's: it says so, or says nothing of what it is for (RFC 5280 §4.2.1.12).
+    pub fn is_for_servers(&self) -> bool {
+        self.extended_key_usages().is_none_or(|purposes| purposes.contains(oid::KP_SERVER_AUTH))
+    }
+
     /// The value of an extension, by its dotted object identifier.
     pub fn extension(&self, oid: &str) -> Option<&[u8]> {
         self.extension_by(ObjectIdentifier::new(oid).ok()?)

@@ -128,7 +128,7 @@ impl Served {
         let (switch, stop) = Stop::pair();
         let about = about::router(&[crate::fulcio::grpc::about(harness.health.clone())], &stop);
         let router = harness.router.clone().merge(about).fallback(crate::http::unknown_path);
-        tokio::spawn(listener::serve(listener, around(router, CrossOrigin::Any), stop));
+        tokio::spawn(listener::serve(listener, listener::Transport::Plain, around(router, CrossOrigin::Any), stop));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self { channel, _switch: switch }
     }

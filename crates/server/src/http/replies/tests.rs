@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::http::grpc::unary;
 use crate::http::layers::{Admission, CrossOrigin, admitting};
-use crate::http::listener::{Stop, bind, serve_patiently};
+use crate::http::listener::{Patience, Stop, Transport, bind, serve_patiently};
 use crate::http::{Answers, bytes_response};
 
 const LARGE: usize = 1 << 20;
@@ -44,7 +44,8 @@ async fn started() -> (SocketAddr, ReplyBudget, watch::Sender<bool>) {
     let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let (switch, stop) = Stop::pair();
     let (router, budget) = router();
-    tokio::spawn(serve_patiently(listener, router, stop, PATIENCE));
+    let patience = Patience { replies: PATIENCE, ..Patience::USUAL };
+    tokio::spawn(serve_patiently(listener, Transport::Plain, router, stop, patience));
     (address, budget, switch)
 }
 
