@@ -143,6 +143,11 @@ pub(super) fn of_recovery(sequence: u64, previous: &[u8; 32], time: Timestamp, t
     render(&Line { torn_bytes: Some(torn_bytes), ..empty(sequence, previous, time, "recovered") })
 }
 
+/// How the first line of a file begins, whatever it says.
+pub(super) fn first_beginning() -> Vec<u8> {
+    format!(r#"{{"sequence":0,"previous":"{}","time":""#, hex::encode(FIRST_PREVIOUS)).into_bytes()
+}
+
 fn empty<'l>(sequence: u64, previous: &[u8; 32], time: Timestamp, outcome: &'static str) -> Line<'l> {
     Line {
         sequence,
