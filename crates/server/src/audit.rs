@@ -5,16 +5,16 @@
 //!
 //! In scope: the lines, their order, and when they are durable ([`AuditLog`]); what a start finds at the end of a file ([`tail`]); proving a whole
 //! file ([`verify`]). Out of scope: what is written down, and when (`crate::fulcio`, `crate::tsa`).
-//! Invariants: a line is never changed or removed, but for a torn one at the end, and a line then says so; one process and one thread write;
-//! every line is bounded and printable ASCII; what [`AuditLog::record`] returned for is durable.
+//! Invariants: a line is never changed or removed, but for a torn one at the end, and a line then says so; a file that is no audit log is left as it
+//! is; one process and one thread write, and only while the path leads to the file that is open; every line is bounded and printable ASCII; what [`AuditLog::record`] returned for is durable.
 
 pub(crate) mod line;
 mod tail;
 pub(crate) mod verify;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use touchmark_sequencer::Clock;
 
-use self::tail::Tail;
+use self::tail::{Tail, Unfit};
 use self::verify::AuditProblem;
 use crate::deps::timestamp;
 use crate::durable::{self, FileError};
@@ -86,6 +86,16 @@ pub(crate) enum AuditStartError {
     File(#[from] FileError),
     #[error("another process writes the audit log {}: give each server a file of its own", .0.display())]
     InUse(PathBuf),
+    #[error("the audit log {} is no regular file: give the audit log a path of its own", .0.display())]
+    NotAFile(PathBuf),
+    #[error(
+        "the audit log {} may be read by others than its owner (mode {mode:03o}), and it says who asked for what: chmod 600 it", path.display()
+    )]
+    LoosePermissions { path: PathBuf, mode: u32 },
+    #[error(
+        "{} is no audit log: it has {bytes} bytes, and no line that an audit log has at its end; nothing was changed: give the audit log a path of its own", path.display()
+    )]
+    NoAuditLog { path: PathBuf, bytes: u64 },
     #[error(
         "the audit log {} is not a whole chain: {problem}; keep the file, find out more with `{verified_by}`, and move it away to begin another", path.display()
     )]
@@ -100,23 +110,27 @@ impl<E: Entry> AuditLog<E> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         let mut file = options.open(path).map_err(durable::failed("cannot open", path))?;
+        let metadata = file.metadata().map_err(durable::failed("cannot look at", path))?;
+        expect_private_file(path, &metadata)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(AuditStartError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(durable::failed("cannot lock", path)(error).into()),
         }
         let tail = tail::read(&mut file).map_err(durable::failed("cannot read", path))?;
-        let tail = tail.map_err(|problem| AuditStartError::Broken {
-            path: path.to_owned(),
-            problem,
-            verified_by: E::VERIFIED_BY,
+        let tail = tail.map_err(|unfit| match unfit {
+            Unfit::NoAuditLog => AuditStartError::NoAuditLog { path: path.to_owned(), bytes: metadata.len() },
+            Unfit::Broken(problem) => {
+                AuditStartError::Broken { path: path.to_owned(), problem, verified_by: E::VERIFIED_BY }
+            }
         })?;
         let torn_bytes = tail.torn_bytes;
         if torn_bytes > 0 {
             tracing::warn!(path = %path.display(), torn_bytes, "the last line of the audit log was torn and is cut off");
             file.set_len(tail.whole_bytes).map_err(durable::failed("cannot cut", path))?;
         }
-        let mut writer = Writer { file, path: path.to_owned(), end: tail };
+        let place = Place::of(&metadata);
+        let mut writer = Writer { file, path: path.to_owned(), place, end: tail };
         if torn_bytes > 0 {
             let mut group = Vec::new();
             writer.end.add_recovery(timestamp(clock), torn_bytes, &mut group);
@@ -163,11 +177,47 @@ impl<E: Entry> AuditLog<E> {
     }
 }
 
+/// As key files are: who asked for what is nobody else's business.
+fn expect_private_file(path: &Path, metadata: &Metadata) -> Result<(), AuditStartError> {
+    if !metadata.is_file() {
+        return Err(AuditStartError::NotAFile(path.to_owned()));
+    }
+    match metadata.mode() & 0o777 {
+        mode if mode & 0o077 != 0 => Err(AuditStartError::LoosePermissions { path: path.to_owned(), mode }),
+        _ => Ok(()),
+    }
+}
+
 /// The one that writes, on a thread of its own.
 struct Writer {
     file: File,
     path: PathBuf,
+    place: Place,
     end: Tail,
+}
+
+/// Which file it is, whatever it is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+}
+
+impl Place {
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// Why lines are not in the file that the path leads to.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(
+        "the file was moved or deleted under the running server: put it back, or leave it where it is, and start again; stop the server before you move it"
+    )]
+    Displaced,
 }
 
 /// Everything that one sync makes durable.
@@ -201,7 +251,7 @@ impl Writer {
                 let Ok(next) = entries.try_recv() else { break };
                 self.add(next, &mut group);
             }
-            if let Err(error) = self.append(&group.bytes).and_then(|()| self.file.sync_data()) {
+            if let Err(error) = self.write(&group.bytes) {
                 // Who waits hears it by the channel that is dropped here.
                 let without = E::WITHOUT;
                 tracing::error!(path = %self.path.display(), %error, "the audit log cannot be written: {without} until a restart");
@@ -226,6 +276,26 @@ impl Writer {
                 group.waiting.extend(durable);
             }
             Message::Close { closed } => group.closed = Some(closed),
+        }
+    }
+
+    /// Nothing is written to a file that nobody would find. Who moves it while a group is written has that group in what was moved, and the next
+    /// one fails.
+    fn write(&mut self, group: &[u8]) -> Result<(), WriteError> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.expect_in_place()?;
+        self.append(group)?;
+        Ok(self.file.sync_data()?)
+    }
+
+    fn expect_in_place(&self) -> Result<(), WriteError> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if Place::of(&found) == self.place => Ok(()),
+            Ok(_) => Err(WriteError::Displaced),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(WriteError::Displaced),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -32,6 +32,13 @@ pub enum SignerError {
     NotAFile { path: PathBuf },
     #[error("file {} is longer than {bytes_max} bytes", path.display())]
     TooLong { path: PathBuf, bytes_max: u64 },
+    #[error("passphrase file {} holds no passphrase", path.display())]
+    PassphraseMissing { path: PathBuf },
+    #[error(
+        "passphrase file {} has {lines} lines: a passphrase is one line, whose line end does not belong to it",
+        path.display()
+    )]
+    PassphraseLines { path: PathBuf, lines: usize },
     #[error("key {key}: {problem}")]
     Pkcs11 { key: String, problem: Pkcs11Problem },
     #[error("key {key}: AWS KMS: {problem}")]

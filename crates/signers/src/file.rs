@@ -90,6 +90,16 @@ impl Signer for FileSigner {
 
 /// Reads a file of at most `bytes_max` bytes. Refuses one that group or others have any permission on.
 pub(crate) fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<String>, SignerError> {
+    let mut bytes = read_private_bytes(path, bytes_max)?;
+    let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
+        let _wiped = Zeroizing::new(error.into_bytes());
+        SignerError::Io { path: path.into(), kind: std::io::ErrorKind::InvalidData }
+    })?;
+    Ok(Zeroizing::new(text))
+}
+
+/// As [`read_private`], of a file that is not text.
+pub(crate) fn read_private_bytes(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, SignerError> {
     let file = File::open(path).map_err(io_error(path))?;
     expect_private(path, &file)?;
     // Sized up front: a buffer that grows leaves copies of the secret behind.
@@ -99,9 +109,9 @@ pub(crate) fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Stri
     if length > bytes_max {
         return Err(too_long());
     }
-    let mut text = Zeroizing::new(String::with_capacity(capacity + 1));
-    file.take(length).read_to_string(&mut text).map_err(io_error(path))?;
-    Ok(text)
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity + 1));
+    file.take(length).read_to_end(&mut bytes).map_err(io_error(path))?;
+    Ok(bytes)
 }
 
 /// Writes a new file of mode 0600, durably.

@@ -14,6 +14,7 @@ mod awskms;
 mod ephemeral;
 mod error;
 mod file;
+mod passphrase;
 mod pkcs11;
 mod plugin;
 mod proof;
@@ -28,6 +29,7 @@ pub use awskms::{AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKms
 pub use ephemeral::EphemeralSigner;
 pub use error::SignerError;
 pub use file::FileSigner;
+pub use passphrase::read_passphrase;
 pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError};
 pub use plugin::{PluginError, PluginProblem, PluginSigner, PluginUri, PluginUriError};
 pub use reference::{ReferenceError, SignerReference};

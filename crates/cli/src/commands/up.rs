@@ -236,6 +236,10 @@ pub(super) fn server_failure(error: &StartError) -> Failure {
         | StartError::Schema { .. }
         | StartError::LogMissing { .. }
         | StartError::Certificates { .. }
+        | StartError::AuthorityKey { .. }
+        | StartError::AuthorityOrder { .. }
+        | StartError::AuthorityRootMissing { .. }
+        | StartError::LogRefusesChain { .. }
         | StartError::PublicKey { .. }
         | StartError::Signer(_)
         | StartError::File(_) => ExitStatus::Unreadable,

@@ -56,6 +56,11 @@ impl Link {
     }
 }
 
+/// How the first line of a file begins, whatever it says.
+pub(super) fn first_beginning() -> Vec<u8> {
+    format!(r#"{{"sequence":0,"previous":"{}","time":""#, hex::encode(FIRST_PREVIOUS)).into_bytes()
+}
+
 /// The line of an entry, without its line feed.
 pub(crate) fn of_entry<E: Entry>(sequence: u64, previous: &[u8; 32], entry: &E) -> Vec<u8> {
     render(&Line { sequence, previous: hex::encode(previous), time: entry.time(), members: entry.members() })

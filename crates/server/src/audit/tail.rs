@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The end of a file: what the next line follows, and what a crash left behind it.
 //!
-//! In scope: telling a torn end, which a crash can leave, from a chain that is broken, which none can. Out of scope: the lines before
-//! ([`super::verify`]).
-//! Invariant: only bytes that hold no whole line after the last good one are torn: a line that can be read is never cut off.
+//! In scope: telling a torn end, which a crash can leave, from a chain that is broken and from a file that is something else, which none can.
+//! Out of scope: the lines before ([`super::verify`]).
+//! Invariants: only bytes after the last line feed are torn, and only if what is before them is whole lines of a chain or, in an empty place, they begin
+//! as a first line does; whatever else is found is an error and no bytes are torn. A group is one write, so a crash can tear it at any byte; blocks
+//! that the disk did not get read as zeros. Zeros up to the end are part of the torn bytes, since no line holds one; zeros before a later line
+//! feed are an error, because whole lines may follow them.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -50,8 +53,16 @@ impl Tail {
     }
 }
 
+/// Why the end of a file is none of a chain.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// There is no line of an audit log in it, nor the beginning of one: it is something else.
+    NoAuditLog,
+    Broken(AuditProblem),
+}
+
 /// Reads the end of a file and checks the chain there.
-pub(super) fn read(file: &mut File) -> io::Result<Result<Tail, AuditProblem>> {
+pub(super) fn read(file: &mut File) -> io::Result<Result<Tail, Unfit>> {
     let length = file.seek(SeekFrom::End(0))?;
     let start = file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut bytes = Vec::new();
@@ -60,37 +71,39 @@ pub(super) fn read(file: &mut File) -> io::Result<Result<Tail, AuditProblem>> {
 }
 
 /// `start` is where in the file the bytes begin.
-pub(super) fn of_bytes(start: u64, bytes: &[u8]) -> Result<Tail, AuditProblem> {
+pub(super) fn of_bytes(start: u64, bytes: &[u8]) -> Result<Tail, Unfit> {
+    let (lines, torn) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    // The first line that is there as a whole.
+    let begin = if start == 0 { 0 } else { lines.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1) };
     let mut expect = (start == 0).then_some((FIRST_PREVIOUS, 0));
-    // The first line that is there as a whole; without one there is nothing to go on from.
-    let begin = if start == 0 { Some(0) } else { bytes.iter().position(|byte| *byte == b'\n').map(|end| end + 1) };
-    let begin = begin.ok_or(AuditProblem::NoLine { line: 1 })?;
-    let (mut end, mut problem) = (begin, None);
-    for line in bytes[begin..].split_inclusive(|byte| *byte == b'\n') {
-        match check(line, expect.as_ref()) {
+    for line in lines[begin..].split_inclusive(|byte| *byte == b'\n') {
+        match check(&line[..line.len() - 1], expect.as_ref()) {
             Ok(next) => expect = Some(next),
-            Err(found) => {
-                problem = Some(found);
-                break;
+            Err(_) if !lines.split(|byte| *byte == b'\n').any(|line| Link::parse(line).is_some()) => {
+                return Err(Unfit::NoAuditLog);
             }
+            Err(problem) => return Err(Unfit::Broken(problem)),
         }
-        end += line.len();
     }
-    let rest = &bytes[end..];
-    let (previous, sequence) = expect.ok_or(AuditProblem::NoLine { line: 1 })?;
-    let holds_a_line = |line: &[u8]| line.strip_suffix(b"\n").and_then(Link::parse).is_some();
-    match problem {
-        Some(problem) if rest.split_inclusive(|byte| *byte == b'\n').any(holds_a_line) => Err(problem),
-        _ => Ok(Tail { previous, sequence, whole_bytes: start + end as u64, torn_bytes: rest.len() as u64 }),
+    // Without a line that was checked there is nothing to go on from.
+    let (previous, sequence) = expect.ok_or(Unfit::NoAuditLog)?;
+    if lines.is_empty() && !begins_first_line(torn) {
+        return Err(Unfit::NoAuditLog);
     }
+    Ok(Tail { previous, sequence, whole_bytes: start + lines.len() as u64, torn_bytes: torn.len() as u64 })
 }
 
-/// The link that the next line has, if this one has that of the line before.
+/// Whether a crash can have left this of the first write to a file, or nothing was written.
+fn begins_first_line(torn: &[u8]) -> bool {
+    let written = torn.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let (written, beginning) = (&torn[..written], line::first_beginning());
+    let as_ours = written.starts_with(&beginning) || beginning.starts_with(written);
+    as_ours && written.len() <= LINE_BYTES_MAX && written.iter().all(|byte| (b' '..=b'~').contains(byte))
+}
+
+/// The link that the next line has, if this one, without its line feed, has that of the line before.
 fn check(line: &[u8], expect: Option<&([u8; 32], u64)>) -> Result<([u8; 32], u64), AuditProblem> {
     let number = expect.map_or(1, |(_, sequence)| sequence + 1);
-    let Some(line) = line.strip_suffix(b"\n") else {
-        return Err(AuditProblem::Torn { line: number, bytes: line.len() as u64 });
-    };
     let link = Link::parse(line).ok_or(AuditProblem::NoLine { line: number })?;
     if let Some((previous, sequence)) = expect {
         if link.sequence != *sequence {

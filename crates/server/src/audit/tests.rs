@@ -2,6 +2,7 @@
 //! Files as a server writes them, and what crashes and hands make of them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 use touchmark_keys::sha256;
@@ -33,9 +34,9 @@ impl Entry for Done {
     }
 }
 
-struct Place(TempDir);
+struct Site(TempDir);
 
-impl Place {
+impl Site {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -73,6 +74,11 @@ impl Place {
 
     fn write(&self, bytes: &[u8]) {
         fs::write(self.path(), bytes).unwrap();
+        self.set_mode(0o600);
+    }
+
+    fn set_mode(&self, mode: u32) {
+        fs::set_permissions(self.path(), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn verify(&self) -> Result<u64, AuditProblem> {
@@ -86,7 +92,7 @@ fn text_of(lines: &[String]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_chain_goes_on_over_restarts_and_each_line_holds_the_hash_of_the_one_before() {
-    let place = Place::with_lines(3).await;
+    let place = Site::with_lines(3).await;
     place.add(2).await;
     let lines = place.lines();
     let mut previous = FIRST_PREVIOUS;
@@ -103,7 +109,7 @@ async fn a_chain_goes_on_over_restarts_and_each_line_holds_the_hash_of_the_one_b
 
 #[tokio::test]
 async fn what_was_recorded_is_in_the_file_and_many_share_a_sync() {
-    let place = Place::new();
+    let place = Site::new();
     let log = place.open().unwrap();
     let together = (0..200).map(|number| log.record(Done(number)));
     for outcome in futures_util::future::join_all(together).await {
@@ -117,7 +123,7 @@ async fn what_was_recorded_is_in_the_file_and_many_share_a_sync() {
 
 #[tokio::test]
 async fn a_change_anywhere_breaks_the_chain_there() {
-    let place = Place::with_lines(4).await;
+    let place = Site::with_lines(4).await;
     let good = place.lines();
     type Change = fn(&mut Vec<String>);
     let cases: [(&str, Change, AuditProblem); 8] = [
@@ -159,10 +165,10 @@ async fn a_change_anywhere_breaks_the_chain_there() {
 
 #[tokio::test]
 async fn a_torn_last_line_is_cut_off_wherever_it_is_torn_and_a_line_says_so() {
-    let whole = Place::with_lines(3).await.bytes();
+    let whole = Site::with_lines(3).await.bytes();
     let ends: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] == b'\n').map(|at| at + 1).collect();
     for length in [1, ends[0] - 1, ends[0] + 1, ends[1] + 20, ends[2] - 1] {
-        let place = Place::new();
+        let place = Site::new();
         place.write(&whole[..length]);
         let kept = ends.iter().filter(|end| **end <= length).count();
         let torn = length - ends.iter().copied().filter(|end| *end <= length).max().unwrap_or(0);
@@ -173,7 +179,7 @@ async fn a_torn_last_line_is_cut_off_wherever_it_is_torn_and_a_line_says_so() {
         assert_eq!((read["outcome"].as_str(), read["torn_bytes"].as_u64()), (Some("recovered"), Some(torn as u64)));
     }
     // As a file system leaves it that made the file longer and did not write the blocks.
-    let place = Place::new();
+    let place = Site::new();
     place.write(&[&whole[..ends[1]], &[0; 4096]].concat());
     place.add(1).await;
     assert_eq!(place.verify(), Ok(4));
@@ -181,7 +187,7 @@ async fn a_torn_last_line_is_cut_off_wherever_it_is_torn_and_a_line_says_so() {
 
 #[tokio::test]
 async fn a_broken_chain_is_refused_at_the_start_and_left_as_it_is() {
-    let good = Place::with_lines(4).await.lines();
+    let good = Site::with_lines(4).await.lines();
     let changed = good[2].replace("subject-2", "subject-9");
     for (lines, problem) in [
         ([&good[0], &good[1], &changed, &good[3]], AuditProblem::Link { line: 4 }),
@@ -189,7 +195,7 @@ async fn a_broken_chain_is_refused_at_the_start_and_left_as_it_is() {
         ([&good[1], &good[1], &good[2], &good[3]], AuditProblem::Sequence { line: 1, expected: 0, found: 1 }),
         ([&good[0], &"zeros".to_owned(), &good[2], &good[3]], AuditProblem::NoLine { line: 2 }),
     ] {
-        let place = Place::new();
+        let place = Site::new();
         place.write(&text_of(&lines.map(String::to_owned)));
         let before = place.bytes();
         match place.open().err() {
@@ -201,8 +207,81 @@ async fn a_broken_chain_is_refused_at_the_start_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
+    let line = "{\"sequence\":0,\"previous\":\"";
+    let cases: [(&str, Vec<u8>); 10] = [
+        ("a chain", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec()),
+        ("a key without its last line end", b"-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----".to_vec()),
+        ("a passphrase", b"correct horse".to_vec()),
+        ("one line feed", b"\n".to_vec()),
+        ("a log of something else", b"{\"level\":\"info\"}\n{\"level\":\"warn\"}\n".to_vec()),
+        ("an object that begins otherwise", b"{\"time\":\"2027".to_vec()),
+        ("a first line that names a line before", format!("{line}{}", "1".repeat(64)).into_bytes()),
+        ("bytes that begin as zeros", [&[0; 512][..], &[7; 512]].concat()),
+        (
+            "a first line that goes on for too long",
+            [line::first_beginning(), vec![b'1'; line::LINE_BYTES_MAX]].concat(),
+        ),
+        ("a long file without a line end", vec![0; 2 * GROUP_BYTES_MAX]),
+    ];
+    for (what, bytes) in cases {
+        let place = Site::new();
+        place.write(&bytes);
+        match place.open().err() {
+            Some(AuditStartError::NoAuditLog { bytes: found, .. }) => assert_eq!(found, bytes.len() as u64, "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+        assert_eq!(place.bytes(), bytes, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_line_that_cannot_be_read_is_refused_and_left_as_it_is() {
+    let good = Site::with_lines(4).await.lines();
+    let zeros = "\0".repeat(good[3].len());
+    for (lines, torn, line) in [
+        ([good[0].clone(), good[1].clone(), good[2].clone(), "garbled".to_owned()], "", 4),
+        ([good[0].clone(), good[1].clone(), "garbled".to_owned(), "garbled".to_owned()], "", 3),
+        ([good[0].clone(), good[1].clone(), "garbled".to_owned(), "garbled".to_owned()], &good[3][..40], 3),
+        // Zeros in the place of blocks that a power cut lost, before others that it did not.
+        ([good[0].clone(), good[1].clone(), good[2].clone(), zeros], "", 4),
+        ([good[0].clone(), good[1].clone(), good[2].replace("subject", "\0\0\0\0\0\0\0"), good[3].clone()], "", 3),
+    ] {
+        let place = Site::new();
+        place.write(&[text_of(&lines), torn.as_bytes().to_vec()].concat());
+        let before = place.bytes();
+        match place.open().err() {
+            Some(AuditStartError::Broken { problem, .. }) => assert_eq!(problem, AuditProblem::NoLine { line }),
+            other => panic!("{line}: {other:?}"),
+        }
+        assert_eq!(place.bytes(), before);
+    }
+}
+
+#[tokio::test]
+async fn zeros_up_to_the_end_are_what_a_power_cut_leaves_and_are_cut_off() {
+    let whole = Site::with_lines(2).await.bytes();
+    let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for (kept, torn) in [
+        (0, vec![0; 4096]),
+        (0, [&whole[..10], &[0; 4096]].concat()),
+        (0, [&whole[..first - 1], &[0; 4096]].concat()),
+        (1, [&whole[first..first + 30], &[0; 4096]].concat()),
+        (1, [&[0; 4096], &whole[first..whole.len() - 1]].concat()),
+        (2, vec![0; GROUP_BYTES_MAX]),
+    ] {
+        let place = Site::new();
+        place.write(&[&whole[..[0, first, whole.len()][kept]], &torn].concat());
+        place.add(1).await;
+        assert_eq!(place.verify(), Ok(kept as u64 + 2));
+        let read: serde_json::Value = serde_json::from_str(&place.lines()[kept]).unwrap();
+        assert_eq!(read["torn_bytes"].as_u64(), Some(torn.len() as u64));
+    }
+}
+
+#[tokio::test]
 async fn a_long_file_is_checked_at_its_end_alone() {
-    let place = Place::with_lines(1).await;
+    let place = Site::with_lines(1).await;
     let mut end = tail::read(&mut File::open(place.path()).unwrap()).unwrap().unwrap();
     let mut bytes = place.bytes();
     while bytes.len() < 3 * GROUP_BYTES_MAX {
@@ -226,7 +305,7 @@ async fn a_long_file_is_checked_at_its_end_alone() {
 
 #[tokio::test]
 async fn no_byte_can_change_and_leave_the_end_as_it_was() {
-    let whole = Place::with_lines(3).await.bytes();
+    let whole = Site::with_lines(3).await.bytes();
     let good = tail::of_bytes(0, &whole).unwrap();
     assert_eq!((good.whole_bytes, good.torn_bytes, good.sequence), (whole.len() as u64, 0, 3));
     for at in 0..whole.len() {
@@ -251,11 +330,60 @@ async fn no_byte_can_change_and_leave_the_end_as_it_was() {
 
 #[tokio::test]
 async fn one_process_writes_a_file_and_it_is_the_owners_alone() {
-    use std::os::unix::fs::PermissionsExt;
-    let place = Place::new();
+    let place = Site::new();
     let _open = place.open().unwrap();
     assert!(matches!(place.open(), Err(AuditStartError::InUse(_))));
     assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_that_others_may_read_or_that_is_none_is_refused() {
+    let place = Site::with_lines(1).await;
+    for mode in [0o640, 0o604, 0o620, 0o601] {
+        place.set_mode(mode);
+        match place.open().err() {
+            Some(AuditStartError::LoosePermissions { mode: found, .. }) => assert_eq!(found, mode),
+            other => panic!("{other:?}"),
+        }
+    }
+    place.set_mode(0o600);
+    place.add(1).await;
+    let null = AuditLog::<Done>::open(Path::new("/dev/null"), TestClock::new().as_ref());
+    assert!(matches!(null, Err(AuditStartError::NotAFile(_))));
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_deleted_or_exchanged_under_a_server_takes_no_more_lines() {
+    type Displace = fn(&Path, &Path);
+    let cases: [(&str, Displace); 3] = [
+        ("moved", |path, elsewhere| fs::rename(path, elsewhere).unwrap()),
+        ("deleted", |path, elsewhere| {
+            fs::hard_link(path, elsewhere).unwrap();
+            fs::remove_file(path).unwrap();
+        }),
+        ("exchanged", |path, elsewhere| {
+            fs::rename(path, elsewhere).unwrap();
+            fs::copy(elsewhere, path).unwrap();
+        }),
+    ];
+    for (what, displace) in cases {
+        let site = Site::new();
+        let elsewhere = site.0.path().join("elsewhere");
+        let log = site.open().unwrap();
+        log.record(Done(0)).await.unwrap();
+        displace(&site.path(), &elsewhere);
+        assert_eq!(log.record(Done(1)).await, Err(AuditUnavailable), "{what}");
+        while log.works() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(log.note(Done(2)).await, Err(AuditUnavailable), "{what}");
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap().lines().count(), 1, "{what}");
+        // Put back, it goes on.
+        fs::rename(&elsewhere, site.path()).unwrap();
+        site.add(1).await;
+        assert_eq!(site.verify(), Ok(2), "{what}");
+    }
+    assert!(WriteError::Displaced.to_string().contains("was moved or deleted"));
 }
 
 /// A log on a file that takes nothing.
@@ -263,7 +391,9 @@ pub(crate) fn broken_log<E: Entry>(directory: &Path) -> AuditLog<E> {
     let path = directory.join("read-only.jsonl");
     fs::write(&path, "").unwrap();
     let end = Tail { previous: FIRST_PREVIOUS, sequence: 0, whole_bytes: 0, torn_bytes: 0 };
-    Writer { file: File::open(&path).unwrap(), path, end }.start().unwrap()
+    let file = File::open(&path).unwrap();
+    let place = Place::of(&file.metadata().unwrap());
+    Writer { file, path, place, end }.start().unwrap()
 }
 
 #[tokio::test]

@@ -206,6 +206,14 @@ pub enum ConfigError {
         /// What is wrong with it and what it should be.
         problem: ReferenceError,
     },
+    /// Certificates are to go to a log of this process that there is not.
+    #[error("`fulcio.ct_log.name`: {name} is the name of no [[ctlog]] in this file; {}", listed(known))]
+    CtLogUnknown {
+        /// What was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// The file starts nothing.
     #[error("no role is configured: add at least one of [fulcio], [[ctlog]], [[rekor]], [tsa], [tuf], [oidc]")]
     NoRole,
@@ -427,7 +435,8 @@ fn check_together(config: &Config) -> Result<(), ConfigError> {
     }
     for name in config.fulcio.iter().flat_map(|fulcio| fulcio.ct.names_of_logs()) {
         if !config.ctlogs.iter().any(|role| role.log.name == name) {
-            return Err(invalid("fulcio.ct_log.name", "is the name of no [[ctlog]] in this file"));
+            let known = config.ctlogs.iter().map(|role| role.log.name.clone()).collect();
+            return Err(ConfigError::CtLogUnknown { name: name.to_owned(), known });
         }
     }
     if config.tls.is_some() && config.external_url.as_ref().is_some_and(|url| url.scheme() != "https") {
@@ -489,6 +498,13 @@ fn is_host_name(name: &str) -> bool {
         (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(is_label)
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "there is none".to_owned(),
+        names => format!("there are {}", names.join(", ")),
+    }
 }
 
 fn invalid(key: impl Into<String>, problem: &'static str) -> ConfigError {

@@ -162,7 +162,11 @@ fn refusals_name_the_key_and_what_is_wrong() {
     );
     check_refused(
         &example().replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"other\" }"),
-        "`fulcio.ct_log.name`",
+        "`fulcio.ct_log.name`: other is the name of no [[ctlog]] in this file; there are ct2026-1.example.com",
+    );
+    check_refused(
+        "listen = \"127.0.0.1:1\"\n[fulcio]\nkey = \"k\"\nchain = \"c\"\nct_log = { name = \"ct\" }\n[[fulcio.issuer]]\nurl = \"https://a.example\"\n",
+        "ct is the name of no [[ctlog]] in this file; there is none",
     );
     check_refused(&example().replace("{ name = \"ct2026-1.example.com\" }", "{ }"), "`fulcio.ct_log`: takes either");
     check_refused(

@@ -8,6 +8,7 @@ mod identities;
 mod issuer;
 mod issuing;
 mod keys_of_issuers;
+mod manual;
 mod operations;
 mod refusals;
 mod reloading;

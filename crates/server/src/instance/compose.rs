@@ -27,10 +27,13 @@ use super::{Passphrase, trust};
 use crate::config::{
     Config, CtLogRef, CtLogRole, CtPlace, FulcioRole, LogPlace, OidcRole, RekorRole, TsaRole, TufRole,
 };
+use crate::ctlog::AcceptedRoots;
 use crate::deps::Deps;
 use crate::durable::DirectoryLock;
 use crate::evidence::NoAuthority;
-use crate::fulcio::{self, AuditLog, Condition, CtLogs, CtMember, CtTarget, HttpCtLog, Need, Operations};
+use crate::fulcio::{
+    self, AuditLog, CertificateAuthority, Condition, CtLogs, CtMember, CtTarget, HttpCtLog, Need, Operations,
+};
 use crate::http::layers::{CrossOrigin, around};
 use crate::http::listener::{self, Stop, Transport};
 use crate::http::site::{Readiness, RoleState, Services, Site};
@@ -202,7 +205,7 @@ impl Starting {
             self.tuf(role, config.external_url.as_ref()).await?;
         }
         if let Some(role) = &config.fulcio {
-            self.fulcio(role).await?;
+            self.fulcio(role, &config.ctlogs).await?;
         }
         if let Some(role) = &config.oidc {
             self.oidc(role).await?;
@@ -315,8 +318,9 @@ impl Starting {
         self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
     }
 
-    async fn fulcio(&mut self, role: &FulcioRole) -> Result<(), StartError> {
+    async fn fulcio(&mut self, role: &FulcioRole, own_logs: &[CtLogRole]) -> Result<(), StartError> {
         let authority = open::certificate_authority(role, &self.passphrase).await?;
+        expect_accepted(role, &authority, own_logs)?;
         let ct_logs = self.ct_logs(&role.ct)?;
         let config = open::fulcio_config(role)?;
         let operations = Operations {
@@ -389,6 +393,22 @@ impl Starting {
         self.mount(address, Router::new().nest(&format!("/log/{name}"), router));
         self.services.entry(address).or_default().log_names.push(name.to_owned());
     }
+}
+
+/// A log of this process that refuses the chain would refuse every precertificate: better known before the first client asks. What a reload
+/// checks of the next chain.
+fn expect_accepted(role: &FulcioRole, authority: &CertificateAuthority, logs: &[CtLogRole]) -> Result<(), StartError> {
+    for log in logs.iter().filter(|log| role.ct.names(&log.log.name)) {
+        let name = &log.log.name;
+        let roots = AcceptedRoots::new(open::chain(&log.accepted_roots)?);
+        let roots = roots.map_err(StartError::role(format!("ctlog {name}")))?;
+        roots.expect_authority(authority.chain()).map_err(|problem| StartError::LogRefusesChain {
+            log: name.clone(),
+            chain: role.chain.clone(),
+            problem,
+        })?;
+    }
+    Ok(())
 }
 
 /// Whether a log answers at the bare paths.

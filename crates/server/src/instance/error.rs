@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use touchmark_signers::SignerError;
+use touchmark_sigstore::ct::SubmissionError;
 
 use crate::durable::FileError;
 
@@ -118,6 +119,40 @@ pub enum StartError {
     Certificates {
         /// The file.
         path: PathBuf,
+    },
+    /// The chain is of another key.
+    #[error("fulcio cannot start: the first certificate of {} does not hold the signer's public key", path.display())]
+    AuthorityKey {
+        /// The chain.
+        path: PathBuf,
+    },
+    /// The chain is of this key, but not in its order.
+    #[error(
+        "fulcio cannot start: the first certificate of {} does not hold the signer's public key, and certificate {position} does: is the chain in the wrong order? The issuing certificate comes first, the root last", path.display()
+    )]
+    AuthorityOrder {
+        /// The chain.
+        path: PathBuf,
+        /// Which certificate holds the key, counted from 1.
+        position: usize,
+    },
+    /// The chain stops before its root.
+    #[error("fulcio cannot start: {}: the chain ends without a root; add the root's certificate at its end", path.display())]
+    AuthorityRootMissing {
+        /// The chain.
+        path: PathBuf,
+    },
+    /// The certificate authority would get no SCTs.
+    #[error(
+        "fulcio cannot start: the log {log} would not accept the chain {}: {problem}; add its root to the log's `accepted_roots`", chain.display()
+    )]
+    LogRefusesChain {
+        /// The log.
+        log: String,
+        /// The chain.
+        chain: PathBuf,
+        /// Why.
+        problem: SubmissionError,
     },
     /// A public key file cannot be understood.
     #[error("{} is not a public key in PEM", path.display())]

@@ -20,7 +20,7 @@ use super::layout::KeyFile;
 use crate::config::{FulcioRole, LogPlace, TlsPlace, TsaRole};
 use crate::ctlog::MAXIMUM_MERGE_DELAY_S;
 use crate::durable::{self, DirectoryLock};
-use crate::fulcio::{CertificateAuthority, DEFAULT_ALGORITHMS, FulcioConfig};
+use crate::fulcio::{CertificateAuthority, DEFAULT_ALGORITHMS, FulcioConfig, FulcioStartError};
 use crate::http::tls::credentials::Credentials;
 use crate::tsa::Authority;
 
@@ -56,8 +56,27 @@ pub(super) async fn certificate_authority(
 ) -> Result<CertificateAuthority, StartError> {
     let (signer, current) = (signer(&role.key, passphrase).await?, chain(&role.chain)?);
     let previous = role.previous_chains.iter().map(|path| chain(path)).collect::<Result<_, _>>()?;
-    let authority = CertificateAuthority::new(signer, current).and_then(|authority| authority.with_previous(previous));
-    authority.map_err(StartError::role("fulcio"))
+    let key = signer.public_key().clone();
+    let authority = CertificateAuthority::new(signer, current.clone());
+    let authority = authority.map_err(|error| unfit_chain(&role.chain, &current, &key, error))?;
+    authority.with_previous(previous).map_err(StartError::role("fulcio"))
+}
+
+/// Says what a person would see in the file.
+fn unfit_chain(path: &Path, chain: &[Certificate], key: &PublicKey, error: FulcioStartError) -> StartError {
+    let path = path.to_owned();
+    let holds_key = |certificate: &Certificate| certificate.spki_der() == key.spki_der();
+    let is_root = |certificate: &Certificate| certificate.issuer_text() == certificate.subject_text();
+    match error {
+        FulcioStartError::ChainKey => match chain.iter().position(holds_key) {
+            Some(position) => StartError::AuthorityOrder { path, position: position + 1 },
+            None => StartError::AuthorityKey { path },
+        },
+        FulcioStartError::ChainLink { position } if position + 1 == chain.len() && !is_root(&chain[position]) => {
+            StartError::AuthorityRootMissing { path }
+        }
+        error => StartError::role("fulcio")(error),
+    }
 }
 
 /// Opens the key of a timestamp authority and reads its chains.

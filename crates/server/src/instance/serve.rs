@@ -5,7 +5,6 @@
 //! the offline keys are needed.
 
 use touchmark_sequencer::SystemClock;
-use zeroize::Zeroizing;
 
 use super::Passphrase;
 use super::compose::{Listeners, compose};
@@ -13,7 +12,6 @@ use super::error::StartError;
 use super::running::Running;
 use crate::config::Config;
 use crate::deps::{Deps, WaysOut};
-use crate::durable;
 use crate::http::listener;
 
 use std::sync::Arc;
@@ -48,30 +46,5 @@ pub async fn serve_with(config: Config, deps: Deps) -> Result<Running, StartErro
 
 /// What decrypts the key files.
 pub(super) fn read_passphrase(config: &Config) -> Result<Passphrase, StartError> {
-    Ok(config.passphrase_file.as_deref().map(durable::read).transpose()?.map(without_line_end))
-}
-
-fn without_line_end(bytes: Vec<u8>) -> Zeroizing<Vec<u8>> {
-    let mut bytes = Zeroizing::new(bytes);
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_final_line_end_is_not_part_of_a_passphrase() {
-        for (file, passphrase) in
-            [("a\n", "a"), ("a\r\n", "a"), ("a", "a"), ("a\n\n", "a\n"), (" a ", " a "), ("\n", "")]
-        {
-            assert_eq!(without_line_end(file.as_bytes().to_vec()).as_slice(), passphrase.as_bytes(), "{file:?}");
-        }
-    }
+    Ok(config.passphrase_file.as_deref().map(touchmark_signers::read_passphrase).transpose()?)
 }

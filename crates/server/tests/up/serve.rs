@@ -2,6 +2,7 @@
 //! `touchmark serve` over the files of a data directory: all roles in one process, or some.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -13,7 +14,7 @@ use touchmark_server::{Config, Running, StartError, UpOptions, serve, try_out_to
 use touchmark_signers::{EphemeralSigner, Signer};
 use touchmark_sigstore::trust::TrustedRoot;
 use touchmark_sigstore::verify::{chain, sct};
-use touchmark_sigstore::x509::Certificate;
+use touchmark_sigstore::x509::{Certificate, chain_from_pem};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -101,6 +102,50 @@ async fn a_key_that_is_not_the_certificates_or_the_roots_is_refused() {
         let [port, _] = free_ports();
         let error = refusal(serve(config(&data, &format!("listen = \"127.0.0.1:{port}\"\n{toml}"))).await).to_string();
         assert!(error.contains(expect), "{toml}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_whose_chain_does_not_fit_its_key_its_root_or_its_log_is_refused() {
+    let stack = Stack::start().await;
+    let (data, ct) = (stack.data(), stack.ct_log());
+    let _directory = stack.stop().await;
+    let read = |name: &str| std::fs::read_to_string(data.join(name)).unwrap();
+    let chain = chain_from_pem(&read("ca/chain.pem")).unwrap();
+    let [issuing, root] = [0, 1].map(|position| chain[position].to_pem());
+    std::fs::write(data.join("turned.pem"), format!("{root}{issuing}")).unwrap();
+    std::fs::write(data.join("short.pem"), issuing).unwrap();
+    let refused = "would not accept the chain";
+    for (chain, roots, expect) in [
+        (
+            "turned.pem",
+            "ca/chain.pem",
+            ["turned.pem does not hold", "certificate 2 does: is the chain in the wrong order?"],
+        ),
+        ("tsa/chain.pem", "ca/chain.pem", ["tsa/chain.pem does not hold", "the signer's public key"]),
+        ("short.pem", "ca/chain.pem", ["short.pem", "the chain ends without a root"]),
+        ("ca/chain.pem", "tsa/chain.pem", [&ct, refused]),
+    ] {
+        let [port, _] = free_ports();
+        let toml = format!(
+            r#"
+listen = "127.0.0.1:{port}"
+[fulcio]
+key = "keys/ca.pem"
+chain = "{chain}"
+ct_log = {{ name = "{ct}" }}
+[[fulcio.issuer]]
+url = "https://accounts.example.com"
+[[ctlog]]
+name = "{ct}"
+key = "keys/ct.pem"
+data = "logs/{ct}"
+accepted_roots = "{roots}"
+"#
+        );
+        let error = refusal(serve(config(&data, &toml)).await).to_string();
+        assert!(expect.iter().all(|text| error.contains(text)), "{chain} {roots}: {error}");
+        assert!(!error.ends_with("the signer's public key") || chain == "tsa/chain.pem", "{error}");
     }
 }
 
@@ -286,9 +331,21 @@ async fn a_passphrase_file_opens_encrypted_keys() {
         );
         config(directory.path(), &toml)
     };
-    std::fs::write(directory.path().join("passphrase"), "correct horse\n").unwrap();
-    std::fs::write(directory.path().join("wrong"), "horse\n").unwrap();
+    for (name, content, mode) in [
+        ("passphrase", "correct horse\n", 0o600),
+        ("wrong", "horse\n", 0o600),
+        ("loose", "correct horse\n", 0o640),
+        ("lines", "correct horse\n\n", 0o600),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
     assert!(matches!(refusal(serve(tsa("")).await), StartError::Signer(_)));
     assert!(matches!(refusal(serve(tsa("passphrase_file = \"wrong\"")).await), StartError::Signer(_)));
+    for (name, says) in [("loose", "may be read by others than its owner (mode 640)"), ("lines", "has 2 lines")] {
+        let error = refusal(serve(tsa(&format!("passphrase_file = \"{name}\""))).await).to_string();
+        assert!(error.contains(says), "{error}");
+    }
     serve(tsa("passphrase_file = \"passphrase\"")).await.unwrap().shutdown().await;
 }
