@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, CtLogRef, CtPlace, FulcioRole, PREVIOUS_CHAINS_MAX, Reading, file, invalid, web_url};
+use url::Url;
+
+use super::{ConfigError, FulcioRole, PREVIOUS_CHAINS_MAX, Reading, file, invalid, web_url};
 use crate::fulcio::{
     CT_DEADLINE_DEFAULT, ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText,
     IssuerTransport, Need, ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
@@ -18,6 +21,42 @@ use crate::fulcio::{
 const CT_LOGS_MAX: usize = 8;
 /// Below the time that a request may take.
 const CT_DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(25);
+
+/// Where certificates are logged, and how many SCTs they need.
+#[derive(Debug)]
+pub(crate) struct CtPlace {
+    pub(crate) logs: Vec<(CtLogRef, Need)>,
+    pub(crate) scts_min: usize,
+    pub(crate) deadline: Duration,
+}
+
+impl CtPlace {
+    /// Every certificate into this log of the process.
+    pub(crate) fn of(name: String) -> Self {
+        Self { logs: vec![(CtLogRef::Named(name), Need::Required)], scts_min: 1, deadline: CT_DEADLINE_DEFAULT }
+    }
+
+    /// Whether a log of this process is among them.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.names_of_logs().any(|named| named == name)
+    }
+
+    pub(super) fn names_of_logs(&self) -> impl Iterator<Item = &str> {
+        self.logs.iter().filter_map(|(log, _)| match log {
+            CtLogRef::Named(name) => Some(name.as_str()),
+            CtLogRef::Remote { .. } => None,
+        })
+    }
+}
+
+/// A log that certificates go to.
+#[derive(Debug)]
+pub(crate) enum CtLogRef {
+    /// A log of this process.
+    Named(String),
+    /// A log behind HTTP.
+    Remote { url: Url, public_key: PathBuf },
+}
 
 impl Reading<'_> {
     pub(super) fn fulcio(&self, role: file::Fulcio) -> Result<FulcioRole, ConfigError> {

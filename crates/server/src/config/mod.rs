@@ -22,10 +22,11 @@ use url::Url;
 
 use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
-use crate::fulcio::{CT_DEADLINE_DEFAULT, Identities, Need, RateLimitConfig};
+use crate::fulcio::{Identities, RateLimitConfig};
 use crate::tsa::{ClockPlace, Embedded, Policies};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 pub(crate) use fixed::FixedSettings;
+pub(crate) use fulcio::{CtLogRef, CtPlace};
 
 /// A key of three years and one of ten, each renewed yearly, have fewer that have not ended; clients read all of them.
 const PREVIOUS_CHAINS_MAX: usize = 16;
@@ -67,42 +68,6 @@ pub(crate) struct FulcioRole {
     pub(crate) identities: Identities,
     pub(crate) audit_log: Option<PathBuf>,
     pub(crate) rate_limit: RateLimitConfig,
-}
-
-/// Where certificates are logged, and how many SCTs they need.
-#[derive(Debug)]
-pub(crate) struct CtPlace {
-    pub(crate) logs: Vec<(CtLogRef, Need)>,
-    pub(crate) scts_min: usize,
-    pub(crate) deadline: Duration,
-}
-
-impl CtPlace {
-    /// Every certificate into this log of the process.
-    pub(crate) fn of(name: String) -> Self {
-        Self { logs: vec![(CtLogRef::Named(name), Need::Required)], scts_min: 1, deadline: CT_DEADLINE_DEFAULT }
-    }
-
-    /// Whether a log of this process is among them.
-    pub(crate) fn names(&self, name: &str) -> bool {
-        self.names_of_logs().any(|named| named == name)
-    }
-
-    fn names_of_logs(&self) -> impl Iterator<Item = &str> {
-        self.logs.iter().filter_map(|(log, _)| match log {
-            CtLogRef::Named(name) => Some(name.as_str()),
-            CtLogRef::Remote { .. } => None,
-        })
-    }
-}
-
-/// A log that certificates go to.
-#[derive(Debug)]
-pub(crate) enum CtLogRef {
-    /// A log of this process.
-    Named(String),
-    /// A log behind HTTP.
-    Remote { url: Url, public_key: PathBuf },
 }
 
 #[derive(Debug)]
