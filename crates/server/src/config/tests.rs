@@ -279,7 +279,7 @@ fn certificates_may_go_to_several_logs() {
     assert_eq!((one.scts_min, one.deadline), (1, Duration::from_secs(5)));
 
     check_refused(&with("[]", ""), "`fulcio.ct_log`: names no log");
-    check_refused(&with(&format!("[{}]", vec![remote; 9].join(", ")), ""), "or more than 8");
+    check_refused(&with(&format!("[{}]", [remote; 9].join(", ")), ""), "or more than 8");
     check_refused(&with(&several, "ct_scts = 3"), "`fulcio.ct_scts`: is more than");
     check_refused(&with(&several, "ct_scts = 0"), "nonzero");
     check_refused(&with(&several, "ct_deadline_s = 0"), "`fulcio.ct_deadline_s`: must be");

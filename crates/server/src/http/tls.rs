@@ -26,6 +26,8 @@ use crate::metrics::{Handshake, TlsMetrics};
 
 /// Time for the whole handshake: two round trips and a signature, over the slowest lines with some repetition.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a connection that are encrypted and not taken yet: some records (RFC 8446 §5.1: 16 KiB each), beside what the socket holds.
+const UNTAKEN_BYTES_MAX: usize = 64 << 10;
 /// The names of the protocols (RFC 9113 §3.1, RFC 7301 §6), the preferred one first.
 const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
@@ -65,7 +67,8 @@ impl Terminator {
         patience: Duration,
     ) -> Option<(TlsStream<S>, Protocol)> {
         let acceptor = TlsAcceptor::from(self.current().config());
-        let outcome = timeout(patience, acceptor.accept(stream)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
+        let accepting = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(UNTAKEN_BYTES_MAX)));
+        let outcome = timeout(patience, accepting).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
         match outcome {
             Ok(stream) => {
                 self.metrics.count(Handshake::Done);
