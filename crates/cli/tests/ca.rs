@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -54,6 +55,15 @@ impl Shell {
         said
     }
 
+    fn write_private(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+        self.set_mode(name, 0o600);
+    }
+
+    fn set_mode(&self, name: &str, mode: u32) {
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     fn chain(&self, file: &str) -> Vec<Certificate> {
         chain_from_pem(&std::fs::read_to_string(self.path(file)).unwrap()).unwrap()
     }
@@ -64,8 +74,8 @@ const INIT: &str = "ca init --organization Example --key-type p256 --dir";
 #[test]
 fn an_authority_is_made_shown_renewed_and_signed_for() {
     let shell = Shell::new();
-    std::fs::write(shell.path("root.pass"), "in a drawer\n").unwrap();
-    std::fs::write(shell.path("online.pass"), "on a server\n").unwrap();
+    shell.write_private("root.pass", "in a drawer\n");
+    shell.write_private("online.pass", "on a server\n");
     let protected = "--passphrase-file online.pass --root-passphrase-file root.pass";
     assert!(shell.run(2, &format!("{INIT} ca")).contains("--unencrypted-keys"));
     let made: Value = serde_json::from_str(
@@ -88,7 +98,7 @@ fn an_authority_is_made_shown_renewed_and_signed_for() {
     assert!(shell.run(16, "ca show ca/chain.pem --fail-within 1096").contains("1 certificates end within 1096 days"));
 
     // The root cannot be opened without its passphrase, and nothing comes of that.
-    let renew = "ca renew ca/chain.pem --root-dir ca --out-dir renewed";
+    let renew = "ca renew ca/chain.pem --root-dir ca --out-dir renewed --days 1097";
     assert!(shell.run(3, renew).contains("--root-passphrase-file"));
     let renew = format!("{renew} --root-passphrase-file root.pass");
     shell.run(0, &renew);
@@ -106,6 +116,46 @@ fn an_authority_is_made_shown_renewed_and_signed_for() {
     let signed = shell.chain("signed.pem");
     assert_eq!(signed[0].subject_text(), "CN=elsewhere,O=Example");
     assert_eq!(signed[1], old[1]);
+}
+
+#[test]
+fn a_lifetime_that_the_root_cuts_short_is_said_and_a_renewal_for_no_longer_is_refused() {
+    let shell = Shell::new();
+    let cut = "the lifetime is cut short: the root ends then";
+    let made = shell.run(0, &format!("{INIT} ca --unencrypted-keys --root-days 5 --intermediate-days 4"));
+    assert!(!made.contains(cut), "{made}");
+    let made = shell.run(0, &format!("{INIT} short --unencrypted-keys --root-days 5 --intermediate-days 9"));
+    assert!(made.contains(cut), "{made}");
+    let renew = |from: &str, to: &str| format!("ca renew {from}/chain.pem --root-dir ca --out-dir {to}");
+    let renewed = shell.run(0, &renew("ca", "next"));
+    assert!(renewed.contains(cut), "{renewed}");
+    let refused = shell.run(2, &renew("next", "again"));
+    assert!(refused.contains("no later than the present one"), "{refused}");
+    assert!(!shell.path("again/chain.pem").exists());
+    shell.run(0, "ca csr --organization Example --new-key k.pem --unencrypted-keys --out r.pem");
+    let sign = "ca sign r.pem --root-dir ca --out signed.pem";
+    for (more, signed) in [("", false), (" --yes", true)] {
+        let said = shell.run(0, &format!("{sign}{more}"));
+        assert_eq!((said.matches(cut).count(), shell.path("signed.pem").exists()), (1, signed), "{said}");
+    }
+}
+
+#[test]
+fn a_passphrase_file_that_others_may_read_or_of_several_lines_is_refused() {
+    let shell = Shell::new();
+    shell.write_private("online.pass", "on a server\n");
+    shell.write_private("lines.pass", "on a server\nin a drawer\n");
+    shell.write_private("loose.pass", "on a server\n");
+    shell.set_mode("loose.pass", 0o644);
+    for (file, says) in
+        [("lines.pass", "has 2 lines"), ("loose.pass", "may be read by others than its owner (mode 644)")]
+    {
+        let init = format!("{INIT} ca --passphrase-file online.pass --root-passphrase-file {file}");
+        assert!(shell.run(3, &init).contains(says));
+        assert!(shell.run(3, &format!("{INIT} ca --passphrase-file {file}")).contains(says));
+        assert!(!shell.path("ca").exists());
+    }
+    shell.run(0, &format!("{INIT} ca --passphrase-file online.pass"));
 }
 
 /// A `touchmark serve` with an authority, its log and a try-out issuer.
@@ -134,7 +184,7 @@ impl Instance {
         shell.run(0, &format!("{INIT} one --unencrypted-keys"));
         shell.run(0, &format!("{INIT} other --unencrypted-keys"));
         shell
-            .run(0, "ca renew one/chain.pem --root-dir one --out-dir two --new-key --key-type p256 --unencrypted-keys");
+            .run(0, "ca renew one/chain.pem --root-dir one --out-dir two --days 1097 --new-key --key-type p256 --unencrypted-keys");
         let roots = ["one", "other"].map(|ca| std::fs::read_to_string(shell.path(&format!("{ca}/root.pem"))).unwrap());
         std::fs::write(shell.path("roots.pem"), roots.concat()).unwrap();
         let outbound = Outbound::new("touchmark-testing", Reach::Private, None);

@@ -59,7 +59,7 @@ impl From<WitnessModeArg> for WitnessMode {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PassphraseArgs {
-    /// File with the passphrase that the private keys are encrypted with
+    /// File, for its owner alone, with the passphrase that the private keys are encrypted with
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -70,18 +70,10 @@ impl PassphraseArgs {
     }
 }
 
-/// The first line of the file.
+/// By the one rule of passphrase files; see there what is refused.
 pub(super) fn read_passphrase(path: Option<&Path>) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-    let Some(path) = path else { return Ok(None) };
-    let text = Zeroizing::new(std::fs::read(path).map_err(|error| {
-        Failure::new(ExitStatus::Unreadable, format!("{} could not be read", path.display())).because(error)
-    })?);
-    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if line.is_empty() {
-        return Err(Failure::new(ExitStatus::Unreadable, format!("{} holds no passphrase", path.display())));
-    }
-    Ok(Some(Zeroizing::new(line.to_vec())))
+    let read = path.map(touchmark_signers::read_passphrase).transpose();
+    read.map_err(|error| Failure::new(ExitStatus::Unreadable, error.to_string()))
 }
 
 /// The parser of the standard library does not say what an address should look like.
@@ -241,6 +233,10 @@ pub(super) fn server_failure(error: &StartError) -> Failure {
         | StartError::AuthorityRootMissing { .. }
         | StartError::LogRefusesChain { .. }
         | StartError::PublicKey { .. }
+        | StartError::AuthorityKey { .. }
+        | StartError::AuthorityOrder { .. }
+        | StartError::AuthorityRootMissing { .. }
+        | StartError::LogRefusesChain { .. }
         | StartError::Signer(_)
         | StartError::File(_) => ExitStatus::Unreadable,
         StartError::Role { .. } => ExitStatus::Internal,

@@ -88,6 +88,16 @@ pub enum CeremonyError {
         /// The root's certificate.
         root: PathBuf,
     },
+    /// A renewal that renews nothing.
+    #[error(
+        "the new certificate would end at {new}, no later than the present one ({present}): give it more --days, or make another root where the root ends then"
+    )]
+    NoLonger {
+        /// When the new one would end.
+        new: Timestamp,
+        /// When the present one ends.
+        present: Timestamp,
+    },
     /// The key that is to be certified is weak.
     #[error("the key to be certified is too weak: {0}")]
     WeakKey(KeyError),

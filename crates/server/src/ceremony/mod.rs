@@ -106,6 +106,8 @@ pub struct Ceremony {
     pub chain: Vec<Certificate>,
     /// What was written.
     pub files: Vec<PathBuf>,
+    /// Whether the root ends before the lifetime that was asked for the issuing certificate.
+    pub is_cut_short: bool,
 }
 
 /// Makes a root, an intermediate under it, and their keys.
@@ -131,14 +133,15 @@ pub async fn init(options: &InitOptions, now: Timestamp) -> Result<Ceremony, Cer
         (None, KeyChoice::Existing(_)) => unreachable!("an existing key was opened above"),
     };
     let subject = Subject { name: options.root_name.clone(), key: root_key.public_key().clone() };
-    let root = subject.certify(None, root_key.as_ref(), options.root_days, now).await?;
+    let (root, _) = subject.certify(None, root_key.as_ref(), options.root_days, now).await?;
     let subject = Subject { name: options.intermediate_name.clone(), key: issuing_key.public_key().clone() };
-    let intermediate = subject.certify(Some(&root), root_key.as_ref(), options.intermediate_days, now).await?;
+    let (intermediate, validity) =
+        subject.certify(Some(&root), root_key.as_ref(), options.intermediate_days, now).await?;
     let chain = sound(&[intermediate, root], &subject.key, now)?;
     would_serve(&chain, issuing_key, now).await?;
     output.chain(directory.join(ROOT), &chain[1..])?;
     output.chain(directory.join(CHAIN), &chain)?;
-    Ok(Ceremony { chain, files: output.keep() })
+    Ok(Ceremony { chain, files: output.keep(), is_cut_short: validity.is_cut_short })
 }
 
 /// A request for the certificate of an intermediate, to be signed by a root somewhere else.
@@ -186,10 +189,7 @@ pub struct Proposal {
     root_place: RootPlace,
     subject: Subject,
     days: u32,
-    /// From when it will be valid.
-    pub not_before: Timestamp,
-    /// Until when; never longer than the root.
-    pub not_after: Timestamp,
+    validity: Validity,
 }
 
 impl Proposal {
@@ -214,15 +214,27 @@ impl Proposal {
     /// Whether the root ends before the lifetime that was asked for.
     #[must_use]
     pub fn is_cut_short(&self) -> bool {
-        self.not_after == self.root.not_after()
+        self.validity.is_cut_short
+    }
+
+    /// From when it will be valid.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.validity.not_before
+    }
+
+    /// Until when; never longer than the root.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.validity.not_after
     }
 
     fn new(root_place: RootPlace, subject: Subject, days: u32, now: Timestamp) -> Result<Self, CeremonyError> {
         let root = read_root(&root_place.certificate, now)?;
         expect_name(&subject.name)?;
         subject.key.check_strength().map_err(CeremonyError::WeakKey)?;
-        let (not_before, not_after) = validity(Some(&root), days, now)?;
-        Ok(Self { root, root_place, subject, days, not_before, not_after })
+        let validity = validity(Some(&root), days, now)?;
+        Ok(Self { root, root_place, subject, days, validity })
     }
 
     async fn sign(&self, now: Timestamp) -> Result<Vec<Certificate>, CeremonyError> {
@@ -231,7 +243,7 @@ impl Proposal {
         if self.root.spki_der() != root_key.public_key().spki_der() {
             return Err(CeremonyError::RootKey { path: certificate.clone() });
         }
-        let made = self.subject.certify(Some(&self.root), root_key.as_ref(), self.days, now).await?;
+        let (made, _) = self.subject.certify(Some(&self.root), root_key.as_ref(), self.days, now).await?;
         sound(&[made, self.root.clone()], &self.subject.key, now)
     }
 }
@@ -264,7 +276,7 @@ pub async fn sign(proposal: &Proposal, chain_file: &Path, now: Timestamp) -> Res
     let chain = proposal.sign(now).await?;
     let mut output = Output::default();
     output.chain(chain_file.to_owned(), &chain)?;
-    Ok(Ceremony { chain, files: output.keep() })
+    Ok(Ceremony { chain, files: output.keep(), is_cut_short: proposal.is_cut_short() })
 }
 
 /// What an intermediate's next certificate certifies.
@@ -326,12 +338,15 @@ pub async fn renew(options: &RenewOptions, now: Timestamp) -> Result<(Ceremony, 
         None => present.public_key().map_err(unreadable)?,
     };
     let proposal = Proposal::new(options.root.clone(), Subject { name, key }, options.days, now)?;
+    if proposal.not_after() <= present.not_after() {
+        return Err(CeremonyError::NoLonger { new: proposal.not_after(), present: present.not_after() });
+    }
     let chain = proposal.sign(now).await?;
     if let Some(issuing_key) = issuing_key {
         would_serve(&chain, issuing_key, now).await?;
     }
     output.chain(options.directory.join(CHAIN), &chain)?;
-    Ok((Ceremony { chain, files: output.keep() }, present.clone()))
+    Ok((Ceremony { chain, files: output.keep(), is_cut_short: proposal.is_cut_short() }, present.clone()))
 }
 
 /// Reads certificates from a file.
@@ -379,17 +394,17 @@ impl Subject {
         issuer_key: &dyn Signer,
         days: u32,
         now: Timestamp,
-    ) -> Result<Certificate, CeremonyError> {
+    ) -> Result<(Certificate, Validity), CeremonyError> {
         expect_name(&self.name)?;
-        let (not_before, not_after) = validity(issuer, days, now)?;
+        let validity = validity(issuer, days, now)?;
         let profile = match issuer {
             Some(issuer) => CaProfile::CodeSigningIntermediate { issuer },
             None => CaProfile::Root,
         };
         let template = CaTemplate {
             serial: random_serial(),
-            not_before,
-            not_after,
+            not_before: validity.not_before,
+            not_after: validity.not_after,
             name: self.name.clone(),
             public_key: self.key.clone(),
             profile,
@@ -398,7 +413,8 @@ impl Subject {
         let tbs = template.tbs()?;
         let signature = sign_within(issuer_key, &tbs, SIGN_DEADLINE).await?;
         let der = assemble(&tbs, issuer_key.scheme(), &signature)?;
-        Certificate::from_der(&der).map_err(|error| CeremonyError::Unsound(Unsound::Unreadable(error)))
+        let made = Certificate::from_der(&der);
+        Ok((made.map_err(|error| CeremonyError::Unsound(Unsound::Unreadable(error)))?, validity))
     }
 }
 
@@ -411,8 +427,17 @@ fn expect_name(name: &AuthorityName) -> Result<(), CeremonyError> {
     Ok(())
 }
 
+/// For how long a certificate will be valid.
+#[derive(Debug, Clone, Copy)]
+struct Validity {
+    not_before: Timestamp,
+    not_after: Timestamp,
+    /// Whether the issuer ends before what was asked for.
+    is_cut_short: bool,
+}
+
 /// From a little before now, in whole seconds as certificates count, for so many days, and within the issuer's.
-fn validity(issuer: Option<&Certificate>, days: u32, now: Timestamp) -> Result<(Timestamp, Timestamp), CeremonyError> {
+fn validity(issuer: Option<&Certificate>, days: u32, now: Timestamp) -> Result<Validity, CeremonyError> {
     let refused = CeremonyError::Lifetime { days, max: DAYS_MAX };
     if !(1..=DAYS_MAX).contains(&days) {
         return Err(refused);
@@ -420,8 +445,12 @@ fn validity(issuer: Option<&Certificate>, days: u32, now: Timestamp) -> Result<(
     let Ok(now) = Timestamp::from_second(now.as_second()) else { return Err(refused) };
     let (begin, end) = (now - BACKDATED, now + SignedDuration::from_hours(i64::from(days) * 24));
     Ok(match issuer {
-        Some(issuer) => (begin.max(issuer.not_before()), end.min(issuer.not_after())),
-        None => (begin, end),
+        Some(issuer) => Validity {
+            not_before: begin.max(issuer.not_before()),
+            not_after: end.min(issuer.not_after()),
+            is_cut_short: issuer.not_after() < end,
+        },
+        None => Validity { not_before: begin, not_after: end, is_cut_short: false },
     })
 }
 

@@ -129,7 +129,7 @@ async fn a_request_becomes_the_certificate_that_was_proposed() {
     assert!(proposal.is_cut_short());
     assert_eq!((proposal.name(), proposal.key()), (&name("elsewhere"), &key));
     let made = sign(&proposal, &at("chain.pem"), now()).await.unwrap();
-    assert_eq!(made.chain[0].not_after(), proposal.not_after);
+    assert_eq!(made.chain[0].not_after(), proposal.not_after());
     assert_eq!(made.chain[0].spki_der(), key.spki_der());
     let signer = Arc::new(FileSigner::open(&at("new.key.pem"), Some(b"online")).unwrap());
     CertificateAuthority::new(signer, read_chain(&at("chain.pem")).unwrap()).unwrap();
@@ -195,4 +195,42 @@ async fn an_intermediate_is_renewed_for_its_key_or_another_under_its_root() {
     let refused = renew(&RenewOptions { root: locked, key, directory: at("gone-root"), ..base }, later).await;
     assert!(matches!(refused, Err(CeremonyError::Signer(SignerError::Io { .. }))));
     assert_eq!(files_in(&at("gone-root")), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_lifetime_that_the_root_cuts_short_is_said_to_be() {
+    let directory = tempfile::tempdir().unwrap();
+    for (days, is_cut_short) in [(9, false), (10, false), (11, true)] {
+        let at = directory.path().join(days.to_string());
+        let made = init(&InitOptions { intermediate_days: days, ..options(&at) }, now()).await.unwrap();
+        assert_eq!(made.is_cut_short, is_cut_short, "{days}");
+        assert_eq!(made.chain[0].not_after() == made.chain[1].not_after(), days >= 10, "{days}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_ends_later_than_the_present_certificate_or_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |file: &str| directory.path().join(file);
+    let first = init(&options(&at("ca")), now()).await.unwrap();
+    let base = RenewOptions {
+        root: root_in(&at("ca")),
+        chain: at("ca").join(CHAIN),
+        directory: at("next"),
+        key: RenewedKey::Other(KeyChoice::New(KeyType::EcdsaP256)),
+        name: None,
+        days: 3,
+        passphrase: None,
+    };
+    let present = first.chain[0].not_after();
+    for days in [1, 3] {
+        let refused = renew(&RenewOptions { days, ..base.clone() }, now()).await;
+        assert!(matches!(refused, Err(CeremonyError::NoLonger { present: found, .. }) if found == present), "{days}");
+        assert_eq!(files_in(&at("next")), [""; 0]);
+    }
+    let (renewed, _) = renew(&RenewOptions { days: 20, ..base.clone() }, now()).await.unwrap();
+    assert!(renewed.is_cut_short && renewed.chain[0].not_after() == renewed.chain[1].not_after());
+    // The root is at its end: there is nothing longer.
+    let again = RenewOptions { chain: at("next").join(CHAIN), directory: at("again"), days: 30, ..base };
+    assert!(matches!(renew(&again, now()).await, Err(CeremonyError::NoLonger { .. })));
 }

@@ -42,7 +42,7 @@ pub(super) struct Args {
     key: Option<String>,
     #[command(flatten)]
     protection: ProtectionArgs,
-    /// File whose first line is the passphrase of the root's key file [default: --passphrase-file]
+    /// File, for its owner alone, whose one line is the passphrase of the root's key file [default: --passphrase-file]
     #[arg(long, value_name = "FILE", conflicts_with = "unencrypted_keys")]
     root_passphrase_file: Option<PathBuf>,
     /// How to print the result

@@ -72,7 +72,7 @@ impl From<NewKeyType> for KeyType {
 /// How new key files are protected.
 #[derive(Debug, clap::Args)]
 struct ProtectionArgs {
-    /// File whose first line is the passphrase of the intermediate's key file
+    /// File, for its owner alone, whose one line is the passphrase of the intermediate's key file
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Leave new key files unencrypted: whoever can read one can issue certificates
@@ -104,7 +104,7 @@ struct RootArgs {
     /// The root's key, if it is not in that directory: a file, `pkcs11:…`, `awskms://…` or `<plugin>://…`
     #[arg(long, value_name = "KEY")]
     root_key: Option<String>,
-    /// File whose first line is the passphrase of the root's key file
+    /// File, for its owner alone, whose one line is the passphrase of the root's key file
     #[arg(long, value_name = "FILE")]
     root_passphrase_file: Option<PathBuf>,
 }
@@ -150,6 +150,7 @@ fn failure(error: &CeremonyError) -> Failure {
         | CeremonyError::Subject { .. }
         | CeremonyError::Name { .. }
         | CeremonyError::Lifetime { .. }
+        | CeremonyError::NoLonger { .. }
         | CeremonyError::KeyType(_) => ExitStatus::Usage,
         CeremonyError::File(_)
         | CeremonyError::Signer(_)

@@ -41,8 +41,19 @@ pub(super) fn certificate_json(certificate: &Certificate, now: Timestamp) -> Val
     })
 }
 
+/// Said where a root ends before the lifetime that was asked for.
+pub(super) fn warn_of_cut(root: &Certificate, printer: Printer) {
+    let end = root.not_after();
+    printer.warning(format_args!(
+        "the lifetime is cut short: the root ends then ({end}); make another root in time (docs/ca.md)"
+    ));
+}
+
 /// What a ceremony made.
 pub(super) fn print_ceremony(ceremony: &Ceremony, now: Timestamp, output: Output, printer: Printer) {
+    if let (true, Some(root)) = (ceremony.is_cut_short, ceremony.chain.last()) {
+        warn_of_cut(root, printer);
+    }
     match output {
         Output::Text => {
             ceremony.chain.iter().for_each(|certificate| print_certificate(certificate, now, printer));

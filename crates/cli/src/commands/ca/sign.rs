@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use touchmark_server::ceremony::{self, INTERMEDIATE_DAYS, Proposal};
 
-use super::report::print_ceremony;
+use super::report::{print_ceremony, warn_of_cut};
 use super::{NameArgs, RootArgs, failure};
 use crate::commands::version::Output;
 use crate::failure::Failure;
@@ -46,6 +46,9 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         if args.output == Output::Json {
             printer.result(proposal_json(&proposal));
         }
+        if proposal.is_cut_short() {
+            warn_of_cut(proposal.root(), printer);
+        }
         printer.note("nothing was signed: compare the key's sha256 with what its owner says, then add --yes");
         return Ok(());
     }
@@ -60,12 +63,9 @@ fn print_proposal(proposal: &Proposal, printer: Printer) {
     line("organisation", proposal.name().organization.clone());
     line("common name", proposal.name().common_name.clone());
     line("by", proposal.root().subject_text());
-    line("valid", format!("{} to {}", proposal.not_before, proposal.not_after));
+    line("valid", format!("{} to {}", proposal.not_before(), proposal.not_after()));
     line("key", proposal.key().key_type().to_string());
     line("key sha256", hex::encode(proposal.key().spki_sha256()));
-    if proposal.is_cut_short() {
-        printer.warning("the lifetime is cut short: the root ends then");
-    }
 }
 
 fn proposal_json(proposal: &Proposal) -> serde_json::Value {
@@ -75,8 +75,8 @@ fn proposal_json(proposal: &Proposal) -> serde_json::Value {
         "organization": proposal.name().organization,
         "commonName": proposal.name().common_name,
         "issuer": proposal.root().subject_text(),
-        "notBefore": proposal.not_before.to_string(),
-        "notAfter": proposal.not_after.to_string(),
+        "notBefore": proposal.not_before().to_string(),
+        "notAfter": proposal.not_after().to_string(),
         "keyType": proposal.key().key_type().to_string(),
         "keySha256": hex::encode(proposal.key().spki_sha256()),
     })
