@@ -69,7 +69,11 @@ pub enum ServiceError {
 /// Text that a server sent, without control characters and cut to a length: safe on a terminal. With it the machine-readable reason
 /// (`google.rpc.ErrorInfo` in `details`), where the server gave one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerText {
+pub struct ServerText(Box<Said>);
+
+/// Behind a pointer: errors are returned more often than they happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
     text: String,
     reason: Option<String>,
 }
@@ -81,13 +85,15 @@ impl ServerText {
         let error = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
         let message = error.get("message").and_then(serde_json::Value::as_str);
         let text = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-        Self { reason: reason_of(&error).map(str::to_owned), ..Self::from_text(&text) }
+        let mut said = Self::from_text(&text);
+        said.0.reason = reason_of(&error).map(str::to_owned);
+        said
     }
 
     /// Why, in the server's word for machines.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
-        self.reason.as_deref()
+        self.0.reason.as_deref()
     }
 
     /// Any text from outside, made printable.
@@ -101,7 +107,7 @@ impl ServerText {
             text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SERVER_TEXT_CHARS_MAX).collect();
         let trimmed = printable.trim();
         let text = if trimmed.is_empty() { "(no text)".to_owned() } else { trimmed.to_owned() };
-        Self { text, reason: None }
+        Self(Box::new(Said { text, reason: None }))
     }
 }
 
@@ -120,9 +126,9 @@ fn holds_a_token(word: &str) -> bool {
 
 impl fmt::Display for ServerText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            Some(reason) => write!(f, "{} ({reason})", self.text),
-            None => f.write_str(&self.text),
+        match &self.0.reason {
+            Some(reason) => write!(f, "{} ({reason})", self.0.text),
+            None => f.write_str(&self.0.text),
         }
     }
 }
