@@ -233,10 +233,6 @@ pub(super) fn server_failure(error: &StartError) -> Failure {
         | StartError::AuthorityRootMissing { .. }
         | StartError::LogRefusesChain { .. }
         | StartError::PublicKey { .. }
-        | StartError::AuthorityKey { .. }
-        | StartError::AuthorityOrder { .. }
-        | StartError::AuthorityRootMissing { .. }
-        | StartError::LogRefusesChain { .. }
         | StartError::Signer(_)
         | StartError::File(_) => ExitStatus::Unreadable,
         StartError::Role { .. } => ExitStatus::Internal,

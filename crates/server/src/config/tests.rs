@@ -151,15 +151,6 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused("[tsa]\nkey = \"k\"\nchain = \"c\"\n", "`tsa.listen`: is missing");
     check_refused("listen = \"localhost\"\n", "line 1");
     check_refused(&example().replace("https://sigstore", "ftp://sigstore"), "`external_url`");
-    let tls = |keys: &str| example().replace("# The certificate authority.", &format!("[tls]\n{keys}"));
-    let both = "chain = \"c\"\nkey = \"k\"\n";
-    assert!(parse(&tls(both)).unwrap().tls.is_some());
-    check_refused(&tls("chain = \"c\"\n"), "missing field `key`");
-    check_refused(&tls(&format!("{both}min = \"1.0\"\n")), "unknown field `min`");
-    check_refused(
-        &tls(both).replace("https://sigstore", "http://sigstore"),
-        "`external_url`: must begin with `https:`: with [tls]",
-    );
     check_refused(
         &example().replace("{ name = \"ct2026-1.example.com\" }", "{ name = \"other\" }"),
         "`fulcio.ct_log.name`: other is the name of no [[ctlog]] in this file; there are ct2026-1.example.com",
@@ -178,6 +169,19 @@ fn refusals_name_the_key_and_what_is_wrong() {
     check_refused(
         &example().replace("subject_domain = \"https://ci.example.com\"", ""),
         "`fulcio`: issuer https://ci.example.com: `subject_domain` is missing",
+    );
+}
+
+#[test]
+fn tls_has_a_chain_and_a_key_and_an_address_that_says_so() {
+    let tls = |keys: &str| example().replace("# The certificate authority.", &format!("[tls]\n{keys}"));
+    let both = "chain = \"c\"\nkey = \"k\"\n";
+    assert!(parse(&tls(both)).unwrap().tls.is_some());
+    check_refused(&tls("chain = \"c\"\n"), "missing field `key`");
+    check_refused(&tls(&format!("{both}min = \"1.0\"\n")), "unknown field `min`");
+    check_refused(
+        &tls(both).replace("https://sigstore", "http://sigstore"),
+        "`external_url`: must begin with `https:`: with [tls]",
     );
 }
 

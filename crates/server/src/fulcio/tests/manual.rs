@@ -27,10 +27,8 @@ fn every_reason_of_a_refusal_is_in_the_table_of_the_manual() {
 }
 
 #[test]
-fn metrics_have_the_same_name_in_both_manuals() {
-    for name in ["touchmark_fulcio_ct_submissions_total"] {
-        assert!(MANUAL.contains(&format!("`{name}`")));
-        let configuration = include_str!("../../../../../docs/configuration.md");
-        assert!(configuration.contains(&format!("`{name}`")));
-    }
+fn the_metric_of_submissions_has_the_same_name_in_both_manuals() {
+    let name = "`touchmark_fulcio_ct_submissions_total`";
+    assert!(MANUAL.contains(name));
+    assert!(include_str!("../../../../../docs/configuration.md").contains(name));
 }
