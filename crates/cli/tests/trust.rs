@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -28,6 +30,11 @@ impl Machine {
 
     fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn write_private(&self, name: &str, text: &str) {
+        self.write(name, text);
+        std::fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
     }
 
     #[track_caller]
@@ -67,7 +74,7 @@ impl Ceremony {
             .run(0, &format!("trust init --dir stick --name example --holders {} --threshold 3", HOLDERS.join(",")));
         let holders: Vec<_> = HOLDERS.into_iter().map(|name| (name, Machine::new())).collect();
         for (name, machine) in &holders {
-            machine.write("passphrase", "in a drawer\n");
+            machine.write_private("passphrase", "in a drawer\n");
             let enrol = "trust key enrol --ceremony example --new-key key.pem --passphrase-file passphrase";
             let said = machine.run(0, &format!("{enrol} --holder {name} --out enrolment.json"));
             machine.carry("enrolment.json", &coordinator, &format!("{name}.json"));
