@@ -225,8 +225,10 @@ async fn the_passphrase_file_is_for_the_key_of_the_listeners_too() {
         .unwrap();
     std::fs::copy(data("one.pem"), path("tls.pem")).unwrap();
     std::fs::copy(data("one-key-encrypted.pem"), path("tls-key.pem")).unwrap();
-    std::fs::set_permissions(path("tls-key.pem"), std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(path("passphrase"), "correct horse\n").unwrap();
+    for private in ["tls-key.pem", "passphrase"] {
+        std::fs::set_permissions(path(private), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let [port, _] = free_ports();
     let toml = format!(
         "listen = \"127.0.0.1:{port}\"\npassphrase_file = \"passphrase\"\n[tls]\nchain = \"tls.pem\"\nkey = \"tls-key.pem\"\n[[rekor]]\nname = \"rekor.example.com\"\nkey = \"log.pem\"\ndata = \"log\"\n"
