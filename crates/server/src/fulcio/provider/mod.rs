@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use touchmark_sigstore::principal::SubjectAltName;
 
-use self::template::{MissingIndex, Need, Values};
+use self::template::{Need, Purpose, Values};
 use super::claims::{Claims, ScalarError};
 
 pub(crate) use self::builtin::{BUILTIN_PROVIDERS, builtin};
@@ -144,14 +144,14 @@ impl CiProvider {
     /// The name and the extensions that the claims make.
     pub(super) fn map(&self, claims: &Claims) -> Result<Mapped, MappingError> {
         let values = Overlaid { provider: self, claims };
-        let render = |field, template: &Template, missing| {
-            template.render(&values, missing).map_err(|error| MappingError::Render { field, error })
+        let render = |field, template: &Template, purpose| {
+            template.render(&values, purpose).map_err(|error| MappingError::Render { field, error })
         };
-        let name = render(SUBJECT_ALTERNATIVE_NAME, &self.subject_alternative_name, MissingIndex::Refused)?;
+        let name = render(SUBJECT_ALTERNATIVE_NAME, &self.subject_alternative_name, Purpose::Name)?;
         let san = SubjectAltName::Uri(san_url(&name)?);
         let mut extensions = Vec::with_capacity(self.extensions.len());
         for (field, arc, template) in &self.extensions {
-            extensions.push((*arc, render(field, template, MissingIndex::EmptyWhenAlone)?));
+            extensions.push((*arc, render(field, template, Purpose::Extension)?));
         }
         Ok(Mapped { san, extensions })
     }

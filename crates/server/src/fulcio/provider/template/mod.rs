@@ -85,6 +85,8 @@ pub(crate) enum RenderError {
         "the claim {claim} is neither a text, a whole number nor true or false, or is too long or has control characters"
     )]
     Unusable { claim: String },
+    #[error("the claim {claim} is empty: a name with a hole in it would be another one's")]
+    Empty { claim: String },
     #[error("the text would be longer than {RENDERED_BYTES_MAX} bytes")]
     TooLong,
 }
@@ -95,13 +97,13 @@ pub(super) trait Values {
     fn value(&self, name: &str) -> Result<Option<Cow<'_, str>>, RenderError>;
 }
 
-/// What `index` of a missing value is.
+/// What a rendered text will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MissingIndex {
-    /// An error, as for a field: a name with a hole in it is another name.
-    Refused,
-    /// As in Go, in a condition or where it is the whole template; inside a longer text it is an error here too.
-    EmptyWhenAlone,
+pub(super) enum Purpose {
+    /// Whom a certificate names. A name with a hole in it is another name: a value that is missing or empty is an error.
+    Name,
+    /// `index` of a missing value is empty, as in Go, in a condition or where it is the whole template; inside a longer text it is an error here too.
+    Extension,
 }
 
 /// Whether a token has to have a claim.
@@ -127,13 +129,12 @@ impl Template {
         Ok(Self(parse::nodes(text)?))
     }
 
-    pub(super) fn render(&self, values: &dyn Values, missing: MissingIndex) -> Result<String, RenderError> {
-        let alone = match (self.0.as_slice(), missing) {
-            ([Node::Value(Operand::Index(_))], MissingIndex::EmptyWhenAlone) => MissingIndex::EmptyWhenAlone,
-            _ => MissingIndex::Refused,
-        };
+    pub(super) fn render(&self, values: &dyn Values, purpose: Purpose) -> Result<String, RenderError> {
+        if let ([Node::Value(Operand::Index(name))], Purpose::Extension) = (self.0.as_slice(), purpose) {
+            return Ok(values.value(name)?.unwrap_or_default().into_owned());
+        }
         let mut out = String::new();
-        render(&self.0, values, alone, missing, &mut out)?;
+        render(&self.0, values, purpose, &mut out)?;
         Ok(out)
     }
 
@@ -146,20 +147,14 @@ impl Template {
     }
 }
 
-fn render(
-    nodes: &[Node],
-    values: &dyn Values,
-    in_text: MissingIndex,
-    in_condition: MissingIndex,
-    out: &mut String,
-) -> Result<(), RenderError> {
+fn render(nodes: &[Node], values: &dyn Values, purpose: Purpose, out: &mut String) -> Result<(), RenderError> {
     for node in nodes {
         match node {
             Node::Text(text) => out.push_str(text),
-            Node::Value(operand) => out.push_str(&operand.value(values, in_text)?),
+            Node::Value(operand) => out.push_str(&operand.in_text(values, purpose)?),
             Node::If { condition, then, otherwise } => {
-                let branch = if condition.holds(values, in_condition)? { then } else { otherwise };
-                render(branch, values, in_text, in_condition, out)?;
+                let branch = if condition.holds(values, purpose)? { then } else { otherwise };
+                render(branch, values, purpose, out)?;
             }
         }
         if out.len() > RENDERED_BYTES_MAX {
@@ -170,35 +165,48 @@ fn render(
 }
 
 impl Operand {
-    fn value<'v>(&'v self, values: &'v dyn Values, missing: MissingIndex) -> Result<Cow<'v, str>, RenderError> {
-        let absent = |claim: &str| RenderError::Missing { claim: claim.to_owned() };
-        match (self, missing) {
+    fn in_text<'v>(&'v self, values: &'v dyn Values, purpose: Purpose) -> Result<Cow<'v, str>, RenderError> {
+        match self {
+            Self::Literal(text) => Ok(Cow::Borrowed(text)),
+            Self::Field(claim) | Self::Index(claim) => match present(claim, values)? {
+                value if value.is_empty() && purpose == Purpose::Name => {
+                    Err(RenderError::Empty { claim: claim.clone() })
+                }
+                value => Ok(value),
+            },
+        }
+    }
+
+    fn in_condition<'v>(&'v self, values: &'v dyn Values, purpose: Purpose) -> Result<Cow<'v, str>, RenderError> {
+        match (self, purpose) {
             (Self::Literal(text), _) => Ok(Cow::Borrowed(text)),
-            (Self::Field(name), _) | (Self::Index(name), MissingIndex::Refused) => {
-                values.value(name)?.ok_or_else(|| absent(name))
-            }
-            (Self::Index(name), MissingIndex::EmptyWhenAlone) => Ok(values.value(name)?.unwrap_or_default()),
+            (Self::Field(claim), _) | (Self::Index(claim), Purpose::Name) => present(claim, values),
+            (Self::Index(claim), Purpose::Extension) => Ok(values.value(claim)?.unwrap_or_default()),
         }
     }
 }
 
+fn present<'v>(claim: &str, values: &'v dyn Values) -> Result<Cow<'v, str>, RenderError> {
+    values.value(claim)?.ok_or_else(|| RenderError::Missing { claim: claim.to_owned() })
+}
+
 impl Condition {
-    fn holds(&self, values: &dyn Values, missing: MissingIndex) -> Result<bool, RenderError> {
+    fn holds(&self, values: &dyn Values, purpose: Purpose) -> Result<bool, RenderError> {
         match self {
-            Self::Given(operand) => Ok(!operand.value(values, missing)?.is_empty()),
+            Self::Given(operand) => Ok(!operand.in_condition(values, purpose)?.is_empty()),
             Self::Equal(one, others) => {
-                let one = one.value(values, missing)?;
+                let one = one.in_condition(values, purpose)?;
                 for other in others {
-                    if one == other.value(values, missing)? {
+                    if one == other.in_condition(values, purpose)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-            Self::Not(condition) => Ok(!condition.holds(values, missing)?),
+            Self::Not(condition) => Ok(!condition.holds(values, purpose)?),
             Self::All(conditions) => {
                 for condition in conditions {
-                    if !condition.holds(values, missing)? {
+                    if !condition.holds(values, purpose)? {
                         return Ok(false);
                     }
                 }
@@ -206,7 +214,7 @@ impl Condition {
             }
             Self::Any(conditions) => {
                 for condition in conditions {
-                    if condition.holds(values, missing)? {
+                    if condition.holds(values, purpose)? {
                         return Ok(true);
                     }
                 }

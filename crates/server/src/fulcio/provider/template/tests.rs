@@ -30,7 +30,7 @@ fn values() -> Map {
 
 fn check(template: &str, expect: Result<&str, RenderError>) {
     let template = Template::parse(template).unwrap();
-    assert_eq!(template.render(&values(), MissingIndex::EmptyWhenAlone), expect.map(str::to_owned));
+    assert_eq!(template.render(&values(), Purpose::Extension), expect.map(str::to_owned));
 }
 
 fn missing(claim: &str) -> RenderError {
@@ -86,8 +86,22 @@ fn a_missing_index_is_empty_in_a_condition_or_alone_and_an_error_inside_a_text()
     check("{{.url}}/{{index . \"sha\"}}", Err(missing("sha")));
     for template in ["{{index . \"sha\"}}", "{{if index . \"sha\"}}a{{else}}b{{end}}"] {
         let template = Template::parse(template).unwrap();
-        assert_eq!(template.render(&values(), MissingIndex::Refused), Err(missing("sha")));
+        assert_eq!(template.render(&values(), Purpose::Name), Err(missing("sha")));
     }
+}
+
+#[test]
+fn an_empty_claim_makes_no_name_and_may_stand_in_an_extension() {
+    for text in
+        ["{{.url}}/{{.empty}}", "{{.url}}/{{index . \"empty\"}}", "{{if .url}}{{.url}}{{.empty}}{{end}}", "empty"]
+    {
+        let template = Template::parse(text).unwrap();
+        assert_eq!(template.render(&values(), Purpose::Name), Err(RenderError::Empty { claim: "empty".to_owned() }));
+        assert!(template.render(&values(), Purpose::Extension).is_ok());
+    }
+    // Nothing is put in.
+    let template = Template::parse("{{.url}}{{if .empty}}/{{.empty}}{{end}}").unwrap();
+    assert_eq!(template.render(&values(), Purpose::Name).unwrap(), "https://github.com");
 }
 
 #[test]
@@ -133,7 +147,7 @@ fn what_is_not_in_the_subset_is_refused_when_it_is_read() {
 fn a_text_that_grows_too_long_is_refused() {
     let long = Map(BTreeMap::from([("a", &*"x".repeat(RENDERED_BYTES_MAX).leak())]));
     let template = Template::parse("{{.a}}{{.a}}").unwrap();
-    assert_eq!(template.render(&long, MissingIndex::Refused), Err(RenderError::TooLong));
+    assert_eq!(template.render(&long, Purpose::Name), Err(RenderError::TooLong));
 }
 
 #[test]
@@ -157,7 +171,7 @@ proptest! {
     #[test]
     fn reading_and_rendering_never_panic(text in "(\\{\\{|\\}\\}|if|else|end|eq|index|not|[ .\"`()a-z/*\\\\-]){0,40}") {
         if let Ok(template) = Template::parse(&text) {
-            let _ = template.render(&values(), MissingIndex::EmptyWhenAlone);
+            let _ = template.render(&values(), Purpose::Extension);
             let _ = template.names();
         }
     }
@@ -165,6 +179,6 @@ proptest! {
     #[test]
     fn text_without_braces_is_kept(before in "[^{}]{0,20}", after in "[^{}]{0,20}") {
         let template = Template::parse(&format!("{before}{{{{.ref}}}}{after}")).unwrap();
-        prop_assert_eq!(template.render(&values(), MissingIndex::Refused).unwrap(), format!("{before}main{after}"));
+        prop_assert_eq!(template.render(&values(), Purpose::Name).unwrap(), format!("{before}main{after}"));
     }
 }
