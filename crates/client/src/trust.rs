@@ -20,7 +20,9 @@
 
 mod built_in;
 mod mirror;
+mod one_vote;
 mod public;
+mod target_name;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,24 +31,30 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sigstore_tuf::{Error as TufError, FileStore, StoreRepository, Updater};
+use sigstore_tuf::{Error as TufError, FileStore, StoreRepository, Updater, UpdaterConfig};
 use touchmark_keys::{HashAlgorithm, digest};
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
 use url::Url;
 
 pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good_root_json};
+pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
+pub use target_name::UnsafeName;
 
-use mirror::HttpMirror;
+use mirror::{HttpMirror, Patience};
+use one_vote::{Delegations, OneVote};
+use target_name::TargetName;
 
-/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
 /// Room for most trusted roots and bundles: they are read in one call.
 const READ_AT_FIRST_BYTES: usize = 16 * 1024;
+/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
 const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
 const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
 /// A repository's root file is some kilobytes; python-tuf's limit.
 pub const ROOT_BYTES_MAX: u64 = 512_000;
+/// Most roots that one walk follows, as in python-tuf: some decades of a root that is renewed monthly.
+const ROOTS_MAX: u32 = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
@@ -72,7 +80,11 @@ pub enum TrustError {
     #[error("the TUF repository does not verify")]
     Tuf { source: Box<TufError> },
     #[error("the TUF repository has no target {name:?}")]
-    TargetMissing { name: &'static str },
+    TargetMissing { name: String },
+    #[error("no target is asked for by such a name")]
+    TargetName(#[from] UnsafeName),
+    #[error("the TUF repository counts a key twice")]
+    KeyTwice(#[from] KeyTwice),
     #[error("{what} cannot be used")]
     Unusable { what: String, source: touchmark_sigstore::trust::TrustError },
 }
@@ -93,6 +105,7 @@ pub enum Freshness<'a> {
 pub struct TrustStore {
     dir: PathBuf,
     built_in: BuiltIn,
+    targets: Option<Url>,
 }
 
 /// A walked TUF repository: every target it gives is verified up to the pinned root.
@@ -133,13 +146,20 @@ impl TrustStore {
     /// Without an initialised instance, the public-good one serves for verifying.
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), built_in: BuiltIn::public_good() }
+        Self { dir: dir.into(), built_in: BuiltIn::public_good(), targets: None }
     }
 
     /// The same directory with another instance built in.
     #[must_use]
     pub fn with_built_in(self, built_in: BuiltIn) -> Self {
         Self { built_in, ..self }
+    }
+
+    /// The same directory, for a repository that keeps its targets at another address than `<mirror>/targets`. Where they come from
+    /// is no matter of trust: the metadata state their hashes.
+    #[must_use]
+    pub fn with_targets_at(self, targets: Url) -> Self {
+        Self { targets: Some(targets), ..self }
     }
 
     #[must_use]
@@ -207,12 +227,21 @@ impl TrustStore {
         outbound: Option<&Outbound>,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        let store = FileStore::new(self.mirror_dir(mirror).join("metadata"));
+        one_vote::expect_of_root(root)?;
+        let delegations = Delegations::default();
+        let store = OneVote::over(FileStore::new(self.metadata_dir(mirror)), &delegations);
         let updater = match outbound {
-            Some(outbound) => Updater::new(HttpMirror::new(outbound.clone(), mirror.clone()), root),
-            None => Updater::new(StoreRepository::new(store.clone()), root),
+            Some(outbound) => {
+                let (metadata, targets) = (mirror.clone(), self.targets_of(mirror)?);
+                let mirror = HttpMirror::new(outbound.clone(), metadata, targets, Patience::MAX);
+                Updater::new(OneVote::over(mirror, &delegations), root)
+            }
+            None => Updater::new(OneVote::over(StoreRepository::new(store.clone()), &delegations), root),
         };
-        let mut updater = updater.map_err(|source| TrustError::Tuf { source: Box::new(source) })?.with_store(store);
+        let mut limits = UpdaterConfig::default();
+        limits.max_root_rotations = ROOTS_MAX;
+        let updater = updater.map_err(|source| TrustError::Tuf { source: Box::new(source) })?;
+        let mut updater = updater.with_config(limits).with_store(store);
         updater.refresh(now).await.map_err(|source| TrustError::from_tuf(source, mirror))?;
         Ok(VerifiedRepository { updater, now, mirror: mirror.clone(), stale: None })
     }
@@ -230,6 +259,20 @@ impl TrustStore {
 
     fn remember(&self, mirror: &Url, now: Timestamp) -> Result<(), TrustError> {
         Instance { mirror: mirror.clone(), refreshed_at: now }.write(&self.dir.join(INSTANCE_FILE))
+    }
+
+    /// Where the verified metadata of `mirror` lie: `<role>.json` as they were received, and what else the walk keeps.
+    #[must_use]
+    pub fn metadata_dir(&self, mirror: &Url) -> PathBuf {
+        self.mirror_dir(mirror).join("metadata")
+    }
+
+    fn targets_of(&self, mirror: &Url) -> Result<Url, TrustError> {
+        if let Some(targets) = &self.targets {
+            return Ok(targets.clone());
+        }
+        let text = format!("{}/targets", mirror.as_str().trim_end_matches('/'));
+        Url::parse(&text).map_err(|_| TrustError::MirrorUnusable { url: text })
     }
 
     /// One directory for each mirror: a readable name, and a hash so that no two share one.
@@ -291,10 +334,15 @@ impl VerifiedRepository {
         parse_signing_config(SIGNING_CONFIG_TARGET, &bytes)
     }
 
-    async fn target(&mut self, name: &'static str) -> Result<Vec<u8>, TrustError> {
-        match self.updater.get_target(name, self.now).await {
+    /// The bytes of a target, from the cache if it holds them, else from the mirror; their length and hash are what the metadata state.
+    ///
+    /// # Errors
+    /// If `name` is no name for a file, if no role that is trusted with it states such a target, or if what comes is not it.
+    pub async fn target(&mut self, name: &str) -> Result<Vec<u8>, TrustError> {
+        let name = TargetName::parse(name)?;
+        match self.updater.get_target(name.as_str(), self.now).await {
             Ok(bytes) => Ok(bytes),
-            Err(TufError::TargetNotFound(_)) => Err(TrustError::TargetMissing { name }),
+            Err(TufError::TargetNotFound(name)) => Err(TrustError::TargetMissing { name }),
             Err(source) => Err(TrustError::from_tuf(source, &self.mirror)),
         }
     }
@@ -302,6 +350,9 @@ impl VerifiedRepository {
 
 impl TrustError {
     fn from_tuf(source: TufError, mirror: &Url) -> Self {
+        if let Some(twice) = KeyTwice::within(&source) {
+            return Self::KeyTwice(twice.clone());
+        }
         match source {
             TufError::Expired { role, expires } => Self::Expired { role, at: expires },
             TufError::Transport { .. } => Self::MirrorUnreachable { mirror: mirror.clone(), source: Box::new(source) },
