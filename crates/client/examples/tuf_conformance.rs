@@ -134,9 +134,14 @@ async fn download(metadata_dir: &Path, arguments: &Arguments) -> Result<(), Fail
     let target_dir = arguments.target_dir.as_ref().ok_or("--target-dir is missing")?;
     let mut repository = refresh(metadata_dir, arguments).await?;
     for name in &arguments.target_names {
-        let bytes = repository.target(name).await?;
-        // One file name for each target path, in one directory.
-        std::fs::write(target_dir.join(hex::encode(name)), bytes)?;
+        let target = repository.target(name).await;
+        // The search for a target fetches the metadata of delegated roles.
+        show(&TrustStore::at(metadata_dir.join(STORE_DIR)).metadata_dir(repository.mirror()), metadata_dir)?;
+        let (bytes, path) = (target?, target_dir.join(hex::encode(name)));
+        // A target that came from the cache is not written again: the suite goes by the times of the files.
+        if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
+            std::fs::write(&path, bytes)?;
+        }
     }
     Ok(())
 }
