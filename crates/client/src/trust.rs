@@ -19,6 +19,7 @@
 //! one is never used in its place.
 
 mod built_in;
+mod floor;
 mod mirror;
 mod one_vote;
 mod public;
@@ -31,7 +32,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sigstore_tuf::{Error as TufError, FileStore, StoreRepository, Updater, UpdaterConfig};
+use sigstore_tuf::{Error as TufError, FileStore, Repository, StoreRepository, Updater, UpdaterConfig};
 use touchmark_keys::{HashAlgorithm, digest};
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
@@ -42,6 +43,7 @@ pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
 pub use target_name::UnsafeName;
 
+use floor::Floor;
 use mirror::{HttpMirror, Patience};
 use one_vote::{Delegations, OneVote};
 use target_name::TargetName;
@@ -229,15 +231,15 @@ impl TrustStore {
     ) -> Result<VerifiedRepository, TrustError> {
         one_vote::expect_of_root(root)?;
         let delegations = Delegations::default();
-        let store = OneVote::over(FileStore::new(self.metadata_dir(mirror)), &delegations);
-        let updater = match outbound {
+        let store = Floor::of(OneVote::over(FileStore::new(self.metadata_dir(mirror)), &delegations));
+        let repository: Box<dyn Repository> = match outbound {
             Some(outbound) => {
                 let (metadata, targets) = (mirror.clone(), self.targets_of(mirror)?);
-                let mirror = HttpMirror::new(outbound.clone(), metadata, targets, Patience::MAX);
-                Updater::new(OneVote::over(mirror, &delegations), root)
+                Box::new(HttpMirror::new(outbound.clone(), metadata, targets, Patience::MAX))
             }
-            None => Updater::new(OneVote::over(StoreRepository::new(store.clone()), &delegations), root),
+            None => Box::new(StoreRepository::new(store.clone())),
         };
+        let updater = Updater::new(store.below(OneVote::over(repository, &delegations)), root);
         let mut limits = UpdaterConfig::default();
         limits.max_root_rotations = ROOTS_MAX;
         let updater = updater.map_err(|source| TrustError::Tuf { source: Box::new(source) })?;

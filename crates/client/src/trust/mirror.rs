@@ -45,7 +45,9 @@ impl HttpMirror {
     async fn fetch(&self, url: &Url, max_length: u64) -> Result<Option<Vec<u8>>, Error> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Error::transport(format!("fetching {url}: the repository took too long with the files before")));
+            return Err(Error::transport(format!(
+                "fetching {url}: the repository took too long with the files before"
+            )));
         }
         let response_bytes_max = usize::try_from(max_length).unwrap_or(usize::MAX);
         let limits = Limits { response_bytes_max, timeout: self.file_max.min(left) };

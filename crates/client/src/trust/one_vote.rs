@@ -161,4 +161,3 @@ impl<T: MetadataStore> MetadataStore for OneVote<T> {
         self.inner.store(name, bytes)
     }
 }
-

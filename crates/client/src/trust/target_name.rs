@@ -12,9 +12,13 @@ const NAME_BYTES_MAX: usize = 4096;
 pub enum UnsafeName {
     #[error("the name has {found} bytes; expected 1 to {NAME_BYTES_MAX}")]
     Length { found: usize },
-    #[error("the name {name:?} has a part {part:?}: expected parts that are not empty, `.` or `..`, with one / between them")]
+    #[error(
+        "the name {name:?} has a part {part:?}: expected parts that are not empty, `.` or `..`, with one / between them"
+    )]
     Part { name: String, part: String },
-    #[error("the name {name:?} has the character {character:?}, which separates directories on some systems or cannot be seen")]
+    #[error(
+        "the name {name:?} has the character {character:?}, which separates directories on some systems or cannot be seen"
+    )]
     Character { name: String, character: char },
 }
 

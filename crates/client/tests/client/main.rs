@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod attacks;
 mod ct_inclusion;
+mod hostile;
 mod login;
 mod lying_services;
 mod support;
