@@ -229,16 +229,26 @@ impl TrustStore {
         outbound: Option<&Outbound>,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        one_vote::expect_of_root(root)?;
-        let delegations = Delegations::default();
-        let store = Floor::of(OneVote::over(FileStore::new(self.metadata_dir(mirror)), &delegations));
         let repository: Box<dyn Repository> = match outbound {
             Some(outbound) => {
                 let (metadata, targets) = (mirror.clone(), self.targets_of(mirror)?);
                 Box::new(HttpMirror::new(outbound.clone(), metadata, targets, Patience::MAX))
             }
-            None => Box::new(StoreRepository::new(store.clone())),
+            None => Box::new(StoreRepository::new(FileStore::new(self.metadata_dir(mirror)))),
         };
+        self.walk_through(repository, mirror, root, now).await
+    }
+
+    async fn walk_through(
+        &self,
+        repository: Box<dyn Repository>,
+        mirror: &Url,
+        root: &[u8],
+        now: Timestamp,
+    ) -> Result<VerifiedRepository, TrustError> {
+        one_vote::expect_of_root(root)?;
+        let delegations = Delegations::default();
+        let store = Floor::of(OneVote::over(FileStore::new(self.metadata_dir(mirror)), &delegations));
         let updater = Updater::new(store.below(OneVote::over(repository, &delegations)), root);
         let mut limits = UpdaterConfig::default();
         limits.max_root_rotations = ROOTS_MAX;
@@ -427,5 +437,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), TrustError> {
     std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(failed)
 }
 
+#[cfg(test)]
+mod public_chain;
 #[cfg(test)]
 mod tests;

@@ -90,3 +90,6 @@ impl Repository for HttpMirror {
         Box::pin(async move { self.fetch(&self.target_url(path)?, max_length).await })
     }
 }
+
+#[cfg(test)]
+mod tests;

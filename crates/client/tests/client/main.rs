@@ -8,5 +8,6 @@ mod ct_inclusion;
 mod hostile;
 mod login;
 mod lying_services;
+mod public_repository;
 mod support;
 mod trust;
