@@ -192,7 +192,11 @@ impl From<TrustError> for Failure {
                 .hint("check the clock of this machine"),
             TrustError::Tuf { .. } => of(ExitStatus::TrustRoot)
                 .hint("is --root the root.json of this instance? If so, the repository is broken or was tampered with: ask the instance's operator"),
-            TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => of(ExitStatus::TrustRoot),
+            TrustError::KeyTwice(_) => of(ExitStatus::TrustRoot)
+                .hint("the repository's keys are not what they seem: ask the instance's operator for a root without that key"),
+            TrustError::TargetName(_) | TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => {
+                of(ExitStatus::TrustRoot)
+            }
         }
     }
 }
