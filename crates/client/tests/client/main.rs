@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
 mod ct_inclusion;
+mod instances;
 mod login;
 mod lying_services;
 mod support;
 mod trust;
+mod trust_export;
+mod trust_fresh;
