@@ -81,6 +81,9 @@ pub enum TrustError {
     MirrorUnusable { url: String },
     #[error("the TUF repository at {mirror} could not be read")]
     MirrorUnreachable { mirror: Url, source: Box<TufError> },
+    /// Without the network there is no more than what was fetched before.
+    #[error("what is cached of {mirror} is not whole")]
+    CacheIncomplete { mirror: Url, source: Box<TufError> },
     #[error("the TUF metadata {role:?} expired at {at}")]
     Expired { role: String, at: Timestamp },
     #[error("the TUF repository does not verify")]

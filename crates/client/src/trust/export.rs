@@ -27,8 +27,8 @@ use url::Url;
 
 use super::cache::{FromCache, VersionedRoot};
 use super::instances::{InstanceName, NamedRoot, Resolved, find_root};
-use super::walk::Source;
-use super::{SIGNING_CONFIG_TARGET, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository};
+use super::walk::{Source, in_cache};
+use super::{TrustError, TrustStore, VerifiedRepository};
 
 /// The largest export: every root that a chain may have, at the size that roots have, is a fraction of it.
 pub const EXPORT_BYTES_MAX: u64 = 64 << 20;
@@ -171,13 +171,7 @@ impl TrustStore {
         let _between_writes = cache.between_writes();
         let seen = Arc::<Mutex<BTreeMap<String, Vec<u8>>>>::default();
         let recorder = Recorder { cache: FromCache(cache.stage()), seen: seen.clone() };
-        let mut repository = self.walk(&name, &mirror, &root, Box::new(recorder), None, now).await?;
-        for target in [TRUSTED_ROOT_TARGET, SIGNING_CONFIG_TARGET] {
-            match repository.target(target).await {
-                Ok(_) | Err(TrustError::TargetMissing { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.walk_targets(&name, &mirror, &root, Box::new(recorder), None, now).await.map_err(in_cache)?;
         let mut files = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         files.insert(format!("{}.root.json", VersionedRoot::parse(&root)?.version), root);
         Ok(TrustExport { mirror, files: Arc::new(files) })

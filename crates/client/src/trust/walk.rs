@@ -54,7 +54,7 @@ impl TrustStore {
     ) -> Result<VerifiedRepository, TrustError> {
         let cache = self.cache(name);
         let staged = cache.stage();
-        match self.walk_whole(name, mirror, root, source.repository(mirror), staged.clone(), now).await {
+        match self.walk_targets(name, mirror, root, source.repository(mirror), Some(staged.clone()), now).await {
             Ok(repository) => {
                 cache.commit(&staged)?;
                 Ok(repository)
@@ -72,16 +72,16 @@ impl TrustStore {
     }
 
     /// The walk, with every target that is kept, so that the cache is whole or is not written.
-    async fn walk_whole(
+    pub(super) async fn walk_targets(
         &self,
         name: &InstanceName,
         mirror: &Url,
         root: &[u8],
         repository: Box<dyn Repository>,
-        memory: Arc<Staged>,
+        memory: Option<Arc<Staged>>,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        let mut repository = self.walk(name, mirror, root, repository, Some(memory), now).await?;
+        let mut repository = self.walk(name, mirror, root, repository, memory, now).await?;
         for target in [TRUSTED_ROOT_TARGET, SIGNING_CONFIG_TARGET] {
             match repository.target(target).await {
                 Ok(_) | Err(TrustError::TargetMissing { .. }) => {}
@@ -104,7 +104,7 @@ impl TrustStore {
             return Ok(repository);
         }
         let _between_writes = self.cache(name).between_writes();
-        self.walk_once_cached(name, mirror, root, now).await
+        self.walk_once_cached(name, mirror, root, now).await.map_err(in_cache)
     }
 
     async fn walk_once_cached(
@@ -139,7 +139,7 @@ impl TrustStore {
             }
             Waited::Unwritable => {
                 let repository = Source::Mirror(outbound).repository(&known.mirror);
-                self.walk_whole(name, &known.mirror, root, repository, cache.stage(), now).await
+                self.walk_targets(name, &known.mirror, root, repository, Some(cache.stage()), now).await
             }
             Waited::Held(_) => {
                 let Some(latest) = self.read_instance(name)? else {
@@ -171,6 +171,14 @@ impl TrustStore {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A file that the cache lacks is no mirror that is away.
+pub(super) fn in_cache(error: TrustError) -> TrustError {
+    match error {
+        TrustError::MirrorUnreachable { mirror, source } => TrustError::CacheIncomplete { mirror, source },
+        other => other,
     }
 }
 
