@@ -182,7 +182,8 @@ async fn one_key_twice_a_root_that_lists_one_key_under_two_ids_is_refused_pinned
             assert_eq!((twice.role.as_str(), twice.by.as_str()), (listed, "root 2"));
             let mut ids = [twice.one.as_str(), twice.other.as_str()];
             let mut expected = [ann.id.as_str(), twin.id.as_str()];
-            (ids.sort_unstable(), expected.sort_unstable());
+            ids.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(ids, expected);
         }
     }
