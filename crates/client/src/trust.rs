@@ -25,6 +25,7 @@ mod export;
 mod for_clients;
 mod fresh;
 mod instances;
+mod line;
 mod lock;
 mod mirror;
 mod public;
