@@ -69,7 +69,7 @@ pub(crate) fn as_of(time: Timestamp) -> String {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    place: TrustDirArgs,
     /// The instance, by its name in `trust list` [default: the one that `initialize` or `trust use` chose]
     #[arg(long = "in", value_name = "NAME", env = env_vars::TOUCHMARK_IN)]
     instance: Option<String>,
@@ -79,7 +79,7 @@ pub(crate) struct StoreArgs {
 
 /// Where trust is kept.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct PlaceArgs {
+pub(crate) struct TrustDirArgs {
     /// Directory of the trust that `initialize` set up [default: $XDG_DATA_HOME/touchmark-trust]
     #[arg(long, value_name = "DIR", env = env_vars::TUF_ROOT)]
     cache: Option<PathBuf>,
@@ -92,7 +92,7 @@ pub(crate) struct NetworkArgs {
     ca_file: Option<PathBuf>,
 }
 
-impl PlaceArgs {
+impl TrustDirArgs {
     pub(crate) fn store(&self) -> Result<TrustStore, Failure> {
         Ok(TrustStore::at(match &self.cache {
             Some(dir) => dir.clone(),

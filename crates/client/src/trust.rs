@@ -26,6 +26,7 @@ mod floor;
 mod for_clients;
 mod fresh;
 mod instances;
+mod line;
 mod lock;
 mod mirror;
 mod one_vote;

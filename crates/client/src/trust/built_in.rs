@@ -19,8 +19,7 @@ use touchmark_sigstore::trust::TrustedRoot;
 use url::Url;
 
 use super::instances::{Choice, InstanceName, Resolved};
-use super::lock::{REFRESH_WAIT_MAX, Waited};
-use super::walk::{Source, busy};
+use super::lock::REFRESH_WAIT_MAX;
 use super::{Freshness, Instance, PINNED_ROOT_FILE, Stale, TrustError, TrustStore, parse_trusted_root, read};
 
 /// When the built-in instance's mirror was last asked, and everything of it verified and kept.
@@ -190,10 +189,7 @@ impl TrustStore {
             None => self.walk_cached(&name, mirror, root, now).await?,
             Some(outbound) => {
                 let waited = self.cache(&name).lock(REFRESH_WAIT_MAX).await?;
-                if matches!(waited, Waited::Busy) {
-                    return Err(TrustError::MirrorUnreachable { mirror: mirror.clone(), source: Box::new(busy()) });
-                }
-                self.walk_into(&name, mirror, root, Source::Mirror(outbound), now).await?
+                self.ask(&name, mirror, root, outbound, &waited, now).await?
             }
         };
         let trusted_root = repository.trusted_root().await?;

@@ -26,7 +26,8 @@ use sigstore_tuf::{Error as TufError, Repository};
 use url::Url;
 
 use super::cache::{FromCache, VersionedRoot};
-use super::instances::{InstanceName, NamedRoot, Resolved, find_root};
+use super::instances::{InstanceName, NamedRoot, Resolved};
+use super::line::find_root;
 use super::walk::{Source, in_cache};
 use super::{TrustError, TrustStore, VerifiedRepository};
 

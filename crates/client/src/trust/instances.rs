@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Invariants: what is known of an instance belongs to its name and to one line of roots; no two names share a file, also not those of
-//! one mirror, so nobody who can sign for the one can say anything about the other. A name never passes to another line of roots: a root
-//! counts as of the line if one of the two leads to the other, and any other is refused, or gets a name of its own. Removing a name keeps
-//! what is known, so that it cannot be rolled back by removing and adding. An unknown name is an error and never another instance.
+//! one mirror, so nobody who can sign for the one can say anything about the other. A name never passes to another line of roots (`line`).
+//! Removing a name keeps what is known, so that it cannot be rolled back by removing and adding. An unknown name is an error and never
+//! another instance.
 
 use std::fmt;
 use std::io;
@@ -18,22 +18,20 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sigstore_tuf::{Repository, TrustedMetadataSet};
 use touchmark_keys::sha256;
 use touchmark_outbound::Outbound;
 use url::Url;
 
 use super::cache::{Cache, VersionedRoot};
-use super::lock::{self, JOIN_WAIT_MAX, Sharing, Waited};
+use super::line::find_root;
+use super::lock::{self, JOIN_WAIT_MAX, Sharing};
 use super::walk::Source;
-use super::{INSTANCE_FILE, Instance, ROOT_BYTES_MAX, TrustError, TrustStore, VerifiedRepository, read, write};
+use super::{INSTANCE_FILE, Instance, TrustError, TrustStore, VerifiedRepository, read, write};
 
 /// A name is a directory's name, and file systems have this limit.
 const NAME_BYTES_MAX: usize = 255;
 /// Directories that are looked at when instances are listed; nobody trusts a tenth as many.
-const INSTANCES_MAX: usize = 256;
-/// Roots of one repository: one each day for a year is fewer; the public one has fifteen after five years.
-pub(super) const ROOTS_MAX: u32 = 512;
+pub(super) const INSTANCES_MAX: usize = 256;
 /// The built-in instance, where it is chosen by name.
 const BUILT_IN_NAME: &str = "public-good";
 /// The version of `DIR/instance.json` that names the default.
@@ -124,7 +122,7 @@ impl InstanceName {
     }
 
     /// The same mirror with another line of roots.
-    fn numbered(&self, number: usize) -> Self {
+    pub(super) fn numbered(&self, number: usize) -> Self {
         if number == 1 { self.clone() } else { Self(format!("{}-{number}", self.0)) }
     }
 
@@ -133,7 +131,7 @@ impl InstanceName {
         &self.0
     }
 
-    fn is_built_in(&self) -> bool {
+    pub(super) fn is_built_in(&self) -> bool {
         self.0 == BUILT_IN_NAME
     }
 }
@@ -191,7 +189,7 @@ impl TrustStore {
         let root = VersionedRoot::parse(root)?;
         let name = self.name_of(mirror);
         let cache = self.cache(&name);
-        let _held = expect_held(cache.lock(JOIN_WAIT_MAX).await?, &self.dir.join(name.as_str()))?;
+        let _held = cache.lock(JOIN_WAIT_MAX).await?.expect_held(&self.dir.join(name.as_str()), JOIN_WAIT_MAX)?;
         if let Some(pinned) = read_if_there(&cache.pinned_path())?.filter(|pinned| pinned != root.bytes) {
             return Err(TrustError::OtherRoot { name, pinned: sha256(&pinned), given: sha256(root.bytes) });
         }
@@ -242,7 +240,7 @@ impl TrustStore {
     /// Forgets where an instance is, and its memory only where that is said.
     pub async fn remove(&self, name: &InstanceName, memory: Memory) -> Result<(), TrustError> {
         let cache = self.cache(name);
-        let _refreshing = expect_held(cache.lock(JOIN_WAIT_MAX).await?, &self.dir.join(name.as_str()))?;
+        let _refreshing = cache.lock(JOIN_WAIT_MAX).await?.expect_held(&self.dir.join(name.as_str()), JOIN_WAIT_MAX)?;
         let _held = self.lock_default()?;
         self.migrate()?;
         let path = self.instance_path(name);
@@ -318,70 +316,6 @@ impl TrustStore {
 
     pub(super) fn cache(&self, name: &InstanceName) -> Cache {
         Cache::at(self.dir.join(name.as_str()))
-    }
-
-    /// Walks into what is known under the name, if `root` is of the same line, and remembers the instance.
-    pub(super) async fn join(
-        &self,
-        mirror: &Url,
-        root: &[u8],
-        source: Source<'_>,
-        now: Timestamp,
-    ) -> Result<VerifiedRepository, TrustError> {
-        let root = VersionedRoot::parse(root)?;
-        if let Some(name) = &self.chosen {
-            return self.join_as(name, mirror, root, source, now).await;
-        }
-        let of_mirror = InstanceName::of_mirror(mirror);
-        // The built-in instance's memory is its own, too.
-        let is_built_in = self.built_in.mirror().is_ok_and(|built_in| built_in == *mirror);
-        let first = if is_built_in && !self.cache(&of_mirror).pinned_path().exists() { 2 } else { 1 };
-        for number in first..=INSTANCES_MAX {
-            match self.join_as(&of_mirror.numbered(number), mirror, root, source, now).await {
-                Err(TrustError::OtherRoot { .. }) => {}
-                other => return other,
-            }
-        }
-        Err(TrustError::TooManyInstances { count_max: INSTANCES_MAX })
-    }
-
-    async fn join_as(
-        &self,
-        name: &InstanceName,
-        mirror: &Url,
-        root: VersionedRoot<'_>,
-        source: Source<'_>,
-        now: Timestamp,
-    ) -> Result<VerifiedRepository, TrustError> {
-        if name.is_built_in() {
-            return Err(TrustError::InstanceNameUnusable { text: name.to_string() });
-        }
-        let cache = self.cache(name);
-        let _held = expect_held(cache.lock(JOIN_WAIT_MAX).await?, &self.dir.join(name.as_str()))?;
-        let pinned = match read_if_there(&cache.pinned_path())? {
-            None => root.bytes.to_vec(),
-            Some(pinned) => {
-                let known = VersionedRoot::parse(&pinned)?;
-                let repository = self.repository(source, mirror)?;
-                let is_same = cache.is_known(root, known)
-                    || leads_to(known, root, repository.as_ref(), mirror).await?
-                    || leads_to(root, known, repository.as_ref(), mirror).await?;
-                if !is_same {
-                    let (pinned, given) = (sha256(known.bytes), sha256(root.bytes));
-                    return Err(TrustError::OtherRoot { name: name.clone(), pinned, given });
-                }
-                pinned
-            }
-        };
-        let before = self.read_instance(name)?;
-        let repository = self.walk_into(name, mirror, &pinned, source, now).await?;
-        cache.pin(&pinned)?;
-        let refreshed_at = match source {
-            Source::Mirror(_) => now,
-            Source::Carried(_) => before.map_or(Timestamp::UNIX_EPOCH, |instance| instance.refreshed_at),
-        };
-        self.remember(name, &Instance { mirror: mirror.clone(), refreshed_at })?;
-        Ok(repository)
     }
 
     fn expect_known(&self, name: &InstanceName) -> Result<Instance, TrustError> {
@@ -461,69 +395,12 @@ impl TrustStore {
     }
 }
 
-/// What is to be remembered needs the lock.
-fn expect_held(waited: Waited, dir: &std::path::Path) -> Result<lock::Held, TrustError> {
-    match waited {
-        Waited::Held(held) => Ok(held),
-        Waited::Busy => Err(TrustError::Busy { path: dir.to_owned(), waited: JOIN_WAIT_MAX }),
-        Waited::Unwritable => {
-            let source = io::Error::from(io::ErrorKind::PermissionDenied);
-            Err(TrustError::File { path: dir.to_owned(), doing: "written", source })
-        }
-    }
-}
-
-fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>, TrustError> {
+pub(super) fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>, TrustError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(TrustError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The root of a repository that has this hash: the chain is looked through from its first root on.
-pub(super) async fn find_root(
-    repository: &dyn Repository,
-    hash: [u8; 32],
-    mirror: &Url,
-) -> Result<Vec<u8>, TrustError> {
-    let mut versions = 0;
-    for version in 1..=ROOTS_MAX {
-        let fetched = repository.fetch_metadata(&format!("{version}.root.json"), ROOT_BYTES_MAX).await;
-        match fetched.map_err(|source| TrustError::from_tuf(source, mirror))? {
-            Some(root) if sha256(&root) == hash => return Ok(root),
-            Some(_) => versions = version,
-            // A repository may have put its oldest roots away; a chain that has begun has no gaps.
-            None if versions == 0 && version < FIRST_ROOT_MAX => {}
-            None => break,
-        }
-    }
-    Err(TrustError::RootNotFound { mirror: mirror.clone(), sha256: hash, last: versions })
-}
-
-/// The oldest root that a repository still has may be as late as this.
-const FIRST_ROOT_MAX: u32 = 32;
-
-/// Whether the chain of roots from `start` has `end` in it. A mirror that does not show the roots between proves nothing.
-async fn leads_to(
-    start: VersionedRoot<'_>,
-    end: VersionedRoot<'_>,
-    repository: &dyn Repository,
-    mirror: &Url,
-) -> Result<bool, TrustError> {
-    if start.version >= end.version || end.version - start.version > u64::from(ROOTS_MAX) {
-        return Ok(start.bytes == end.bytes);
-    }
-    let mut chain =
-        TrustedMetadataSet::from_root(start.bytes).map_err(|source| TrustError::Tuf { source: Box::new(source) })?;
-    for version in start.version + 1..end.version {
-        let fetched = repository.fetch_metadata(&format!("{version}.root.json"), ROOT_BYTES_MAX).await;
-        let Some(root) = fetched.map_err(|source| TrustError::from_tuf(source, mirror))? else { return Ok(false) };
-        if chain.update_root(&root).is_err() {
-            return Ok(false);
-        }
-    }
-    Ok(chain.update_root(end.bytes).is_ok())
 }
 
 #[cfg(test)]

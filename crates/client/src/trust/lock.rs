@@ -38,6 +38,20 @@ pub(super) enum Waited {
     Busy,
 }
 
+impl Waited {
+    /// For what has to be remembered, and so needs the lock.
+    pub(super) fn expect_held(self, dir: &Path, waited: Duration) -> Result<Held, TrustError> {
+        match self {
+            Self::Held(held) => Ok(held),
+            Self::Busy => Err(TrustError::Busy { path: dir.to_owned(), waited }),
+            Self::Unwritable => {
+                let source = io::Error::from(io::ErrorKind::PermissionDenied);
+                Err(TrustError::File { path: dir.to_owned(), doing: "written", source })
+            }
+        }
+    }
+}
+
 /// How a lock is held.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sharing {

@@ -14,7 +14,8 @@ use url::Url;
 
 use super::cache::{FromCache, Staged};
 use super::export::TrustExport;
-use super::instances::{InstanceName, ROOTS_MAX};
+use super::instances::InstanceName;
+use super::line::ROOTS_MAX;
 use super::lock::{REFRESH_WAIT_MAX, Waited};
 use super::mirror::{HttpMirror, Patience};
 use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository};
@@ -24,6 +25,15 @@ use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, Verifi
 pub(super) enum Source<'a> {
     Mirror(&'a Outbound),
     Carried(&'a TrustExport),
+}
+
+/// What it means that a verified walk cannot be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// Nothing is remembered that is not on disk.
+    Demanded,
+    /// What was verified may be used all the same; what was known before stays the floor.
+    Tried,
 }
 
 /// The library's limits, with room for an old pinned root: each root is bounded, and verified before the next is asked for.
@@ -59,16 +69,21 @@ impl TrustStore {
         mirror: &Url,
         root: &[u8],
         source: Source<'_>,
+        writing: Writing,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
         let cache = self.cache(name);
         let staged = cache.stage_to_refresh();
         let repository = self.repository(source, mirror)?;
         match self.walk_targets(name, mirror, root, repository, Some(staged.clone()), now).await {
-            Ok(repository) => {
-                cache.commit(&staged)?;
-                Ok(repository)
-            }
+            Ok(repository) => match cache.commit(&staged) {
+                Err(unwritten) if writing == Writing::Demanded => Err(unwritten),
+                Err(unwritten) => {
+                    tracing::warn!(%unwritten, "what was fetched is not remembered");
+                    Ok(repository)
+                }
+                Ok(()) => Ok(repository),
+            },
             Err(error) => {
                 // Only the line of roots that belongs to this name: what was never pinned is nobody's.
                 if cache.pinned().is_ok_and(|pinned| pinned == root)
@@ -132,6 +147,27 @@ impl TrustStore {
         }
     }
 
+    /// Asks the mirror, as far as the lock lets us.
+    pub(super) async fn ask(
+        &self,
+        name: &InstanceName,
+        mirror: &Url,
+        root: &[u8],
+        outbound: &Outbound,
+        waited: &Waited,
+        now: Timestamp,
+    ) -> Result<VerifiedRepository, TrustError> {
+        let source = Source::Mirror(outbound);
+        match waited {
+            Waited::Held(_) => self.walk_into(name, mirror, root, source, Writing::Tried, now).await,
+            Waited::Unwritable => {
+                let (repository, memory) = (self.repository(source, mirror)?, self.cache(name).stage_to_refresh());
+                self.walk_targets(name, mirror, root, repository, Some(memory), now).await
+            }
+            Waited::Busy => Err(TrustError::MirrorUnreachable { mirror: mirror.clone(), source: Box::new(busy()) }),
+        }
+    }
+
     /// Asks the mirror of a known instance; where it cannot be reached, or another process is asking and asking, the cache serves.
     pub(super) async fn refresh(
         &self,
@@ -143,28 +179,18 @@ impl TrustStore {
     ) -> Result<VerifiedRepository, TrustError> {
         let cache = self.cache(name);
         let waited = cache.lock(REFRESH_WAIT_MAX).await?;
-        let walked = match &waited {
-            Waited::Busy => {
-                Err(TrustError::MirrorUnreachable { mirror: known.mirror.clone(), source: Box::new(busy()) })
+        if matches!(waited, Waited::Held(_)) {
+            let Some(latest) = self.read_instance(name)? else {
+                return Err(TrustError::InstanceUnknown { name: name.clone(), known: Vec::new() });
+            };
+            if latest.refreshed_at != known.refreshed_at
+                && latest.refreshed_at >= now
+                && let Ok(fresh) = self.walk_cached(name, &latest.mirror, root, now).await
+            {
+                return Ok(fresh);
             }
-            Waited::Unwritable => {
-                let repository = self.repository(Source::Mirror(outbound), &known.mirror)?;
-                self.walk_targets(name, &known.mirror, root, repository, Some(cache.stage_to_refresh()), now).await
-            }
-            Waited::Held(_) => {
-                let Some(latest) = self.read_instance(name)? else {
-                    return Err(TrustError::InstanceUnknown { name: name.clone(), known: Vec::new() });
-                };
-                if latest.refreshed_at != known.refreshed_at
-                    && latest.refreshed_at >= now
-                    && let Ok(fresh) = self.walk_cached(name, &latest.mirror, root, now).await
-                {
-                    return Ok(fresh);
-                }
-                self.walk_into(name, &known.mirror, root, Source::Mirror(outbound), now).await
-            }
-        };
-        match walked {
+        }
+        match self.ask(name, &known.mirror, root, outbound, &waited, now).await {
             Ok(fresh) => {
                 if matches!(waited, Waited::Held(_)) {
                     self.remember(name, &Instance { mirror: known.mirror.clone(), refreshed_at: now })?;
@@ -193,6 +219,6 @@ pub(super) fn in_cache(error: TrustError) -> TrustError {
 }
 
 /// Why the mirror was not asked.
-pub(super) fn busy() -> TufError {
+fn busy() -> TufError {
     TufError::transport(format!("another process has been refreshing for {} seconds", REFRESH_WAIT_MAX.as_secs()))
 }

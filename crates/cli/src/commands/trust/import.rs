@@ -11,7 +11,7 @@ use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::paths;
 use crate::printer::Printer;
-use crate::trust::{PlaceArgs, as_of};
+use crate::trust::{TrustDirArgs, as_of};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     insecure_accept_expired_trust: Option<Timestamp>,
     #[command(flatten)]
-    place: PlaceArgs,
+    place: TrustDirArgs,
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::paths;
 use crate::printer::{Printer, printable};
-use crate::trust::{NetworkArgs, PlaceArgs, StoreArgs, mirror_url};
+use crate::trust::{NetworkArgs, StoreArgs, TrustDirArgs, mirror_url};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AddArgs {
@@ -32,7 +32,7 @@ pub(super) struct AddArgs {
     #[arg(long = "use")]
     chosen: bool,
     #[command(flatten)]
-    place: PlaceArgs,
+    place: TrustDirArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
@@ -40,7 +40,7 @@ pub(super) struct AddArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    place: PlaceArgs,
+    place: TrustDirArgs,
     /// How to print the list
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -51,7 +51,7 @@ pub(super) struct UseArgs {
     /// The instance; public-good is the one that the program carries, to verify alone
     name: String,
     #[command(flatten)]
-    place: PlaceArgs,
+    place: TrustDirArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ pub(super) struct RemoveArgs {
     #[arg(long)]
     insecure_forget_rollback_memory: bool,
     #[command(flatten)]
-    place: PlaceArgs,
+    place: TrustDirArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,8 +98,8 @@ pub(super) fn list(args: &ListArgs, printer: Printer) -> Result<(), Failure> {
                 let mark = if known.is_default { '*' } else { ' ' };
                 printer.result(printable(format!("{mark} {}  {}  {}", known.name, known.mirror, asked(known))));
             }
-            if known.is_empty() {
-                printer.note("No instance was added: the public-good one serves for verifying");
+            if !known.iter().any(|known| known.is_default) {
+                printer.note("None of these is the default; the built-in public-good instance serves for verifying where no other was ever added, or where it was chosen");
             }
         }
         Output::Json => {
