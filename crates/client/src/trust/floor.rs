@@ -90,7 +90,7 @@ impl<R: Repository, S: MetadataStore + Clone> Repository for AboveFloor<R, S> {
         Box::pin(async move {
             let found = self.repository.fetch_metadata(name, max_length).await?;
             match found {
-                Some(bytes) if is_snapshot(name) && name.is_empty() => self.floor.admit(bytes).map(Some),
+                Some(bytes) if is_snapshot(name) => self.floor.admit(bytes).map(Some),
                 other => Ok(other),
             }
         })
