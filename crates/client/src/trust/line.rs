@@ -106,7 +106,7 @@ pub(super) async fn find_root(
             None => break,
         }
     }
-    Err(TrustError::RootNotFound { mirror: mirror.clone(), sha256: hash, last: versions })
+    Err(TrustError::RootNotFound { sha256: hash, last: versions })
 }
 
 /// Whether the chain of roots from `start` has `end` in it. A mirror that does not show the roots between proves nothing.
