@@ -195,6 +195,22 @@ fn warn(found: &TrustedRootOf, printer: Printer) {
     }
 }
 
+/// Two names of one address share nothing: whoever thinks that they do is told.
+pub(crate) fn warn_of_same_mirror(
+    store: &TrustStore,
+    repository: &VerifiedRepository,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let (name, mirror) = (repository.name(), repository.mirror());
+    for other in store.instances()?.into_iter().filter(|known| known.mirror == *mirror && known.name != *name) {
+        let other = other.name;
+        printer.warning(format_args!(
+            "{other} has the same address, and the two share nothing: what was seen of {other} protects {name} from no rollback"
+        ));
+    }
+    Ok(())
+}
+
 /// Opens the repository and warns where an unreachable mirror made the cache do.
 pub(crate) async fn open(
     store: &TrustStore,

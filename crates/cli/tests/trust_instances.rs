@@ -172,7 +172,8 @@ async fn instances_are_named_listed_chosen_and_removed() {
     std::fs::copy(one.machine.path("data/client/root.json"), client.path("root.json")).unwrap();
     client.run(0, &format!("initialize --mirror {} --root root.json --in one", one.mirror));
     client.run(0, &verify);
-    client.run(0, &format!("initialize --mirror {} --root root.json", one.mirror));
+    let apart = client.run(0, &format!("initialize --mirror {} --root root.json", one.mirror));
+    assert!(apart.contains("one has the same address, and the two share nothing"), "{apart}");
     assert!(client.run(0, "trust list").contains("* 127.0.0.1-"));
     client.run(0, "trust use one");
 

@@ -122,8 +122,8 @@ pub enum TrustError {
         hex::encode(given)
     )]
     OtherRoot { name: InstanceName, pinned: [u8; 32], given: [u8; 32] },
-    #[error("of the roots up to version {last} at {mirror}, none has the hash sha256:{}", hex::encode(sha256))]
-    RootNotFound { mirror: Url, sha256: [u8; 32], last: u32 },
+    #[error("of the repository's roots, up to version {last}, none has the hash sha256:{}", hex::encode(sha256))]
+    RootNotFound { sha256: [u8; 32], last: u32 },
     #[error("nothing is known of instance {name} from which its export could be verified")]
     RootNeeded { name: InstanceName },
     #[error("a file of the export is missing or too large")]

@@ -15,7 +15,7 @@ use url::Url;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
-use crate::trust::StoreArgs;
+use crate::trust::{StoreArgs, warn_of_same_mirror};
 use crate::{env_vars, paths};
 
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
             store.dir().display(),
             repository.name()
         ));
+        warn_of_same_mirror(&store, &repository, printer)?;
         if !signs {
             printer.warning("the instance publishes no signing config: it can be used to verify only");
         }

@@ -365,6 +365,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_cache_is_a_repository_with_delegated_roles_and_targets() {
+        let (_dir, cache) = cache();
+        let writer = cache.stage();
+        let hash = "ab".repeat(32);
+        let files = ["root_history/2.root.json", "targets.json", "team%2Fa.json", "targets/a/b.json"];
+        files.iter().for_each(|name| writer.store(name, name.as_bytes()).unwrap());
+        cache.commit(&writer).unwrap();
+        let reader = FromCache(cache.stage());
+        for (asked, file) in [
+            ("2.root.json", files[0]),
+            ("7.targets.json", files[1]),
+            ("targets.json", files[1]),
+            ("3.team%2Fa.json", files[2]),
+        ] {
+            assert_eq!(reader.fetch_metadata(asked, 64).await.unwrap().as_deref(), Some(file.as_bytes()), "{asked}");
+        }
+        assert_eq!(reader.fetch_metadata("3.root.json", 64).await.unwrap(), None);
+        assert!(reader.fetch_metadata("targets.json", 3).await.is_err());
+        let target = reader.fetch_target(&format!("a/{hash}.b.json"), 64).await.unwrap();
+        assert_eq!(target.as_deref(), Some(files[3].as_bytes()));
+    }
+
+    #[tokio::test]
     async fn who_waits_for_a_lock_waits_for_a_time_and_is_told() {
         let (_dir, cache) = cache();
         let first = cache.lock(Duration::ZERO).await.unwrap();

@@ -106,7 +106,7 @@ pub(super) async fn find_root(
             None => break,
         }
     }
-    Err(TrustError::RootNotFound { mirror: mirror.clone(), sha256: hash, last: versions })
+    Err(TrustError::RootNotFound { sha256: hash, last: versions })
 }
 
 /// Whether the chain of roots from `start` has `end` in it. A mirror that does not show the roots between proves nothing.
@@ -129,4 +129,93 @@ async fn leads_to(
         }
     }
     Ok(chain.update_root(end.bytes).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sigstore_tuf::transport::FetchFuture;
+
+    use super::*;
+    use crate::trust::cache::Cache;
+
+    /// Roots alone, under the names of a mirror.
+    struct Roots(BTreeMap<String, Vec<u8>>);
+
+    impl Repository for Roots {
+        fn fetch_metadata<'a>(&'a self, name: &'a str, _max_length: u64) -> FetchFuture<'a> {
+            let found = self.0.get(name).cloned();
+            Box::pin(async move { Ok(found) })
+        }
+
+        fn fetch_target<'a>(&'a self, _path: &'a str, _max_length: u64) -> FetchFuture<'a> {
+            Box::pin(async move { Ok(None) })
+        }
+    }
+
+    /// A root of the public-good instance.
+    fn public(version: u64) -> Vec<u8> {
+        let history = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../../shared/vectors/sigstore-tuf-repository/metadata/root_history"
+        );
+        std::fs::read(format!("{history}/{version}.root.json")).unwrap()
+    }
+
+    fn mirror() -> Url {
+        Url::parse("https://tuf.example/").unwrap()
+    }
+
+    fn served(versions: impl Iterator<Item = u64>) -> Roots {
+        Roots(versions.map(|version| (format!("{version}.root.json"), public(version))).collect())
+    }
+
+    async fn leads(from: &[u8], to: &[u8], roots: &Roots) -> bool {
+        let (from, to) = (VersionedRoot::parse(from).unwrap(), VersionedRoot::parse(to).unwrap());
+        leads_to(from, to, roots, &mirror()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_public_roots_are_one_line_and_a_changed_or_hidden_one_breaks_it() {
+        let whole = served(5..=15);
+        for (from, to, expected) in [(5, 15, true), (14, 15, true), (9, 9, true), (15, 5, false)] {
+            assert_eq!(leads(&public(from), &public(to), &whole).await, expected, "{from} to {to}");
+        }
+        // The next one needs no mirror: both are at hand.
+        assert!(leads(&public(14), &public(15), &served(0..0)).await);
+        assert!(!leads(&public(5), &public(15), &served((5..=15).filter(|version| *version != 9))).await);
+        for version in 6..=14 {
+            let mut changed = served(5..=15);
+            let root = changed.0.get_mut(&format!("{version}.root.json")).unwrap();
+            let place = root.windows(9).position(|window| window == b"\"expires\"").unwrap() + 14;
+            root[place] ^= 1;
+            assert!(!leads(&public(5), &public(15), &changed).await, "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_root_is_found_by_its_hash_also_where_the_oldest_are_put_away() {
+        let roots = served(5..=15);
+        assert_eq!(find_root(&roots, sha256(&public(12)), &mirror()).await.unwrap(), public(12));
+        let refused = find_root(&roots, sha256(&public(4)), &mirror()).await;
+        assert!(matches!(refused, Err(TrustError::RootNotFound { last: 15, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_root_is_known_if_what_is_kept_leads_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("a"));
+        let history = dir.path().join("a/metadata/root_history");
+        std::fs::create_dir_all(&history).unwrap();
+        for version in [6, 7, 9] {
+            std::fs::write(history.join(format!("{version}.root.json")), public(version)).unwrap();
+        }
+        let pinned = public(5);
+        let pinned = VersionedRoot::parse(&pinned).unwrap();
+        for (version, expected) in [(5, true), (7, true), (8, false), (9, false)] {
+            let root = public(version);
+            assert_eq!(cache.is_known(VersionedRoot::parse(&root).unwrap(), pinned), expected, "{version}");
+        }
+    }
 }

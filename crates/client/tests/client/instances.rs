@@ -111,21 +111,12 @@ async fn memory_outlasts_removing_and_adding_again_unless_it_is_forgotten_by_nam
     let rolled_back = |error: Option<TrustError>| assert!(matches!(error, Some(TrustError::Tuf { .. })), "{error:?}");
     rolled_back(store.open(Freshness::Refresh(&outbound()), now).await.err());
     rolled_back(add().await.err());
-    rolled_back(store.initialize_again(&served.url(), &root(&instance), now).await);
+    let again = store.clone().within(name("one"));
+    rolled_back(again.initialize(&served.url(), &root(&instance), &outbound(), now).await.err());
     store.remove(&name("one"), Memory::Kept).await.unwrap();
     rolled_back(add().await.err());
     store.remove(&name("one"), Memory::ForgottenUnsafe).await.unwrap();
     add().await.unwrap();
-}
-
-trait Again {
-    async fn initialize_again(&self, mirror: &Url, root: &[u8], now: Timestamp) -> Option<TrustError>;
-}
-
-impl Again for TrustStore {
-    async fn initialize_again(&self, mirror: &Url, root: &[u8], now: Timestamp) -> Option<TrustError> {
-        self.clone().within(name("one")).initialize(mirror, root, &outbound(), now).await.err()
-    }
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
@@ -163,4 +154,48 @@ async fn a_refresh_that_ends_half_way_leaves_the_cache_as_it_was() {
     assert_eq!(trusted(&store).unwrap(), before);
     served.replace(&instance.data("tuf"));
     assert!(store.open(Freshness::Refresh(&outbound()), now).await.unwrap().stale().is_none());
+}
+
+#[tokio::test]
+async fn a_directory_of_an_older_program_goes_on_with_its_memory() {
+    let (instance, dir) = (Instance::start().await, tempfile::tempdir().unwrap());
+    let (served, old, now) = (serve_files().await, tempfile::tempdir().unwrap(), Timestamp::now());
+    copy(&instance.data("tuf"), old.path());
+    let instance = instance.restart().await;
+    served.replace(&instance.data("tuf"));
+    let store = TrustStore::at(dir.path());
+    let named = store.initialize(&served.url(), &root(&instance), &outbound(), now).await.unwrap().name().clone();
+    // One file named the instance then, and the instance had none of its own.
+    let text = format!(r#"{{"version":1,"mirror":"{}","refreshedAt":"2026-01-01T00:00:00Z"}}"#, served.url());
+    std::fs::write(dir.path().join("instance.json"), text).unwrap();
+    std::fs::remove_file(dir.path().join(named.as_str()).join("instance.json")).unwrap();
+    assert_eq!(trusted(&store).unwrap(), instance.trusted_root.to_json());
+    served.replace(old.path());
+    let refused = store.open(Freshness::Refresh(&outbound()), now).await.err();
+    assert!(matches!(refused, Some(TrustError::Tuf { .. })), "{refused:?}");
+    served.replace(&instance.data("tuf"));
+    store.open(Freshness::Refresh(&outbound()), now).await.unwrap();
+    assert!(dir.path().join(named.as_str()).join("instance.json").exists(), "it has the form of today now");
+    assert!(store.instances().unwrap().remove(0).is_default);
+}
+
+#[tokio::test]
+async fn who_reads_the_cache_waits_for_no_refresh() {
+    let (instance, dir) = (Instance::start().await, tempfile::tempdir().unwrap());
+    let store = TrustStore::at(dir.path());
+    add(&store, "one", &instance).await.unwrap();
+    let lock = std::fs::OpenOptions::new().write(true).open(dir.path().join("one/refresh.lock")).unwrap();
+    lock.try_lock().unwrap();
+    let begun = std::time::Instant::now();
+    let (outbound, max_age) = (outbound(), std::time::Duration::from_secs(3600));
+    for freshness in [Freshness::Offline, Freshness::CachedWithin { max_age, outbound: &outbound }] {
+        assert!(store.open(freshness, Timestamp::now()).await.unwrap().stale().is_none());
+    }
+    store.export(Timestamp::now()).unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    // Who has to ask gets what is cached in the end, and is told why.
+    let waited = store.open(Freshness::Refresh(&outbound), Timestamp::now()).await.unwrap();
+    assert!(waited.stale().unwrap().cause.to_string().contains("another process"));
+    lock.unlock().unwrap();
+    assert!(store.open(Freshness::Refresh(&outbound), Timestamp::now()).await.unwrap().stale().is_none());
 }

@@ -16,7 +16,7 @@ use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::paths;
 use crate::printer::{Printer, printable};
-use crate::trust::{NetworkArgs, StoreArgs, TrustDirArgs, mirror_url};
+use crate::trust::{NetworkArgs, StoreArgs, TrustDirArgs, mirror_url, warn_of_same_mirror};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AddArgs {
@@ -82,7 +82,8 @@ pub(super) fn add(args: &AddArgs, printer: Printer) -> Result<(), Failure> {
         if args.chosen {
             store.choose(repository.name())?;
         }
-        say(&mut repository, "Trusting", printer).await
+        say(&mut repository, "Trusting", printer).await?;
+        warn_of_same_mirror(&store, &repository, printer)
     })
 }
 
