@@ -55,3 +55,23 @@ fn all_passed(said: &str) -> Result<usize> {
         _ => bail!("not every test passed: {last}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_counts_only_if_all_of_it_passed() {
+        assert_eq!(all_passed("a test PASSED\n===== 113 passed in 19.02s =====\n").unwrap(), 113);
+        assert_eq!(all_passed("===== 113 passed in 63.02s (0:01:03) =====\n\n").unwrap(), 113);
+        for other in [
+            "112 passed, 1 xfailed in 1s",
+            "112 passed, 1 skipped in 1s",
+            "1 failed, 112 passed in 1s",
+            "113 passed, 1 warning in 1s",
+            "",
+        ] {
+            all_passed(&format!("==== {other} ====")).unwrap_err();
+        }
+    }
+}
