@@ -70,12 +70,7 @@ mod tests {
         assert_eq!(all_passed("a test PASSED\n===== 113 passed in 19.02s =====\n").unwrap(), 113);
         assert_eq!(all_passed("===== 113 passed, 2 warnings in 1s =====\n").unwrap(), 113);
         assert_eq!(all_passed("===== 113 passed in 63.02s (0:01:03) =====\n\n").unwrap(), 113);
-        for other in [
-            "112 passed, 1 xfailed in 1s",
-            "112 passed, 1 skipped in 1s",
-            "1 failed, 112 passed in 1s",
-            "",
-        ] {
+        for other in ["112 passed, 1 xfailed in 1s", "112 passed, 1 skipped in 1s", "1 failed, 112 passed in 1s", ""] {
             all_passed(&format!("==== {other} ====")).unwrap_err();
         }
     }
