@@ -46,12 +46,32 @@ pub(crate) fn run_it(suite: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many tests passed, from pytest's last line; it names whatever did not pass.
+/// How many tests passed, from pytest's last line, such as `113 passed, 2 warnings in 19.02s`; it names whatever did not pass.
 fn all_passed(said: &str) -> Result<usize> {
     let last = said.lines().rev().find(|line| line.contains(" passed")).context("pytest counted nothing")?;
-    let words: Vec<&str> = last.trim_matches(['=', ' ']).split(' ').collect();
-    match words[..] {
-        [passed, "passed", "in", _] | [passed, "passed", "in", _, _] => passed.parse().context("pytest's count"),
-        _ => bail!("not every test passed: {last}"),
+    let (counts, _) = last.trim_matches(['=', ' ']).split_once(" in ").context("pytest's last line has no time")?;
+    let mut passed = 0;
+    for count in counts.split(", ") {
+        match count.split_once(' ') {
+            Some((number, "passed")) => passed = number.parse().context("pytest's count")?,
+            Some((_, "warning" | "warnings")) => {}
+            _ => bail!("not every test passed: {last}"),
+        }
+    }
+    Ok(passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_counts_only_if_all_of_it_passed() {
+        assert_eq!(all_passed("a test PASSED\n===== 113 passed in 19.02s =====\n").unwrap(), 113);
+        assert_eq!(all_passed("===== 113 passed, 2 warnings in 1s =====\n").unwrap(), 113);
+        assert_eq!(all_passed("===== 113 passed in 63.02s (0:01:03) =====\n\n").unwrap(), 113);
+        for other in ["112 passed, 1 xfailed in 1s", "112 passed, 1 skipped in 1s", "1 failed, 112 passed in 1s", ""] {
+            all_passed(&format!("==== {other} ====")).unwrap_err();
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use touchmark_client::trust::{Freshness, TrustError, TrustStore, VerifiedRepository};
+use touchmark_client::trust::{Freshness, TrustStore, VerifiedRepository};
 use touchmark_outbound::{Outbound, Reach};
 use url::Url;
 
@@ -77,7 +77,7 @@ impl Arguments {
     }
 }
 
-/// The root is only put aside: the suite expects that nobody is asked yet, and `initialize` walks.
+/// The root is only put aside: it is pinned for a mirror, which the suite names later.
 fn init(metadata_dir: &Path, root: &Path) -> Result<(), Failure> {
     let store_dir = metadata_dir.join(STORE_DIR);
     std::fs::create_dir_all(&store_dir)?;
@@ -93,17 +93,14 @@ async fn refresh(metadata_dir: &Path, arguments: &Arguments) -> Result<VerifiedR
     if let Some(targets) = &arguments.target_base_url {
         store = store.with_targets_at(targets.clone());
     }
+    store = store.keeping(arguments.target_names.clone());
     let outbound = Outbound::new("touchmark-tuf-conformance", Reach::Private, None);
     let now = Timestamp::now();
-    let opened = match store.open(Freshness::Refresh(&outbound), now).await {
-        Err(TrustError::NotInitialised { .. }) => {
-            let root = std::fs::read(store_dir.join(INITIAL_ROOT_FILE))?;
-            store.initialize(mirror, &root, &outbound, now).await
-        }
-        opened => opened,
-    };
+    store.pin(mirror, &std::fs::read(store_dir.join(INITIAL_ROOT_FILE))?).await?;
+    let opened = store.open(Freshness::Refresh(&outbound), now).await;
     // Also after a failure: what was verified before it is trusted.
     show(&store.metadata_dir(mirror), metadata_dir)?;
+    show(&store.metadata_dir(mirror).join("seen"), metadata_dir)?;
     let repository = opened?;
     match repository.stale() {
         None => Ok(repository),
@@ -134,10 +131,7 @@ async fn download(metadata_dir: &Path, arguments: &Arguments) -> Result<(), Fail
     let target_dir = arguments.target_dir.as_ref().ok_or("--target-dir is missing")?;
     let mut repository = refresh(metadata_dir, arguments).await?;
     for name in &arguments.target_names {
-        let target = repository.target(name).await;
-        // The search for a target fetches the metadata of delegated roles.
-        show(&TrustStore::at(metadata_dir.join(STORE_DIR)).metadata_dir(repository.mirror()), metadata_dir)?;
-        let (bytes, path) = (target?, target_dir.join(hex::encode(name)));
+        let (bytes, path) = (repository.target(name).await?, target_dir.join(hex::encode(name)));
         // A target that came from the cache is not written again: the suite goes by the times of the files.
         if std::fs::read(&path).ok().as_ref() != Some(&bytes) {
             std::fs::write(&path, bytes)?;

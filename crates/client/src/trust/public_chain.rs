@@ -46,7 +46,8 @@ async fn is_taken(version: u64, bytes: Vec<u8>) -> bool {
     let roots = Roots(BTreeMap::from([(format!("{}.root.json", version + 1), bytes)]), Arc::clone(&asked));
     let mirror = Url::parse("http://roots.invalid/").unwrap();
     let now = "2026-08-26T00:00:00Z".parse().unwrap();
-    let outcome = TrustStore::at(dir.path()).walk_through(Box::new(roots), &mirror, &public_root(version), now).await;
+    let (store, name) = (TrustStore::at(dir.path()), InstanceName::of_mirror(&mirror));
+    let outcome = store.walk(&name, &mirror, &public_root(version), Box::new(roots), None, now).await;
     let is_taken = asked.lock().unwrap().contains(&format!("{}.root.json", version + 2));
     // A root that is taken leads on: to the next, and then to its expiry or to the timestamp, which is not there.
     assert_eq!(

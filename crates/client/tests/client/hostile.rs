@@ -25,7 +25,7 @@ use url::Url;
 
 pub(crate) const LATER: &str = "2040-01-01T00:00:00Z";
 pub(crate) const PAST: &str = "2026-11-01T00:00:00Z";
-pub(crate) const TARGET: &str = "trusted_root.json";
+pub(crate) const TARGET: &str = "artifact";
 
 /// When the tests take place.
 pub(crate) fn now() -> Timestamp {

@@ -6,8 +6,11 @@
 mod attacks;
 mod ct_inclusion;
 mod hostile;
+mod instances;
 mod login;
 mod lying_services;
 mod public_repository;
 mod support;
 mod trust;
+mod trust_export;
+mod trust_fresh;

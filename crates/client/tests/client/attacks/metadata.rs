@@ -371,7 +371,9 @@ async fn path_traversal_the_name_of_a_role_is_quoted_in_the_address_and_on_the_d
     repository.serve_target("t", b"x", Answer::Bytes(b"x".to_vec()));
     assert_eq!(client.target("t").await.unwrap(), b"x");
     assert!(repository.asked().contains(&"1...%2F..%2F..%2Fescaped.json".to_owned()));
-    let kept = client.store().metadata_dir(&repository.url);
+    let kept = client.store().keeping(vec!["t".to_owned()]);
+    kept.open(Freshness::Refresh(&client.outbound), now()).await.unwrap();
+    let kept = kept.metadata_dir(&repository.url);
     assert!(kept.join("..%2F..%2F..%2Fescaped.json").exists());
     assert!(!kept.join(name).with_extension("json").exists());
 }
@@ -387,6 +389,7 @@ async fn arbitrary_installation_by_a_cache_that_somebody_wrote_is_refused() {
     let forged = signed(&repository.targets, &[&stranger]).await;
     let kept = client.store().metadata_dir(&repository.url);
     std::fs::write(kept.join("targets.json"), forged).unwrap();
+    std::fs::create_dir_all(kept.join("targets")).unwrap();
     std::fs::write(kept.join("targets").join(TARGET), b"two").unwrap();
     assert!(client.store().open(Freshness::Offline, now()).await.is_err());
     // Asked, the repository puts it right.
