@@ -21,6 +21,9 @@ mod static_ct;
 mod tidy;
 mod timestamps;
 mod tools;
+mod tuf_conformance;
+
+use std::path::Path;
 
 use anyhow::{Result, bail};
 
@@ -37,6 +40,7 @@ cargo xtask <command>
   interop certificates  openssl and the linter pkilint read certificates of every kind of identity
   interop timestamps  openssl and rfc3161-client read timestamps of every hash, under P-256 and P-384 keys
   interop trust      docs/ceremony.md as it stands, with tokens (SoftHSM2); python-tuf and tuf-js walk what comes of it
+  interop tuf-conformance --suite DIR  the public TUF conformance suite, of which DIR is a checkout, against our client; not in `interop`
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
   faults [--seconds N] [--first SEED] [--seed SEED]  the log on a simulated disk that fails; --seed replays one with its trace
   bench [ARGS...]    the measurements of docs/benchmarks.md: the services
@@ -63,6 +67,9 @@ fn main() -> Result<()> {
             [part] if part == "certificates" => certificates::run_it(),
             [part] if part == "timestamps" => timestamps::run_it(),
             [part] if part == "trust" => ceremony::run_it(),
+            [part, flag, suite] if part == "tuf-conformance" && flag == "--suite" => {
+                tuf_conformance::run_it(Path::new(suite))
+            }
             _ => bail!("interop takes no argument, or one of its parts: see `cargo xtask help`"),
         },
         "bench" => bench::run(&rest),

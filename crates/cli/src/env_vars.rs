@@ -9,6 +9,8 @@ pub(crate) const SIGSTORE_ID_TOKEN: &str = "SIGSTORE_ID_TOKEN";
 pub(crate) const TUF_ROOT: &str = "TUF_ROOT";
 /// The TUF repository for `initialize`, as for cosign.
 pub(crate) const TUF_MIRROR: &str = "TUF_MIRROR";
+/// The instance that client commands use, where `--in` is not said.
+pub(crate) const TOUCHMARK_IN: &str = "TOUCHMARK_IN";
 /// Where users keep data (XDG base directory specification).
 pub(crate) const XDG_DATA_HOME: &str = "XDG_DATA_HOME";
 /// The home directory, for the default of the one above.

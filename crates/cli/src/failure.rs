@@ -180,7 +180,33 @@ impl From<TrustError> for Failure {
             TrustError::InstanceUnreadable { .. } => {
                 of(ExitStatus::Unreadable).hint("run `touchmark initialize` again; nothing is lost by it")
             }
-            TrustError::ChecksumUnreadable { .. } | TrustError::MirrorUnusable { .. } => of(ExitStatus::Usage),
+            TrustError::ChecksumUnreadable { .. }
+            | TrustError::MirrorUnusable { .. }
+            | TrustError::InstanceNameUnusable { .. }
+            | TrustError::TooManyInstances { .. } => of(ExitStatus::Usage),
+            TrustError::InstanceUnknown { .. } => {
+                of(ExitStatus::Usage).hint("`touchmark trust list` shows them, `touchmark trust add` adds one")
+            }
+            TrustError::NoneChosen { .. } => {
+                of(ExitStatus::TrustRoot).hint("name one with --in NAME, or choose it for good: `touchmark trust use NAME`")
+            }
+            TrustError::VerifiesOnly => of(ExitStatus::Usage)
+                .hint("to sign with the public-good instance, add it by name: `touchmark trust add NAME URL --root FILE`"),
+            TrustError::OtherRoot { .. } => of(ExitStatus::TrustRoot)
+                .hint("is it another instance? Give it a name of its own")
+                .hint("was the instance set up anew, with new keys? Remove the old name for good first: `touchmark trust remove NAME --insecure-forget-rollback-memory`"),
+            TrustError::RootNotFound { .. } => of(ExitStatus::TrustRoot)
+                .hint("is the hash that of a root.json of this instance, in hex? Get it again from the instance's operator"),
+            TrustError::RootNeeded { .. } => of(ExitStatus::Usage)
+                .hint("--root with the instance's root.json, or with sha256:HEX of it, from a source that you trust; not from the export itself"),
+            TrustError::ExportIncomplete { .. } => {
+                of(ExitStatus::Tampered).hint("make the export again: `touchmark trust export`")
+            }
+            TrustError::Busy { .. } => {
+                of(ExitStatus::Unreadable).hint("try again when it has ended; a process that ends lets go by itself")
+            }
+            TrustError::CacheIncomplete { .. } => of(ExitStatus::TrustRoot)
+                .hint("fetch it with `touchmark trust refresh`, or carry it here: `touchmark trust export`, `touchmark trust import`"),
             TrustError::ChecksumMismatch { .. } => {
                 of(ExitStatus::TrustRoot).hint("do not use this root file: get it again from where the checksum came from")
             }
@@ -189,10 +215,15 @@ impl From<TrustError> for Failure {
                 .hint("--trusted-root FILE needs no network"),
             TrustError::Expired { .. } => of(ExitStatus::TrustRoot)
                 .hint("run without --offline to fetch newer metadata; if it stays expired, the instance's operator must renew it")
+                .hint("without a network: carry a newer export here (`touchmark trust import`), or see --insecure-accept-expired-trust")
                 .hint("check the clock of this machine"),
             TrustError::Tuf { .. } => of(ExitStatus::TrustRoot)
                 .hint("is --root the root.json of this instance? If so, the repository is broken or was tampered with: ask the instance's operator"),
-            TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => of(ExitStatus::TrustRoot),
+            TrustError::KeyTwice(_) => of(ExitStatus::TrustRoot)
+                .hint("the repository's keys are not what they seem: ask the instance's operator for a root without that key"),
+            TrustError::TargetName(_) | TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => {
+                of(ExitStatus::TrustRoot)
+            }
         }
     }
 }

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use touchmark_client::trust::{Freshness, Origin, TrustStore, TrustedRootOf, VerifiedRepository, read_trusted_root};
+use touchmark_client::trust::{
+    Freshness, InstanceName, Origin, TrustStore, TrustedRootOf, VerifiedRepository, read_trusted_root,
+};
 use touchmark_outbound::{Outbound, Reach};
 use touchmark_sigstore::trust::TrustedRoot;
+use url::Url;
 
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -31,26 +34,89 @@ pub(crate) struct TrustArgs {
     /// Use what was fetched before, verified again, and no network
     #[arg(long)]
     pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) as_of: ExpiredTrustArgs,
+}
+
+/// For machines without a network, whose metadata nobody renews in time.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ExpiredTrustArgs {
+    /// With --offline: verify the trust root as at TIME, such as the day it was carried here, though it has expired since. What was revoked after
+    /// TIME is not known
+    #[arg(long, value_name = "TIME", requires = "offline")]
+    insecure_accept_expired_trust: Option<Timestamp>,
+}
+
+impl ExpiredTrustArgs {
+    /// The time as of which the trust root is verified: now, unless the user stated another.
+    pub(crate) fn time(self, printer: Printer) -> Timestamp {
+        match self.insecure_accept_expired_trust {
+            None => Timestamp::now(),
+            Some(time) => {
+                printer.warning(as_of(time));
+                time
+            }
+        }
+    }
+}
+
+/// What it means to state a time.
+pub(crate) fn as_of(time: Timestamp) -> String {
+    format!("the trust root is verified as at {time}: what expired or was revoked since then is not known")
+}
+
+/// Which instance, and how it is reached.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    #[command(flatten)]
+    place: TrustDirArgs,
+    /// The instance, by its name in `trust list` [default: the one that `initialize` or `trust use` chose]
+    #[arg(long = "in", value_name = "NAME", env = env_vars::TOUCHMARK_IN)]
+    instance: Option<String>,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// Where trust is kept.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrustDirArgs {
+    /// Directory of the trust that `initialize` set up [default: $XDG_DATA_HOME/touchmark-trust]
+    #[arg(long, value_name = "DIR", env = env_vars::TUF_ROOT)]
+    cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
-pub(crate) struct StoreArgs {
-    /// Directory of the trust that `initialize` set up [default: $XDG_DATA_HOME/touchmark-trust]
-    #[arg(long, value_name = "DIR", env = env_vars::TUF_ROOT)]
-    pub(crate) cache: Option<PathBuf>,
+pub(crate) struct NetworkArgs {
     /// PEM file with further certificate authorities for https
     #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
 }
 
-impl StoreArgs {
+impl TrustDirArgs {
     pub(crate) fn store(&self) -> Result<TrustStore, Failure> {
         Ok(TrustStore::at(match &self.cache {
             Some(dir) => dir.clone(),
             None => paths::trust_dir()?,
         }))
     }
+}
 
+impl StoreArgs {
+    pub(crate) fn store(&self) -> Result<TrustStore, Failure> {
+        let store = self.place.store()?;
+        // CI systems set variables to nothing rather than not at all.
+        Ok(match self.instance.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) => store.within(InstanceName::parse(name)?),
+            None => store,
+        })
+    }
+
+    pub(crate) fn outbound(&self) -> Result<Outbound, Failure> {
+        self.network.outbound()
+    }
+}
+
+impl NetworkArgs {
     /// The way to the network. Nothing is set up before the first request.
     pub(crate) fn outbound(&self) -> Result<Outbound, Failure> {
         let ca_pem = match &self.ca_file {
@@ -71,7 +137,7 @@ impl TrustArgs {
         }
         let store = self.store.store()?;
         if self.offline {
-            let found = store.trusted_root_offline(Timestamp::now())?;
+            let found = store.trusted_root_offline(self.as_of.time(printer))?;
             warn(&found, printer);
             return Ok(found.trusted_root);
         }
@@ -100,6 +166,17 @@ impl TrustArgs {
     }
 }
 
+/// Without `http://` a URL is "relative", which helps nobody.
+pub(crate) fn mirror_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
+            Err("it has to start with http:// or https://".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// Says where the trusted root is not what the instance's mirror says now.
 fn warn(found: &TrustedRootOf, printer: Printer) {
     let unreachable = found.stale.as_ref().map(|stale| &stale.mirror);
@@ -116,6 +193,22 @@ fn warn(found: &TrustedRootOf, printer: Printer) {
         (_, Some(mirror)) => printer.warning(format_args!("{mirror} could not be reached; using what it said last")),
         (_, None) => {}
     }
+}
+
+/// Two names of one address share nothing: whoever thinks that they do is told.
+pub(crate) fn warn_of_same_mirror(
+    store: &TrustStore,
+    repository: &VerifiedRepository,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let (name, mirror) = (repository.name(), repository.mirror());
+    for other in store.instances()?.into_iter().filter(|known| known.mirror == *mirror && known.name != *name) {
+        let other = other.name;
+        printer.warning(format_args!(
+            "{other} has the same address, and the two share nothing: what was seen of {other} protects {name} from no rollback"
+        ));
+    }
+    Ok(())
 }
 
 /// Opens the repository and warns where an unreachable mirror made the cache do.

@@ -220,6 +220,17 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     client.run(0, &format!("initialize --mirror {mirror} --root root.json"));
     client.write("a.txt", "the artifact");
     client.run(0, &format!("{verify} --certificate-identity {ALICE}"));
+    // A newer root of the line and an older one lead to the same instance, in either order, and the hash of either finds it.
+    for machine in [&client, &Machine::new()] {
+        coordinator.carry("stick/repository/2.root.json", machine, "newer.json");
+        coordinator.carry("stick/repository/1.root.json", machine, "root.json");
+        for root in ["newer.json", "root.json"] {
+            machine.run(0, &format!("initialize --mirror {mirror} --root {root}"));
+        }
+        assert_eq!(machine.run(0, "trust list").lines().count(), 1);
+        let hash = hex::encode(touchmark_keys::sha256(&std::fs::read(machine.path("newer.json")).unwrap()));
+        machine.run(0, &format!("trust add lab {mirror} --root sha256:{hash}"));
+    }
     assert!(server.stop().await.unwrap().success());
     assert!(services.stop().await.unwrap().success());
 }

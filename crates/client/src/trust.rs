@@ -7,42 +7,65 @@
 //! and which targets a Sigstore client takes from it.
 //!
 //! ```text
-//! DIR/instance.json               the one initialised instance: mirror and time of the last refresh
-//! DIR/built-in.json               without one: when the mirror of the built-in instance was last asked
-//! DIR/<mirror>/pinned.root.json   the root that the user named; nothing else is trusted without a chain from it
-//! DIR/<mirror>/metadata/…         verified metadata and targets; verified again on every read
+//! DIR/instance.json               which instance is the default (`instances`)
+//! DIR/built-in.json               when the mirror of the built-in instance was last asked
+//! DIR/<name>/instance.json        where an instance's mirror is, and when it was last asked
+//! DIR/<name>/pinned.root.json     the root that the user named; nothing else is trusted without a chain from it
+//! DIR/<name>/metadata/…           verified metadata and targets; verified again on every read (`cache`)
 //! ```
 //!
 //! Invariants: bytes in the directory are never believed, also offline: the whole walk is run again over them. A repeated
-//! `initialize` keeps the rollback memory of its mirror. A mirror that cannot be reached leads to the cached metadata, and to
+//! `initialize` keeps the rollback memory of its instance. A mirror that cannot be reached leads to the cached metadata, and to
 //! a warning, until they expire; anything that does not verify is an error. Where an instance was ever initialised, the built-in
-//! one is never used in its place.
+//! one is never used in its place, unless somebody chooses it by name.
 
 mod built_in;
+mod cache;
+mod export;
+mod floor;
+mod for_clients;
+mod fresh;
+mod instances;
+mod line;
+mod lock;
 mod mirror;
+mod one_vote;
 mod public;
+mod target_name;
+mod walk;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sigstore_tuf::{Error as TufError, FileStore, StoreRepository, Updater};
+use sigstore_tuf::{Error as TufError, Repository, Updater};
 use touchmark_keys::{HashAlgorithm, digest};
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
 use url::Url;
 
 pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good_root_json};
+pub use export::{EXPORT_BYTES_MAX, ExportError, TrustExport};
+pub use for_clients::{ClientFiles, SigningFiles};
+pub use fresh::{Current, FreshRoot, FreshTrust};
+pub use instances::{InstanceName, KnownInstance, Memory, NamedRoot};
+pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
+pub use target_name::UnsafeName;
 
-use mirror::HttpMirror;
+use cache::Staged;
+use floor::Floor;
+use instances::{Choice, Resolved};
+use one_vote::{Delegations, OneVote};
+use target_name::TargetName;
 
-/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
 /// Room for most trusted roots and bundles: they are read in one call.
 const READ_AT_FIRST_BYTES: usize = 16 * 1024;
+/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
 const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
 const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
 /// A repository's root file is some kilobytes; python-tuf's limit.
@@ -67,12 +90,46 @@ pub enum TrustError {
     MirrorUnusable { url: String },
     #[error("the TUF repository at {mirror} could not be read")]
     MirrorUnreachable { mirror: Url, source: Box<TufError> },
+    /// Without the network there is no more than what was fetched before.
+    #[error("what is cached of {mirror} is not whole")]
+    CacheIncomplete { mirror: Url, source: Box<TufError> },
     #[error("the TUF metadata {role:?} expired at {at}")]
     Expired { role: String, at: Timestamp },
     #[error("the TUF repository does not verify")]
     Tuf { source: Box<TufError> },
     #[error("the TUF repository has no target {name:?}")]
-    TargetMissing { name: &'static str },
+    TargetMissing { name: String },
+    #[error("no target is asked for by such a name")]
+    TargetName(#[from] UnsafeName),
+    #[error("the TUF repository counts a key twice")]
+    KeyTwice(#[from] KeyTwice),
+    #[error(
+        "{text:?} is not a name of an instance: lower-case letters, digits, '.', '_' and '-', not beginning with a dot, and not that of the built-in one"
+    )]
+    InstanceNameUnusable { text: String },
+    #[error("there is no instance {name}; there {}", listed(known))]
+    InstanceUnknown { name: InstanceName, known: Vec<InstanceName> },
+    #[error("no instance is chosen; there {}", listed(known))]
+    NoneChosen { known: Vec<InstanceName> },
+    #[error("the built-in instance serves to verify alone")]
+    VerifiesOnly,
+    #[error("the directory has more than {count_max} instances")]
+    TooManyInstances { count_max: usize },
+    /// The name belongs to another line of roots.
+    #[error(
+        "instance {name} is pinned to the root sha256:{}; the root sha256:{} does not lead to it, nor it to that",
+        hex::encode(pinned),
+        hex::encode(given)
+    )]
+    OtherRoot { name: InstanceName, pinned: [u8; 32], given: [u8; 32] },
+    #[error("of the repository's roots, up to version {last}, none has the hash sha256:{}", hex::encode(sha256))]
+    RootNotFound { sha256: [u8; 32], last: u32 },
+    #[error("nothing is known of instance {name} from which its export could be verified")]
+    RootNeeded { name: InstanceName },
+    #[error("a file of the export is missing or too large")]
+    ExportIncomplete { source: Box<TufError> },
+    #[error("{} is in use: another process has been refreshing or initialising for {} seconds", path.display(), waited.as_secs())]
+    Busy { path: PathBuf, waited: Duration },
     #[error("{what} cannot be used")]
     Unusable { what: String, source: touchmark_sigstore::trust::TrustError },
 }
@@ -93,10 +150,17 @@ pub enum Freshness<'a> {
 pub struct TrustStore {
     dir: PathBuf,
     built_in: BuiltIn,
+    /// In place of the default.
+    chosen: Option<InstanceName>,
+    /// In place of `<mirror>/targets`.
+    targets: Option<Url>,
+    /// What a refresh fetches and keeps.
+    kept: Vec<String>,
 }
 
 /// A walked TUF repository: every target it gives is verified up to the pinned root.
 pub struct VerifiedRepository {
+    name: InstanceName,
     updater: Updater,
     now: Timestamp,
     mirror: Url,
@@ -133,13 +197,27 @@ impl TrustStore {
     /// Without an initialised instance, the public-good one serves for verifying.
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), built_in: BuiltIn::public_good() }
+        let kept = [TRUSTED_ROOT_TARGET, SIGNING_CONFIG_TARGET].map(str::to_owned).to_vec();
+        Self { dir: dir.into(), built_in: BuiltIn::public_good(), chosen: None, targets: None, kept }
     }
 
     /// The same directory with another instance built in.
     #[must_use]
     pub fn with_built_in(self, built_in: BuiltIn) -> Self {
         Self { built_in, ..self }
+    }
+
+    /// The same directory, for a repository that keeps its targets at another address than `<mirror>/targets`. Where they come from
+    /// is no matter of trust: the metadata state their hashes.
+    #[must_use]
+    pub fn with_targets_at(self, targets: Url) -> Self {
+        Self { targets: Some(targets), ..self }
+    }
+
+    /// The same directory, with other targets than those of Sigstore that a refresh fetches and keeps.
+    #[must_use]
+    pub fn keeping(self, targets: Vec<String>) -> Self {
+        Self { kept: targets, ..self }
     }
 
     #[must_use]
@@ -156,92 +234,61 @@ impl TrustStore {
         outbound: &Outbound,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        if !matches!(mirror.scheme(), "http" | "https") {
-            return Err(TrustError::MirrorUnusable { url: mirror.to_string() });
-        }
-        let repository = self.walk(mirror, root, Some(outbound), now).await?;
-        write(&self.mirror_dir(mirror).join(PINNED_ROOT_FILE), root)?;
-        self.remember(mirror, now)?;
+        let repository = self.add(mirror, &NamedRoot::Bytes(root.to_vec()), outbound, now).await?;
+        self.choose(repository.name())?;
         Ok(repository)
     }
 
-    /// The remembered instance, verified as `freshness` says.
+    /// The instance that was set or is the default, verified as `freshness` says.
     pub async fn open(&self, freshness: Freshness<'_>, now: Timestamp) -> Result<VerifiedRepository, TrustError> {
-        let instance = self.instance()?;
-        let root = read(&self.mirror_dir(&instance.mirror).join(PINNED_ROOT_FILE))?;
+        let (name, instance) = match self.resolve()? {
+            Resolved::Instance(name, instance) => (name, instance),
+            Resolved::BuiltIn(Choice::ByName) => return Err(TrustError::VerifiesOnly),
+            Resolved::BuiltIn(Choice::ForWantOfAnother) => {
+                return Err(TrustError::NotInitialised { dir: self.dir.clone() });
+            }
+        };
+        let root = self.cache(&name).pinned()?;
         let outbound = match freshness {
-            Freshness::Offline => return self.walk(&instance.mirror, &root, None, now).await,
+            Freshness::Offline => return self.walk_cached(&name, &instance.mirror, &root, now).await,
             Freshness::Refresh(outbound) => outbound,
             Freshness::CachedWithin { max_age, outbound } => {
                 if instance.is_within(max_age, now)
-                    && let Ok(cached) = self.walk(&instance.mirror, &root, None, now).await
+                    && let Ok(cached) = self.walk_cached(&name, &instance.mirror, &root, now).await
                 {
                     return Ok(cached);
                 }
                 outbound
             }
         };
-        match self.walk(&instance.mirror, &root, Some(outbound), now).await {
-            Ok(fresh) => {
-                self.remember(&instance.mirror, now)?;
-                Ok(fresh)
-            }
-            Err(TrustError::MirrorUnreachable { mirror, source }) => {
-                let cached = self.walk(&mirror, &root, None, now).await;
-                match cached {
-                    Ok(repository) => {
-                        Ok(VerifiedRepository { stale: Some(Stale { mirror, cause: source }), ..repository })
-                    }
-                    Err(_) => Err(TrustError::MirrorUnreachable { mirror, source }),
-                }
-            }
-            Err(error) => Err(error),
-        }
+        self.refresh(&name, &instance, &root, outbound, now).await
     }
 
-    /// The whole client workflow, over the network or (without `outbound`) over what earlier walks left.
+    /// The whole client workflow over a repository. With `memory` nothing older than what that holds is accepted, and it takes up what is
+    /// verified.
     async fn walk(
         &self,
+        name: &InstanceName,
         mirror: &Url,
         root: &[u8],
-        outbound: Option<&Outbound>,
+        repository: Box<dyn Repository>,
+        memory: Option<Arc<Staged>>,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        let store = FileStore::new(self.mirror_dir(mirror).join("metadata"));
-        let updater = match outbound {
-            Some(outbound) => Updater::new(HttpMirror::new(outbound.clone(), mirror.clone()), root),
-            None => Updater::new(StoreRepository::new(store.clone()), root),
-        };
-        let mut updater = updater.map_err(|source| TrustError::Tuf { source: Box::new(source) })?.with_store(store);
-        updater.refresh(now).await.map_err(|source| TrustError::from_tuf(source, mirror))?;
-        Ok(VerifiedRepository { updater, now, mirror: mirror.clone(), stale: None })
-    }
-
-    fn instance(&self) -> Result<Instance, TrustError> {
-        let path = self.dir.join(INSTANCE_FILE);
-        let bytes = match read(&path) {
-            Err(TrustError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(TrustError::NotInitialised { dir: self.dir.clone() });
+        one_vote::expect_of_root(root)?;
+        let delegations = Delegations::default();
+        let repository = OneVote::over(repository, &delegations);
+        let failed = |source| TrustError::Tuf { source: Box::new(source) };
+        let mut updater = match memory {
+            Some(memory) => {
+                let memory = Floor::of(OneVote::over(memory, &delegations));
+                let updater = Updater::new(memory.below(repository), root).map_err(failed)?;
+                updater.with_config(walk::limits()).with_store(memory)
             }
-            other => other?,
+            None => Updater::new(repository, root).map_err(failed)?.with_config(walk::limits()),
         };
-        Instance::parse(&bytes).ok_or(TrustError::InstanceUnreadable { path })
-    }
-
-    fn remember(&self, mirror: &Url, now: Timestamp) -> Result<(), TrustError> {
-        Instance { mirror: mirror.clone(), refreshed_at: now }.write(&self.dir.join(INSTANCE_FILE))
-    }
-
-    /// One directory for each mirror: a readable name, and a hash so that no two share one.
-    fn mirror_dir(&self, mirror: &Url) -> PathBuf {
-        let readable: String = mirror
-            .host_str()
-            .unwrap_or_default()
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
-            .collect();
-        let hash = touchmark_keys::sha256(mirror.as_str().as_bytes());
-        self.dir.join(format!("{readable}-{}", hex::encode(hash.first_chunk::<8>().expect("32 bytes"))))
+        updater.refresh(now).await.map_err(|source| TrustError::from_tuf(source, mirror))?;
+        Ok(VerifiedRepository { name: name.clone(), updater, now, mirror: mirror.clone(), stale: None })
     }
 }
 
@@ -271,8 +318,25 @@ impl VerifiedRepository {
     }
 
     #[must_use]
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    #[must_use]
     pub fn root_version(&self) -> u64 {
         self.updater.trusted().root().version
+    }
+
+    /// When the first of the metadata expire: until then what this gives may be used.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        let trusted = self.updater.trusted();
+        let roles = [
+            trusted.timestamp().map(|timestamp| timestamp.expires),
+            trusted.snapshot().map(|snapshot| snapshot.expires),
+            trusted.targets_role("targets").map(|targets| targets.expires),
+        ];
+        roles.into_iter().flatten().fold(trusted.root().expires, Timestamp::min)
     }
 
     /// Set when the mirror could not be reached: the caller warns.
@@ -291,10 +355,15 @@ impl VerifiedRepository {
         parse_signing_config(SIGNING_CONFIG_TARGET, &bytes)
     }
 
-    async fn target(&mut self, name: &'static str) -> Result<Vec<u8>, TrustError> {
-        match self.updater.get_target(name, self.now).await {
+    /// The bytes of a target, from the cache if it holds them, else from the mirror; their length and hash are what the metadata state.
+    ///
+    /// # Errors
+    /// If `name` is no name for a file, if no role that is trusted with it states such a target, or if what comes is not it.
+    pub async fn target(&mut self, name: &str) -> Result<Vec<u8>, TrustError> {
+        let name = TargetName::parse(name)?;
+        match self.updater.get_target(name.as_str(), self.now).await {
             Ok(bytes) => Ok(bytes),
-            Err(TufError::TargetNotFound(_)) => Err(TrustError::TargetMissing { name }),
+            Err(TufError::TargetNotFound(name)) => Err(TrustError::TargetMissing { name }),
             Err(source) => Err(TrustError::from_tuf(source, &self.mirror)),
         }
     }
@@ -302,12 +371,21 @@ impl VerifiedRepository {
 
 impl TrustError {
     fn from_tuf(source: TufError, mirror: &Url) -> Self {
+        if let Some(twice) = KeyTwice::within(&source) {
+            return Self::KeyTwice(twice.clone());
+        }
         match source {
             TufError::Expired { role, expires } => Self::Expired { role, at: expires },
             TufError::Transport { .. } => Self::MirrorUnreachable { mirror: mirror.clone(), source: Box::new(source) },
             source => Self::Tuf { source: Box::new(source) },
         }
     }
+}
+
+/// "is a, b", for people.
+fn listed(names: &[InstanceName]) -> String {
+    let names: Vec<&str> = names.iter().map(InstanceName::as_str).collect();
+    if names.is_empty() { "is none".to_owned() } else { format!("is {}", names.join(", ")) }
 }
 
 /// A trusted root from a file that the user names: trusted because the user says so.
@@ -374,5 +452,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), TrustError> {
     std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).map_err(failed)
 }
 
+#[cfg(test)]
+mod public_chain;
 #[cfg(test)]
 mod tests;

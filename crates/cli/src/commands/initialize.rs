@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark initialize`: pin the TUF root of a Sigstore instance and fetch what a client needs of it.
 //!
-//! Unlike cosign's, it deletes nothing: what is known about a mirror (the floor against rollback) stays. A root that comes over
-//! the network must be named by its checksum.
+//! Unlike cosign's, it deletes nothing: what is known about an instance (the floor against rollback) stays. A root that comes over
+//! the network must be named by its checksum. The instance becomes the default; `touchmark trust add` keeps several side by side.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use url::Url;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
-use crate::trust::StoreArgs;
+use crate::trust::{StoreArgs, warn_of_same_mirror};
 use crate::{env_vars, paths};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Address of the instance's TUF repository
-    #[arg(long, value_name = "URL", env = env_vars::TUF_MIRROR, value_parser = mirror_url)]
+    #[arg(long, value_name = "URL", env = env_vars::TUF_MIRROR, value_parser = crate::trust::mirror_url)]
     mirror: Url,
     /// Root file to pin, from a source that you trust; a URL needs --root-checksum
     #[arg(long, value_name = "FILE")]
@@ -50,27 +50,18 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         };
         printer.note(format_args!(
-            "Trusting {} (root version {}), remembered in {}",
+            "Trusting {} (root version {}), remembered in {} as {}",
             args.mirror,
             repository.root_version(),
-            store.dir().display()
+            store.dir().display(),
+            repository.name()
         ));
+        warn_of_same_mirror(&store, &repository, printer)?;
         if !signs {
             printer.warning("the instance publishes no signing config: it can be used to verify only");
         }
         Ok(())
     })
-}
-
-/// Without `http://` a URL is "relative", which helps nobody.
-fn mirror_url(text: &str) -> Result<Url, String> {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
-            Err("it has to start with http:// or https://".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 async fn read_root(args: &Args, outbound: &Outbound) -> Result<Vec<u8>, Failure> {

@@ -89,7 +89,7 @@ enum Command {
     Policy(Deferred<policy::Args>),
     /// Trust a Sigstore instance: pin its TUF root and fetch its trust root
     Initialize(Deferred<initialize::Args>),
-    /// Hold a trust root together: keys of several people, events, signatures, publication
+    /// Trust several instances, carry trust across an air gap; hold a trust root together: keys of several people, events, publication
     Trust(Deferred<trust::Args>),
     /// Print an identity token of the try-out issuer of `up`
     Token(Deferred<token::Args>),

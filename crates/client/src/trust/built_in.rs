@@ -18,6 +18,8 @@ use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::TrustedRoot;
 use url::Url;
 
+use super::instances::{Choice, InstanceName, Resolved};
+use super::lock::REFRESH_WAIT_MAX;
 use super::{Freshness, Instance, PINNED_ROOT_FILE, Stale, TrustError, TrustStore, parse_trusted_root, read};
 
 /// When the built-in instance's mirror was last asked, and everything of it verified and kept.
@@ -60,13 +62,13 @@ impl BuiltIn {
         Self { mirror: mirror.to_string().into(), tuf_root: tuf_root.into(), trusted_root: trusted_root.into() }
     }
 
-    fn mirror(&self) -> Result<Url, TrustError> {
+    pub(super) fn mirror(&self) -> Result<Url, TrustError> {
         Url::parse(&self.mirror).map_err(|_| TrustError::MirrorUnusable { url: self.mirror.to_string() })
     }
 
     fn embedded(&self) -> Result<TrustedRootOf, TrustError> {
         let trusted_root = parse_trusted_root("the embedded trusted root", &self.trusted_root)?;
-        Ok(TrustedRootOf { trusted_root, origin: Origin::Embedded, stale: None })
+        Ok(TrustedRootOf { trusted_root, origin: Origin::Embedded, expires: None, stale: None })
     }
 }
 
@@ -75,6 +77,8 @@ impl BuiltIn {
 pub struct TrustedRootOf {
     pub trusted_root: TrustedRoot,
     pub origin: Origin,
+    /// When the first of the metadata that prove it expire; `None` for what the program carries, and for what is used as of a former time.
+    pub expires: Option<Timestamp>,
     /// Set when the mirror was to be asked and could not be reached: the caller warns.
     pub stale: Option<Stale>,
 }
@@ -93,17 +97,19 @@ pub enum Origin {
 }
 
 impl TrustStore {
-    /// The trusted root to verify with: of the initialised instance or, where none ever was, of the built-in one.
+    /// The trusted root to verify with: of the instance that was set or is the default or, where none ever was initialised, of the built-in
+    /// one.
     pub async fn trusted_root(&self, freshness: Freshness<'_>, now: Timestamp) -> Result<TrustedRootOf, TrustError> {
-        match self.open(freshness, now).await {
-            Ok(mut repository) => Ok(TrustedRootOf {
-                trusted_root: repository.trusted_root().await?,
-                origin: Origin::Initialised { mirror: repository.mirror },
-                stale: repository.stale,
-            }),
-            Err(TrustError::NotInitialised { .. }) => self.built_in_root(freshness, now).await,
-            Err(error) => Err(error),
+        if let Resolved::BuiltIn(choice) = self.resolve()? {
+            return self.built_in_root(choice, freshness, now).await;
         }
+        let mut repository = self.open(freshness, now).await?;
+        Ok(TrustedRootOf {
+            trusted_root: repository.trusted_root().await?,
+            expires: Some(repository.expires()),
+            origin: Origin::Initialised { mirror: repository.mirror },
+            stale: repository.stale,
+        })
     }
 
     /// What [`TrustStore::trusted_root`] gives with [`Freshness::Offline`]; needs no run time and opens no socket.
@@ -111,9 +117,21 @@ impl TrustStore {
         self.trusted_root(Freshness::Offline, now).now_or_never().expect("files are read without waiting")
     }
 
-    async fn built_in_root(&self, freshness: Freshness<'_>, now: Timestamp) -> Result<TrustedRootOf, TrustError> {
-        self.expect_never_initialised()?;
-        let mirror = self.built_in.mirror()?;
+    /// The mirror of the built-in instance, and the root that every walk through it begins with.
+    pub(super) fn built_in_line(&self, choice: Choice) -> Result<(Url, Vec<u8>), TrustError> {
+        if choice == Choice::ForWantOfAnother {
+            self.expect_never_initialised()?;
+        }
+        Ok((self.built_in.mirror()?, self.built_in.tuf_root.to_vec()))
+    }
+
+    async fn built_in_root(
+        &self,
+        choice: Choice,
+        freshness: Freshness<'_>,
+        now: Timestamp,
+    ) -> Result<TrustedRootOf, TrustError> {
+        let (mirror, _) = self.built_in_line(choice)?;
         let last = self.built_in_refreshed(&mirror);
         let outbound = match (freshness, &last) {
             (Freshness::Offline, None) => return self.built_in.embedded(),
@@ -153,7 +171,7 @@ impl TrustStore {
             Err(TrustError::Expired { .. }) if last.refreshed_at <= now => {
                 let cached = self.walk_built_in(&last.mirror, None, last.refreshed_at).await?;
                 let origin = Origin::BuiltInAsOf { mirror: last.mirror.clone(), at: last.refreshed_at };
-                Ok(TrustedRootOf { origin, ..cached })
+                Ok(TrustedRootOf { origin, expires: None, ..cached })
             }
             other => other,
         }
@@ -166,9 +184,17 @@ impl TrustStore {
         outbound: Option<&Outbound>,
         now: Timestamp,
     ) -> Result<TrustedRootOf, TrustError> {
-        let mut repository = self.walk(mirror, &self.built_in.tuf_root, outbound, now).await?;
+        let (name, root) = (InstanceName::of_mirror(mirror), &self.built_in.tuf_root);
+        let mut repository = match outbound {
+            None => self.walk_cached(&name, mirror, root, now).await?,
+            Some(outbound) => {
+                let waited = self.cache(&name).lock(REFRESH_WAIT_MAX).await?;
+                self.ask(&name, mirror, root, outbound, &waited, now).await?
+            }
+        };
         let trusted_root = repository.trusted_root().await?;
-        Ok(TrustedRootOf { trusted_root, origin: Origin::BuiltIn { mirror: mirror.clone() }, stale: None })
+        let (origin, expires) = (Origin::BuiltIn { mirror: mirror.clone() }, Some(repository.expires()));
+        Ok(TrustedRootOf { trusted_root, origin, expires, stale: None })
     }
 
     fn built_in_refreshed(&self, mirror: &Url) -> Option<Instance> {

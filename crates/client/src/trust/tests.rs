@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The directory of trust. Walks of a served repository are in `tests/trust.rs`.
 
+use sigstore_tuf::{FileStore, StoreRepository};
 use touchmark_outbound::Reach;
 
 use super::*;
@@ -60,10 +61,11 @@ async fn a_mirror_that_cannot_be_reached_leaves_nothing_remembered() {
 #[test]
 fn two_mirrors_never_share_a_directory() {
     let store = TrustStore::at("d");
-    let dir = |url: &str| store.mirror_dir(&Url::parse(url).unwrap());
-    assert_ne!(dir("http://127.0.0.1:1/tuf"), dir("http://127.0.0.1:2/tuf"));
-    assert_ne!(dir("https://a.example/x/y"), dir("https://a.example/x-y"));
-    assert!(dir("https://[::1]:5/../../x").parent() == Some(Path::new("d")));
+    let name = |url: &str| InstanceName::of_mirror(&Url::parse(url).unwrap());
+    assert_ne!(name("http://127.0.0.1:1/tuf"), name("http://127.0.0.1:2/tuf"));
+    assert_ne!(name("https://a.example/x/y"), name("https://a.example/x-y"));
+    let pinned = store.cache(&name("https://[::1]:5/../../x")).pinned_path();
+    assert_eq!(pinned.parent().and_then(Path::parent), Some(Path::new("d")));
 }
 
 /// GHSA-fcv2-xgw5-pqxf: a name of a target that a repository chose led out of the cache.

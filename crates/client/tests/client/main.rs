@@ -3,8 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
 
+mod attacks;
 mod ct_inclusion;
+mod hostile;
+mod instances;
 mod login;
 mod lying_services;
+mod public_repository;
 mod support;
 mod trust;
+mod trust_export;
+mod trust_fresh;

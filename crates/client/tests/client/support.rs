@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A whole Sigstore in this process, and proxies before its services that lie.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -30,7 +32,17 @@ pub(crate) struct Instance {
 
 impl Instance {
     pub(crate) async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    /// The same instance at another address: its signing config, and so its TUF repository, has a newer version.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { directory, running, .. } = self;
+        running.shutdown().await;
+        Self::start_in(directory).await
+    }
+
+    async fn start_in(directory: TempDir) -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let options = UpOptions {
             data_dir: directory.path().join("data"),
@@ -125,4 +137,63 @@ pub(crate) async fn proxy(service: &Service, liar: impl Liar) -> Service {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     moved(service, format!("http://{address}{path}"))
+}
+
+/// A server of files in memory, which a test exchanges while it runs: a mirror that lies.
+pub(crate) struct ServedFiles {
+    address: SocketAddr,
+    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+/// Starts it, without files.
+pub(crate) async fn serve_files() -> ServedFiles {
+    let files = Arc::<Mutex<BTreeMap<String, Vec<u8>>>>::default();
+    let asked = Arc::<AtomicUsize>::default();
+    let (served, counted) = (files.clone(), asked.clone());
+    let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let found = served.lock().unwrap().get(uri.path().trim_start_matches('/')).cloned();
+        async move { found.ok_or(StatusCode::NOT_FOUND) }
+    });
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    ServedFiles { address, files, asked }
+}
+
+impl ServedFiles {
+    pub(crate) fn url(&self) -> Url {
+        Url::parse(&format!("http://{}/", self.address)).unwrap()
+    }
+
+    /// How many requests there were.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, files: BTreeMap<String, Vec<u8>>) {
+        *self.files.lock().unwrap() = files;
+    }
+
+    /// Serves what is in this directory now.
+    pub(crate) fn replace(&self, directory: &Path) {
+        self.set(self.files_of(directory));
+    }
+
+    pub(crate) fn files_of(&self, directory: &Path) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut directories = vec![directory.to_owned()];
+        while let Some(next) = directories.pop() {
+            for path in std::fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    let name = path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
+                    files.insert(name, std::fs::read(path).unwrap());
+                }
+            }
+        }
+        files
+    }
 }

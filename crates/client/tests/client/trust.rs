@@ -190,7 +190,13 @@ async fn an_initialised_instance_is_never_replaced_by_the_built_in_one() {
     std::fs::write(&instance_file, "{}").unwrap();
     assert!(matches!(store.trusted_root_offline(now), Err(TrustError::InstanceUnreadable { .. })));
     std::fs::remove_file(&instance_file).unwrap();
+    assert!(matches!(store.trusted_root_offline(now), Err(TrustError::NoneChosen { .. })));
+    // With the instance's own file gone, too, what was pinned still tells that there was one.
+    let own_file = find_file(client.directory.path(), "instance.json");
+    let own = std::fs::read(&own_file).unwrap();
+    std::fs::remove_file(&own_file).unwrap();
     assert!(matches!(store.trusted_root_offline(now), Err(TrustError::InstanceForgotten { .. })));
+    std::fs::write(&own_file, own).unwrap();
     std::fs::write(&instance_file, whole).unwrap();
     store.trusted_root_offline(now).unwrap();
 
@@ -206,8 +212,13 @@ async fn an_initialised_instance_is_never_replaced_by_the_built_in_one() {
     assert!(is_embedded(&store.trusted_root_offline(now).unwrap()));
 }
 
-/// The one file of this name below the mirrors' directories.
+/// The one file of this name among what is cached of the instances.
 fn find(directory: &Path, name: &str) -> std::path::PathBuf {
-    let mirrors = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    mirrors.map(|mirror| mirror.join("metadata").join(name)).find(|path| path.exists()).unwrap()
+    find_file(directory, &format!("metadata/{name}"))
+}
+
+/// The one file of this name below the instances' directories.
+fn find_file(directory: &Path, name: &str) -> std::path::PathBuf {
+    let instances = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    instances.map(|instance| instance.join(name)).find(|path| path.exists()).unwrap()
 }

@@ -32,7 +32,7 @@ use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::paths;
 use crate::printer::Printer;
-use crate::trust::{StoreArgs, TrustArgs};
+use crate::trust::{NetworkArgs, TrustArgs};
 
 /// The largest bundle and the largest leaf that are read.
 const INPUT_BYTES_MAX: u64 = 32 << 20;
@@ -66,7 +66,7 @@ struct CreateArgs {
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
     #[command(flatten)]
-    store: StoreArgs,
+    network: NetworkArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,7 +103,7 @@ fn create(args: &CreateArgs, printer: Printer) -> Result<(), Failure> {
     let entry = args.bundle.as_deref().map(entry_of).transpose()?;
     let receipt = match (&args.url, &entry) {
         (None, Some(entry)) => converted(entry)?,
-        (Some(url), entry) => block_on(fetched(url, args.store.outbound()?, entry.as_ref(), args.index))?,
+        (Some(url), entry) => block_on(fetched(url, args.network.outbound()?, entry.as_ref(), args.index))?,
         (None, None) => return Err(Failure::new(ExitStatus::Usage, "name --bundle FILE, --url URL or both")),
     };
     match &args.receipt {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `touchmark trust …`: a trust root that several people hold together (docs/ceremony.md).
+//! `touchmark trust …`: a trust root that several people hold together (docs/ceremony.md), and the instances that a client trusts (docs/trust.md).
 //!
-//! One file for each step; what they share stands here and in [`report`]. Everything that is decided is in `touchmark_trust`.
+//! One file for each step of a ceremony; what they share stands here and in [`report`]. Everything that is decided there is in `touchmark_trust`. The
+//! client's part is in [`instances`], [`export`] and [`import`]; what they decide is in `touchmark_client::trust`.
 
 mod doctor;
 mod event;
+mod export;
+mod import;
 mod init;
+mod instances;
 mod key;
 mod publish;
 mod report;
@@ -35,6 +39,20 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Trust an instance under a name, beside others
+    Add(instances::AddArgs),
+    /// List the instances that are trusted
+    List(instances::ListArgs),
+    /// Choose the instance that is used where none is named
+    Use(instances::UseArgs),
+    /// Remove an instance; what is known of it stays, against rollback
+    Remove(instances::RemoveArgs),
+    /// Ask an instance's mirror for what is new
+    Refresh(instances::RefreshArgs),
+    /// Write the trust of an instance into one file to carry, or into the files of another client
+    Export(export::Args),
+    /// Take up the trust that `export` wrote, verified as from a mirror
+    Import(import::Args),
     /// Begin a ceremony: who holds keys, how many of them must sign
     Init(init::Args),
     /// Enrol the keys of holders, and the online key
@@ -64,6 +82,13 @@ enum Command {
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match &args.command {
+        Command::Add(args) => instances::add(args, printer),
+        Command::List(args) => instances::list(args, printer),
+        Command::Use(args) => instances::choose(args, printer),
+        Command::Remove(args) => instances::remove(args, printer),
+        Command::Refresh(args) => instances::refresh(args, printer),
+        Command::Export(args) => export::run(args, printer),
+        Command::Import(args) => import::run(args, printer),
         Command::Init(args) => init::run(args, printer),
         Command::Key(command) => key::run(command, printer),
         Command::Event(command) => event::run(command, printer),

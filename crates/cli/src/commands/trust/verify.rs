@@ -17,7 +17,7 @@ use crate::commands::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::{Printer, printable};
-use crate::trust::StoreArgs;
+use crate::trust::NetworkArgs;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     #[command(flatten)]
-    store: StoreArgs,
+    network: NetworkArgs,
     /// How to print the result
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         .map_err(|error| Failure::new(ExitStatus::TrustRoot, format!("{}: {error}", args.root)))?;
     let walked = match args.repository.contains("://") {
         true => {
-            let outbound = args.store.outbound()?;
+            let outbound = args.network.outbound()?;
             crate::commands::block_on(walk_url(&args.repository, root, now, &outbound))?
         }
         false => Repository::at(&args.repository).walk(root, Memory::default(), now).map_err(failure)?,
