@@ -30,7 +30,7 @@ pub use ephemeral::EphemeralSigner;
 pub use error::SignerError;
 pub use file::FileSigner;
 pub use passphrase::read_passphrase;
-pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError};
+pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError, TriesLeft};
 pub use plugin::{PluginError, PluginProblem, PluginSigner, PluginUri, PluginUriError};
 pub use reference::{ReferenceError, SignerReference};
 

@@ -92,8 +92,8 @@ pub enum CeremonyError {
     Unwalkable { client: String, problem: WalkError },
     #[error("what is to be published is unsound: {finding}")]
     Unsound { finding: String },
-    #[error("the {role} metadata expires at {expires}, before a new timestamp would at {until}")]
-    ExpiresFirst { role: &'static str, expires: Timestamp, until: Timestamp },
+    #[error("the {role} metadata ended at {expires}: no timestamp is signed over it")]
+    Ended { role: &'static str, expires: Timestamp },
     #[error("line {line} of the ceremony log does not follow the line before: it was changed")]
     LogBroken { line: usize },
 

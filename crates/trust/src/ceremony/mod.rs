@@ -68,7 +68,17 @@ const TARGET_NAME_BYTES_MAX: usize = 128;
 pub struct Ceremony {
     directory: PathBuf,
     policy: Policy,
+    clock: Clock,
     _lock: files::Lock,
+}
+
+/// Where the times come from that the steps of a ceremony are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The machine's own.
+    Machine,
+    /// Somebody said them; the ceremony log says so.
+    Stated,
 }
 
 /// What was written by a publication or a signing of the online roles.
@@ -83,7 +93,7 @@ impl Ceremony {
     ///
     /// # Errors
     /// If there is one already, or the directory cannot be written.
-    pub fn init(directory: &Path, policy: &Policy, now: Timestamp) -> Result<Self, CeremonyError> {
+    pub fn init(directory: &Path, policy: &Policy, clock: Clock, now: Timestamp) -> Result<Self, CeremonyError> {
         files::make_directory(directory)?;
         let lock = files::Lock::take(directory)?;
         let path = directory.join("ceremony.json");
@@ -92,7 +102,7 @@ impl Ceremony {
         }
         files::make_directory(&directory.join("holders"))?;
         files::write(&path, &policy.to_json())?;
-        let ceremony = Self { directory: directory.to_owned(), policy: policy.clone(), _lock: lock };
+        let ceremony = Self { directory: directory.to_owned(), policy: policy.clone(), clock, _lock: lock };
         let details = json!({ "holders": policy.holders(), "threshold": policy.threshold() });
         ceremony.record(now, "init", details)?;
         Ok(ceremony)
@@ -102,11 +112,11 @@ impl Ceremony {
     ///
     /// # Errors
     /// If there is none, or another process holds it.
-    pub fn open(directory: &Path) -> Result<Self, CeremonyError> {
+    pub fn open(directory: &Path, clock: Clock) -> Result<Self, CeremonyError> {
         let bytes = files::read_if_there(&directory.join("ceremony.json"), files::FILE_BYTES_MAX)?;
         let bytes = bytes.ok_or_else(|| CeremonyError::NoCeremony { path: directory.to_owned() })?;
         let lock = files::Lock::take(directory)?;
-        Ok(Self { directory: directory.to_owned(), policy: Policy::from_json(&bytes)?, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), policy: Policy::from_json(&bytes)?, clock, _lock: lock })
     }
 
     #[must_use]
@@ -319,7 +329,7 @@ impl Ceremony {
     /// Signs snapshot and timestamp anew where they are due; `None` if neither is.
     ///
     /// # Errors
-    /// If what is published does not verify or ends too soon.
+    /// If what is published does not verify, or root or targets have ended.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         self.expect_no_publication()?;
         let Some(published) = self.repository().refresh(online, now).await? else { return Ok(None) };
@@ -345,7 +355,10 @@ impl Ceremony {
     }
 
     fn record(&self, now: Timestamp, action: &str, details: Value) -> Result<(), CeremonyError> {
-        let details = details.as_object().cloned().unwrap_or_default();
+        let mut details = details.as_object().cloned().unwrap_or_default();
+        if self.clock == Clock::Stated {
+            details.insert("clock".to_owned(), "stated".into());
+        }
         record::record(&self.log_path(), now, action, details)
     }
 }

@@ -140,7 +140,7 @@ impl Repository {
     /// A crash between the two leaves a snapshot that no timestamp names. It is never named: the next one takes the next number.
     ///
     /// # Errors
-    /// If what is published does not verify, or would expire before the new timestamp.
+    /// If what is published does not verify, or root or targets have ended.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         let _lock = self.lock()?;
         self.finish_locked()?;
@@ -221,10 +221,10 @@ pub(super) async fn plan(
     expect_base(event, published)?;
     let life = Period::of_online(event.root_after().document(), RoleType::Timestamp);
     expect_order(event, now, life.end(now).duration_since(now))?;
-    let online = Online { repository, signer: online };
     let view = event.root_after();
     let before = published.map(|(_, walked)| walked);
     let targets_after = event.targets_after();
+    let online = Online { repository, signer: online, offline_end: offline_end(view, targets_after) };
     // The snapshot changes with the targets, and with its key.
     let has_new_key = before.is_some_and(|before| view.verify(&before.snapshot).is_err());
     let present = before.map(|before| &before.snapshot);
@@ -257,18 +257,19 @@ async fn plan_online(
     now: Timestamp,
 ) -> Result<Option<Publication>, CeremonyError> {
     let (_, walked) = published;
-    let online = Online { repository, signer: online };
     let view = walked.root.view();
-    let snapshot_is_due = is_due(view, &walked.snapshot, now);
-    if !snapshot_is_due && !is_due(view, &walked.timestamp, now) {
-        return Ok(None);
-    }
-    let until = Period::of_online(view.document(), RoleType::Timestamp).end(now);
     for document in [view.document(), &walked.targets] {
-        if document.expires() < until {
+        if document.expires() <= now {
             let (role, expires) = (document.role_type().name(), document.expires());
-            return Err(CeremonyError::ExpiresFirst { role, expires, until });
+            return Err(CeremonyError::Ended { role, expires });
         }
+    }
+    let online = Online { repository, signer: online, offline_end: offline_end(view, &walked.targets) };
+    let snapshot_is_due = is_due(view, &walked.snapshot, now);
+    // One that ends with the root cannot be made to last longer.
+    let lasts_longer = online.end_of(RoleType::Timestamp, view, now) > walked.timestamp.expires();
+    if !snapshot_is_due && !(lasts_longer && is_due(view, &walked.timestamp, now)) {
+        return Ok(None);
     }
     let mut order = Vec::new();
     let mut snapshot = walked.snapshot.clone();
@@ -287,6 +288,11 @@ async fn plan_online(
 
 fn is_due(root: &RootView, document: &Document, now: Timestamp) -> bool {
     Period::of_online(root.document(), document.role_type()).is_due(document.expires(), now)
+}
+
+/// When the first of the roles ends that only the holders can renew.
+fn offline_end(root: &RootView, targets: &Document) -> Timestamp {
+    root.document().expires().min(targets.expires())
 }
 
 /// What was signed was made on what is published now.
@@ -308,9 +314,17 @@ fn expect_base(event: &Event, published: Option<&(Vec<Root>, Walked)>) -> Result
 struct Online<'a> {
     repository: &'a Repository,
     signer: &'a dyn Signer,
+    /// No timestamp is good for longer.
+    offline_end: Timestamp,
 }
 
 impl Online<'_> {
+    /// The end of what is signed now. A timestamp says that what the holders signed is good: it ends with that at the latest.
+    fn end_of(&self, role_type: RoleType, root: &RootView, now: Timestamp) -> Timestamp {
+        let end = Period::of_online(root.document(), role_type).end(now);
+        if role_type == RoleType::Timestamp { end.min(self.offline_end) } else { end }
+    }
+
     /// Signs the next metadata of a role, which pins one file.
     async fn next(
         &self,
@@ -327,7 +341,7 @@ impl Online<'_> {
             return Err(CeremonyError::WrongOnlineKey { expected, found });
         };
         let version = self.repository.next_version(role_type, before);
-        let document = next_online(role_type, before, root.document(), pinned, version, now)?;
+        let document = next_online(role_type, before, pinned, version, self.end_of(role_type, root, now))?;
         let signature = sign_within(self.signer, document.canonical(), SIGN_DEADLINE).await?;
         let entry = SignatureEntry { key_id, signature };
         let signed = document.with_signatures(&[entry]).map_err(CeremonyError::metadata(role_type.name()))?;

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use touchmark_keys::sha256;
 use touchmark_signers::{Signer, SignerReference};
-use touchmark_trust::ceremony::{Ceremony, CeremonyError, Event, KnownRoot, read_file};
+use touchmark_trust::ceremony::{Ceremony, CeremonyError, Clock, Event, KnownRoot, read_file};
 
 use super::up::read_passphrase;
 use crate::exit::ExitStatus;
@@ -88,7 +89,40 @@ struct DirArgs {
 
 impl DirArgs {
     fn open(&self) -> Result<Ceremony, Failure> {
-        Ceremony::open(&self.dir).map_err(failure)
+        Ceremony::open(&self.dir, Clock::Machine).map_err(failure)
+    }
+}
+
+/// Where the ceremony is that a step is done on, and when.
+#[derive(Debug, clap::Args)]
+struct StepArgs {
+    #[command(flatten)]
+    place: DirArgs,
+    #[command(flatten)]
+    clock: ClockArgs,
+}
+
+impl StepArgs {
+    fn open(&self, printer: Printer) -> Result<(Ceremony, Timestamp), Failure> {
+        let (clock, now) = self.clock.now(printer);
+        Ok((Ceremony::open(&self.place.dir, clock).map_err(failure)?, now))
+    }
+}
+
+/// The time of a step.
+#[derive(Debug, clap::Args)]
+struct ClockArgs {
+    /// Take this as the present time, such as 2027-01-01T00:00:00Z, on a machine without a clock; nothing checks it, and metadata that is made
+    /// at a wrong time ends too early or is believed too long
+    #[arg(long, value_name = "TIME")]
+    unchecked_time: Option<Timestamp>,
+}
+
+impl ClockArgs {
+    fn now(&self, printer: Printer) -> (Clock, Timestamp) {
+        let Some(time) = self.unchecked_time else { return (Clock::Machine, Timestamp::now()) };
+        printer.warning(format_args!("{time} is taken as the present time, and nothing checks it"));
+        (Clock::Stated, time)
     }
 }
 
@@ -169,8 +203,8 @@ fn failure(error: CeremonyError) -> Failure {
         }
         CeremonyError::BelowThreshold(_) => failure.hint("`touchmark trust event status` says who is missing"),
         CeremonyError::Unwalkable { .. } | CeremonyError::Unsound { .. } => failure.hint("nothing was published"),
-        CeremonyError::ExpiresFirst { .. } => failure
-            .hint("only the holders can renew it: `touchmark trust event new --renew`; clients work until the present timestamp ends"),
+        CeremonyError::Ended { .. } => failure
+            .hint("only the holders can renew it: `touchmark trust event new --renew`; clients refuse everything until then"),
         CeremonyError::SignsTooEarly { .. } => failure.hint(
             "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
         ),
@@ -220,7 +254,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         CeremonyError::Overtaken { .. }
         | CeremonyError::Unwalkable { .. }
         | CeremonyError::Unsound { .. }
-        | CeremonyError::ExpiresFirst { .. }
+        | CeremonyError::Ended { .. }
         | CeremonyError::Walk(_)
         | CeremonyError::Metadata { .. } => ExitStatus::TrustRoot,
     }

@@ -36,7 +36,7 @@ impl Party {
         let names: Vec<String> = holders.iter().map(|name| (*name).to_owned()).collect();
         let solo = if threshold == 1 { Solo::Allowed } else { Solo::Refused };
         let policy = Policy::new("example", &names, threshold, solo).unwrap();
-        let ceremony = Ceremony::init(directory.path(), &policy, NOW).unwrap();
+        let ceremony = Ceremony::init(directory.path(), &policy, Clock::Machine, NOW).unwrap();
         let party = Self { directory, ceremony, keys: RefCell::new(BTreeMap::new()) };
         for holder in holders.iter().chain([&ONLINE]) {
             party.enrol(holder).await;
