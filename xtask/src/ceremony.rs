@@ -2,7 +2,8 @@
 //! `cargo xtask interop trust`: docs/ceremony.md as it stands, and foreign clients in what comes of it.
 //!
 //! The shell blocks of the page are one script: five holders with tokens of SoftHSM2 make a root with threshold 3, a signature is made and verified
-//! under it, a key is exchanged and the threshold changed. Then python-tuf and tuf-js walk the repository from each root, and refuse a tampered one.
+//! under it, a key is exchanged and the threshold changed. Then python-tuf, tuf-js and sigstore-tuf walk the repository from each root, and refuse a
+//! tampered one.
 //! Out of scope: our own client, which the page drives.
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,9 @@ use crate::tools::apt_install;
 const PORTS: [&str; 3] = ["7700", "7701", "7790"];
 
 pub(crate) fn run_it() -> Result<()> {
-    run(Command::new(env!("CARGO")).args(["build", "--locked", "-p", "touchmark-cli"]).current_dir(workspace()))?;
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--locked", "-p", "touchmark-cli", "-p", "touchmark-interop"])
+        .current_dir(workspace()))?;
     in_fresh_home(|home| {
         let passed = steps(home)?;
         println!("{passed} passed, 0 failed");
@@ -90,7 +93,9 @@ fn walks(repository: &Path, home: &Path) -> Result<usize> {
         bytes[middle] ^= 1;
         std::fs::write(&file, bytes).context("cannot write a target")?;
     }
-    for (name, mut client) in [("python-tuf", python_client(home)?), ("tuf-js", js_client(home)?)] {
+    for (name, mut client) in
+        [("python-tuf", python_client(home)?), ("tuf-js", js_client(home)?), ("sigstore-tuf", rust_client())]
+    {
         for version in 1.. {
             let root = repository.join(format!("{version}.root.json"));
             if !root.exists() {
@@ -110,9 +115,9 @@ fn walks(repository: &Path, home: &Path) -> Result<usize> {
     Ok(passed)
 }
 
-/// A foreign client: an interpreter, and a script that takes repository, root and a directory of its own.
+/// A foreign client: a program, and its script or command, which takes repository, root and a directory of its own.
 struct ForeignClient {
-    interpreter: PathBuf,
+    program: PathBuf,
     script: PathBuf,
     modules: Option<PathBuf>,
     calls: usize,
@@ -123,7 +128,7 @@ impl ForeignClient {
         self.calls += 1;
         let cache =
             home.join(format!("{}-{}", self.script.file_name().unwrap_or_default().to_string_lossy(), self.calls));
-        let mut command = Command::new(&self.interpreter);
+        let mut command = Command::new(&self.program);
         command.arg(&self.script).arg(repository).arg(root).arg(cache);
         if let Some(modules) = &self.modules {
             command.env("NODE_PATH", modules);
@@ -135,14 +140,18 @@ impl ForeignClient {
 fn python_client(home: &Path) -> Result<ForeignClient> {
     let script = home.join("walk.py");
     std::fs::write(&script, PYTHON_WALK).context("cannot write walk.py")?;
-    Ok(ForeignClient { interpreter: python()?.join("bin/python"), script, modules: None, calls: 0 })
+    Ok(ForeignClient { program: python()?.join("bin/python"), script, modules: None, calls: 0 })
+}
+
+fn rust_client() -> ForeignClient {
+    ForeignClient { program: debug_binary("touchmark-interop"), script: "walk".into(), modules: None, calls: 0 }
 }
 
 fn js_client(home: &Path) -> Result<ForeignClient> {
     let script = home.join("walk.cjs");
     std::fs::write(&script, JS_WALK).context("cannot write walk.cjs")?;
     let modules = node_modules()?;
-    Ok(ForeignClient { interpreter: modules.join("node/bin/node"), script, modules: Some(modules), calls: 0 })
+    Ok(ForeignClient { program: modules.join("node/bin/node"), script, modules: Some(modules), calls: 0 })
 }
 
 /// Serves the directory on loopback to itself: both libraries speak HTTP alone.

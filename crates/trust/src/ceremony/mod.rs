@@ -22,6 +22,7 @@ mod enrolment;
 mod error;
 mod event;
 mod files;
+mod history;
 mod policy;
 mod publication;
 mod record;

@@ -19,6 +19,7 @@ use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 
 use super::change::next_online;
 use super::event::Event;
+use super::history::earlier;
 use super::policy::Period;
 use super::rotation::expect_order;
 use super::{CeremonyError, Published, files};
@@ -121,16 +122,29 @@ impl Repository {
     /// # Errors
     /// If it cannot be written, or another file of that name is published.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
-        let path = self.directory.join(name);
-        let present = files::read_if_there(&path, files::FILE_BYTES_MAX)?;
-        match present {
-            Some(present) if present == bytes => Ok(()),
+        match self.expect_free(name, bytes)? {
+            Place::Written => Ok(()),
+            Place::Free => files::write(&self.directory.join(name), bytes),
+        }
+    }
+
+    fn expect_free(&self, name: &str, bytes: &[u8]) -> Result<Place, CeremonyError> {
+        match files::read_if_there(&self.directory.join(name), files::FILE_BYTES_MAX)? {
+            Some(present) if present == bytes => Ok(Place::Written),
             Some(_) if name != TIMESTAMP => {
                 Err(CeremonyError::Unsound { finding: format!("{name} is published already with another content") })
             }
-            _ => files::write(&path, bytes),
+            _ => Ok(Place::Free),
         }
     }
+}
+
+/// What is where a file is to be written.
+enum Place {
+    /// Nothing, or an older timestamp.
+    Free,
+    /// The very file.
+    Written,
 }
 
 impl Repository {
@@ -155,10 +169,12 @@ impl Repository {
     /// A crash from the note on is repaired by whoever comes next, this or [`Repository::refresh`]: everything in it is signed already.
     ///
     /// # Errors
-    /// If the online roles were signed since it was planned: its timestamp would lead clients back. Nothing was written then.
+    /// If the online roles were signed since it was planned, whose timestamp would lead clients back, or a number was given before, as in a
+    /// directory that was rolled back. Nothing was written then, nor noted: a publication that can never be finished would stand in the way.
     pub(crate) fn publish(&self, publication: &Publication) -> Result<(), CeremonyError> {
         let _lock = self.lock()?;
         publication.expect_newest(self)?;
+        publication.files.iter().try_for_each(|(name, bytes)| self.expect_free(name, bytes).map(drop))?;
         files::write(&self.note_path(), &publication.to_json())?;
         self.finish_locked().map(drop)
     }
@@ -220,7 +236,10 @@ pub(super) async fn plan(
 ) -> Result<Publication, CeremonyError> {
     expect_base(event, published)?;
     let life = Period::of_online(event.root_after().document(), RoleType::Timestamp);
-    expect_order(event, now, life.end(now).duration_since(now))?;
+    let life = life.end(now).duration_since(now);
+    let since = now.checked_sub(life).unwrap_or(Timestamp::MIN);
+    let known = published.map(|published| earlier(repository, published, since)).transpose()?.flatten();
+    expect_order(event, known.as_ref(), now, life)?;
     let view = event.root_after();
     let before = published.map(|(_, walked)| walked);
     let targets_after = event.targets_after();
