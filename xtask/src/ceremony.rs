@@ -6,6 +6,7 @@
 //! tampered one.
 //! Out of scope: our own client, which the page drives.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use crate::clients::{debug_binary, node_modules, python};
 use crate::interop::{free_port, in_fresh_home};
 use crate::keys_elsewhere::module;
-use crate::process::{exists, quiet, run, workspace};
+use crate::process::{exists, output, quiet, run, workspace};
 use crate::tools::apt_install;
 
 /// The ports of the page, which are exchanged by others in a row: other things may run on this machine. The try-out issuer is one above its
@@ -59,8 +60,58 @@ pub(crate) fn steps(home: &Path) -> Result<usize> {
         .env("SOFTHSM2_CONF", &configuration)
         .env("MODULE", module()?))?;
     println!("interop: docs/ceremony.md runs as it stands");
+    let tried = wrong_tokens(&place)?;
     let repository = place.join("ceremony/repository");
-    Ok(1 + walks(&repository, home)?)
+    Ok(1 + tried + walks(&repository, home)?)
+}
+
+/// What a holder is told whose slot has another token, or none, or who mistypes his PIN; and that the PIN was tried once. SoftHSM2 counts, but never
+/// locks.
+fn wrong_tokens(place: &Path) -> Result<usize> {
+    let module = module()?;
+    let touchmark = |arguments: &[&str]| {
+        let mut command = Command::new(debug_binary("touchmark"));
+        command.args(arguments).current_dir(place).env("SOFTHSM2_CONF", place.join("softhsm2.conf"));
+        output(&mut command)
+    };
+    let made = touchmark(&["trust", "event", "new", "--dir", "ceremony", "--renew"])?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let wrong_pin = place.join("ann/wrong-pin");
+    std::fs::write(&wrong_pin, "8765\n").context("cannot write a PIN")?;
+    std::fs::set_permissions(&wrong_pin, std::fs::Permissions::from_mode(0o600)).context("cannot protect a PIN")?;
+    let sign = |token: &str, pin: &str| {
+        let key = format!("pkcs11:token={token};object=root?module-path={}&pin-source=file:{pin}", module.display());
+        touchmark(&[
+            "trust",
+            "sign",
+            "ceremony/event/event.json",
+            "--holder",
+            "ann",
+            "--known-root",
+            "ceremony/repository/1.root.json",
+            "--yes",
+            "--out",
+            "wrong",
+            "--key",
+            &key,
+        ])
+    };
+    let cases: [(&str, &str, i32, &[&str]); 5] = [
+        ("cy", "cy/pin", 12, &["ann signs with", "is another token in the slot"]),
+        ("nobody", "ann/pin", 3, &["token"]),
+        ("ann", "ann/wrong-pin", 3, &["the token refused the PIN", "the token says that few are left"]),
+        ("ann", "ann/wrong-pin", 3, &["the token refused the PIN"]),
+        ("ann", "ann/pin", 0, &["wrote wrong/ann-"]),
+    ];
+    for (token, pin, code, texts) in cases {
+        let signed = sign(token, pin)?;
+        let said = String::from_utf8_lossy(&signed.stderr).into_owned();
+        ensure!(signed.status.code() == Some(code), "token {token}, {pin}: {}\n{said}", signed.status);
+        ensure!(texts.iter().all(|text| said.contains(text)), "token {token}, {pin}: {texts:?} is not in\n{said}");
+        ensure!(code == 0 || !place.join("wrong").exists(), "something was signed");
+    }
+    println!("interop: another token, none and a wrong PIN are told apart, and sign nothing");
+    Ok(cases.len())
 }
 
 /// The blocks of the page; what they started in the background ends with them.
