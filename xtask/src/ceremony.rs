@@ -3,7 +3,7 @@
 //!
 //! The shell blocks of the page are one script: five holders with tokens of SoftHSM2 make a root with threshold 3, a signature is made and verified
 //! under it, a key is exchanged and the threshold changed. Then python-tuf, tuf-js and sigstore-tuf walk the repository from each root, and refuse a
-//! tampered one.
+//! tampered one; then it is handed on to a bucket (`bucket`).
 //! Out of scope: our own client, which the page drives.
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bucket;
 use crate::clients::{debug_binary, node_modules, python};
 use crate::interop::{free_port, in_fresh_home};
 use crate::keys_elsewhere::module;
@@ -62,7 +63,7 @@ pub(crate) fn steps(home: &Path) -> Result<usize> {
     println!("interop: docs/ceremony.md runs as it stands");
     let tried = wrong_tokens(&place)?;
     let repository = place.join("ceremony/repository");
-    Ok(1 + tried + walks(&repository, home)?)
+    Ok(1 + tried + walks(&repository, home)? + bucket::steps(&repository, home)?)
 }
 
 /// What a holder is told whose slot has another token, or none, or who mistypes his PIN; and that the PIN was tried once. SoftHSM2 counts, but never

@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchmark_keys::{Digest, PublicKey, Scheme};
 
-pub use awskms::{AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
+pub use awskms::{AwsAccess, AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
 pub use ephemeral::EphemeralSigner;
 pub use error::SignerError;
 pub use file::FileSigner;

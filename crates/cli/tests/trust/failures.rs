@@ -191,6 +191,21 @@ fn of_two_events_at_once_the_second_is_made_anew() {
 }
 
 #[test]
+fn a_ceremony_log_that_was_written_anew_is_told_from_the_one_that_was_recorded() {
+    let team = Team::published(&THREE, 2);
+    team.coordinator.carry("stick/log.jsonl", &team.coordinator, "recorded.jsonl");
+    team.step(0, "event new --renew");
+    says(&team.doctor(0, "--recorded-log recorded.jsonl"), &["the log begins with recorded.jsonl"]);
+    // Its own chain is whole: it begins one line later.
+    let log = team.coordinator.read("stick/log.jsonl");
+    let first = log.lines().next().unwrap();
+    team.coordinator.write("stick/log.jsonl", &format!("{}\n", first.replace("\"threshold\":2", "\"threshold\":1")));
+    team.doctor(0, "");
+    let said = team.doctor(14, "--recorded-log recorded.jsonl");
+    says(&said, &["the ceremony log does not begin with the earlier copy: it was written anew"]);
+}
+
+#[test]
 fn the_wrong_key_is_named_and_signs_nothing() {
     let team = Team::published(&THREE, 2);
     team.step(0, "event new --renew");

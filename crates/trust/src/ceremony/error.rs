@@ -97,6 +97,16 @@ pub enum CeremonyError {
     #[error("line {line} of the ceremony log does not follow the line before: it was changed")]
     LogBroken { line: usize },
 
+    #[error("the ceremony log does not begin with the earlier copy: it was written anew")]
+    LogRewritten,
+
+    #[error("{name} is published already with another content")]
+    OtherContent { name: String },
+    #[error("the timestamp there has version {found}, this one {own}: clients are not led back")]
+    NewerThere { own: u64, found: u64 },
+    #[error("{place}: {problem}")]
+    Store { place: String, problem: String },
+
     #[error(transparent)]
     Walk(#[from] WalkError),
     #[error("{what}: {problem}")]

@@ -25,6 +25,7 @@ mod files;
 mod history;
 mod policy;
 mod publication;
+mod push;
 mod record;
 mod rotation;
 mod signing;
@@ -54,6 +55,7 @@ pub use error::CeremonyError;
 pub use event::{Event, KnownEvent, KnownRoot};
 pub use policy::{HOLDERS_DEFAULT, Period, Policy, Solo, THRESHOLD_DEFAULT};
 pub use publication::{Publication, Repository};
+pub use push::{Object, Objects};
 pub use rotation::{Documents, SIGNING_CONFIG, TRUSTED_ROOT, revoke, rotate};
 pub use signing::{Collected, SignatureFile, Standing, collect, sign};
 
@@ -349,6 +351,15 @@ impl Ceremony {
     /// If a line was changed.
     pub fn check_log(&self) -> Result<(usize, [u8; 32]), CeremonyError> {
         record::check(&self.log_path())
+    }
+
+    /// Checks that the ceremony log begins with an earlier copy of itself, which is kept where nobody can write it anew.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn expect_log_begins_with(&self, earlier: &[u8]) -> Result<(), CeremonyError> {
+        let log = files::read_if_there(&self.log_path(), files::FILE_BYTES_MAX)?.unwrap_or_default();
+        if log.starts_with(earlier) { Ok(()) } else { Err(CeremonyError::LogRewritten) }
     }
 
     fn log_path(&self) -> PathBuf {

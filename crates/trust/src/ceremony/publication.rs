@@ -131,9 +131,7 @@ impl Repository {
     fn expect_free(&self, name: &str, bytes: &[u8]) -> Result<Place, CeremonyError> {
         match files::read_if_there(&self.directory.join(name), files::FILE_BYTES_MAX)? {
             Some(present) if present == bytes => Ok(Place::Written),
-            Some(_) if name != TIMESTAMP => {
-                Err(CeremonyError::Unsound { finding: format!("{name} is published already with another content") })
-            }
+            Some(_) if name != TIMESTAMP => Err(CeremonyError::OtherContent { name: name.to_owned() }),
             _ => Ok(Place::Free),
         }
     }
@@ -220,7 +218,7 @@ impl Repository {
     }
 }
 
-const TIMESTAMP: &str = "timestamp.json";
+pub(super) const TIMESTAMP: &str = "timestamp.json";
 
 /// Signs what an event's root and targets need around them, and puts everything in order.
 ///

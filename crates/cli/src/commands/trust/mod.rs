@@ -3,11 +3,13 @@
 //!
 //! One file for each step; what they share stands here and in [`report`]. Everything that is decided is in `touchmark_trust`.
 
+mod bucket;
 mod doctor;
 mod event;
 mod init;
 mod key;
 mod publish;
+mod push;
 mod report;
 mod review;
 mod rotate;
@@ -52,6 +54,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Sign snapshot and timestamp anew where they are due
     Online(publish::OnlineArgs),
+    /// Hand a published repository on, to a directory or a bucket from where clients are served
+    Push(push::Args),
     /// Exchange keys and addresses of services: an event that edits trusted root and signing config together
     #[command(visible_alias = "shard")]
     Rotate(rotate::RotateArgs),
@@ -72,6 +76,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Review(args) => review::run(args, printer),
         Command::Publish(args) => publish::publish(args, printer),
         Command::Online(args) => publish::online(args, printer),
+        Command::Push(args) => push::run(args, printer),
         Command::Rotate(args) => rotate::rotate(args, printer),
         Command::Revoke(args) => rotate::revoke(args, printer),
         Command::Verify(args) => verify::run(args, printer),
@@ -209,7 +214,10 @@ fn failure(error: CeremonyError) -> Failure {
             "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
         ),
         CeremonyError::NothingPublished => failure.hint("`touchmark trust event new` makes the first event"),
-        CeremonyError::LogBroken { .. } => failure.hint("compare the file with the copies that others have"),
+        CeremonyError::OtherContent { .. } => {
+            failure.hint("nothing was overwritten; was the repository rolled back, or is this the place of another one?")
+        }
+        CeremonyError::LogBroken { .. } | CeremonyError::LogRewritten => failure.hint("compare the file with the copies that others have"),
         _ => failure,
     }
 }
@@ -242,16 +250,20 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::Unreadable { .. }
         | CeremonyError::Version { .. }
         | CeremonyError::OtherCeremony { .. }
+        | CeremonyError::Store { .. }
         | CeremonyError::Signer(_) => ExitStatus::Unreadable,
         CeremonyError::Proof { .. }
         | CeremonyError::Attestation { .. }
         | CeremonyError::TargetFile { .. }
         | CeremonyError::NotReproduced { .. }
-        | CeremonyError::LogBroken { .. } => ExitStatus::Tampered,
+        | CeremonyError::LogBroken { .. }
+        | CeremonyError::LogRewritten => ExitStatus::Tampered,
         CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } => ExitStatus::WrongSigner,
         CeremonyError::BelowThreshold(_) => ExitStatus::NotSigned,
         CeremonyError::UnknownBase { .. } => ExitStatus::Untrusted,
         CeremonyError::Overtaken { .. }
+        | CeremonyError::OtherContent { .. }
+        | CeremonyError::NewerThere { .. }
         | CeremonyError::Unwalkable { .. }
         | CeremonyError::Unsound { .. }
         | CeremonyError::Ended { .. }

@@ -66,7 +66,11 @@ pub(super) fn rotate(args: &RotateArgs, printer: Printer) -> Result<(), Failure>
     let next = ceremony::rotate(&published, &trusted_root, signing_config.as_deref(), sign_from).map_err(failure)?;
     let sign_before_verifiers_know = args.sign_before_verifiers_know;
     let change = Change { sign_before_verifiers_know, ..Change::none(args.note.clone()) };
-    begin(&ceremony, next, change, now, printer)
+    begin(&ceremony, next, change, now, printer)?;
+    printer.note(format_args!(
+        "no service may use a new key before {sign_from}, a CT log that clients do not choose included"
+    ));
+    Ok(())
 }
 
 pub(super) fn revoke(args: &RevokeArgs, printer: Printer) -> Result<(), Failure> {
