@@ -285,7 +285,8 @@ async fn plan_online(
     let snapshot_is_due = is_due(view, &walked.snapshot, now);
     // One that ends with the root cannot be made to last longer.
     let lasts_longer = online.end_of(RoleType::Timestamp, view, now) > walked.timestamp.expires();
-    if !snapshot_is_due && !(lasts_longer && is_due(view, &walked.timestamp, now)) {
+    let timestamp_is_due = lasts_longer && is_due(view, &walked.timestamp, now);
+    if !snapshot_is_due && !timestamp_is_due {
         return Ok(None);
     }
     let mut order = Vec::new();

@@ -88,12 +88,12 @@ impl Party {
         Change { set_targets: vec!["trusted_root.json".to_owned()], ..change }
     }
 
-    pub(super) fn change_targets(&self, note: &str) -> Change {
+    pub(in crate::ceremony) fn change_targets(&self, note: &str) -> Change {
         Change { set_targets: vec!["trusted_root.json".to_owned()], ..Change::none(note.to_owned()) }
     }
 
     /// Begins an event; the content of the target is the note of the change, or `one` at the first.
-    pub(super) fn begin(&self, change: Change, now: Timestamp) -> Event {
+    pub(in crate::ceremony) fn begin(&self, change: Change, now: Timestamp) -> Event {
         self.try_begin(change, now).unwrap()
     }
 
