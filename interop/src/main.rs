@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A thin command line over the public crates `sigstore-sign` and `sigstore-verify`, so that `cargo xtask interop` can drive them like any
-//! other client. Trust comes through TUF. Nothing of ours is linked in.
+//! A thin command line over the public crates `sigstore-sign`, `sigstore-verify` and `sigstore-tuf`, so that `cargo xtask interop` can drive
+//! them like any other client. Trust comes through TUF. Nothing of ours is linked in.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line for the interoperability tests")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use sigstore_sign::crypto::sha256;
 use sigstore_sign::oidc::IdentityToken;
 use sigstore_sign::trust_root::{SigningConfig, TrustedRoot, TufBootstrap, TufConfig};
 use sigstore_sign::{Attestation, SigningContext, SigningServices};
+use sigstore_tuf::Updater;
+use sigstore_tuf::transport::{FetchFuture, Repository};
 use sigstore_verify::types::Bundle;
 use sigstore_verify::{IdentityMatcher, VerificationPolicy, Verifier};
 
 const USAGE: &str = "\
 touchmark-interop sign   MIRROR ROOT CACHE TOKEN FILE BUNDLE
 touchmark-interop attest MIRROR ROOT CACHE TOKEN TYPE PREDICATE BUNDLE FILE
-touchmark-interop verify MIRROR ROOT CACHE EMAIL ISSUER FILE BUNDLE";
+touchmark-interop verify MIRROR ROOT CACHE EMAIL ISSUER FILE BUNDLE
+touchmark-interop walk   REPOSITORY ROOT CACHE";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -62,6 +66,7 @@ async fn run() -> Result<()> {
             println!("verified: {:?}", result.identity());
             Ok(())
         }
+        ["walk", repository, root, cache] => walk(repository, root, cache).await,
         _ => bail!("{USAGE}"),
     }
 }
@@ -69,4 +74,38 @@ async fn run() -> Result<()> {
 fn tuf(mirror: &str, root: &str, cache: &str) -> Result<TufConfig> {
     let root = std::fs::read(root).context("TUF root")?;
     Ok(TufConfig::custom(mirror, TufBootstrap::trusted(root)).with_cache_dir(PathBuf::from(cache)))
+}
+
+/// Walks a TUF repository in a directory, as python-tuf and tuf-js do in the scripts of `cargo xtask interop trust`.
+async fn walk(repository: &str, root: &str, cache: &str) -> Result<()> {
+    let root = std::fs::read(root).context("TUF root")?;
+    let mut updater = Updater::new(Directory(PathBuf::from(repository)), &root)?;
+    updater.refresh(Timestamp::now()).await.context("refresh")?;
+    std::fs::create_dir_all(cache).context("cache")?;
+    for name in ["trusted_root.json", "signing_config.v0.2.json"] {
+        let target = updater.get_target(name, Timestamp::now()).await.with_context(|| name.to_owned())?;
+        std::fs::write(PathBuf::from(cache).join(name), target).context("cache")?;
+        println!("{name}");
+    }
+    Ok(())
+}
+
+/// A mirror on disk: a file that is not there is a file that a server does not have.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn file(&self, name: &str) -> FetchFuture<'_> {
+        let path = self.0.join(name);
+        Box::pin(async move { Ok(std::fs::read(path).ok()) })
+    }
+}
+
+impl Repository for Directory {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, _max_length: u64) -> FetchFuture<'a> {
+        self.file(name)
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, _max_length: u64) -> FetchFuture<'a> {
+        self.file(&format!("targets/{path}"))
+    }
 }

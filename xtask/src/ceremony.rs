@@ -2,18 +2,21 @@
 //! `cargo xtask interop trust`: docs/ceremony.md as it stands, and foreign clients in what comes of it.
 //!
 //! The shell blocks of the page are one script: five holders with tokens of SoftHSM2 make a root with threshold 3, a signature is made and verified
-//! under it, a key is exchanged and the threshold changed. Then python-tuf and tuf-js walk the repository from each root, and refuse a tampered one.
+//! under it, a key is exchanged and the threshold changed. Then python-tuf, tuf-js and sigstore-tuf walk the repository from each root, and refuse a
+//! tampered one; then it is handed on to a bucket (`bucket`).
 //! Out of scope: our own client, which the page drives.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bucket;
 use crate::clients::{debug_binary, node_modules, python};
 use crate::interop::{free_port, in_fresh_home};
 use crate::keys_elsewhere::module;
-use crate::process::{exists, quiet, run, workspace};
+use crate::process::{exists, output, quiet, run, workspace};
 use crate::tools::apt_install;
 
 /// The ports of the page, which are exchanged by others in a row: other things may run on this machine. The try-out issuer is one above its
@@ -21,7 +24,9 @@ use crate::tools::apt_install;
 const PORTS: [&str; 3] = ["7700", "7701", "7790"];
 
 pub(crate) fn run_it() -> Result<()> {
-    run(Command::new(env!("CARGO")).args(["build", "--locked", "-p", "touchmark-cli"]).current_dir(workspace()))?;
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--locked", "-p", "touchmark-cli", "-p", "touchmark-interop"])
+        .current_dir(workspace()))?;
     in_fresh_home(|home| {
         let passed = steps(home)?;
         println!("{passed} passed, 0 failed");
@@ -56,8 +61,58 @@ pub(crate) fn steps(home: &Path) -> Result<usize> {
         .env("SOFTHSM2_CONF", &configuration)
         .env("MODULE", module()?))?;
     println!("interop: docs/ceremony.md runs as it stands");
+    let tried = wrong_tokens(&place)?;
     let repository = place.join("ceremony/repository");
-    Ok(1 + walks(&repository, home)?)
+    Ok(1 + tried + walks(&repository, home)? + bucket::steps(&repository, home)?)
+}
+
+/// What a holder is told whose slot has another token, or none, or who mistypes his PIN; and that the PIN was tried once. SoftHSM2 counts, but never
+/// locks.
+fn wrong_tokens(place: &Path) -> Result<usize> {
+    let module = module()?;
+    let touchmark = |arguments: &[&str]| {
+        let mut command = Command::new(debug_binary("touchmark"));
+        command.args(arguments).current_dir(place).env("SOFTHSM2_CONF", place.join("softhsm2.conf"));
+        output(&mut command)
+    };
+    let made = touchmark(&["trust", "event", "new", "--dir", "ceremony", "--renew"])?;
+    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let wrong_pin = place.join("ann/wrong-pin");
+    std::fs::write(&wrong_pin, "8765\n").context("cannot write a PIN")?;
+    std::fs::set_permissions(&wrong_pin, std::fs::Permissions::from_mode(0o600)).context("cannot protect a PIN")?;
+    let sign = |token: &str, pin: &str| {
+        let key = format!("pkcs11:token={token};object=root?module-path={}&pin-source=file:{pin}", module.display());
+        touchmark(&[
+            "trust",
+            "sign",
+            "ceremony/event/event.json",
+            "--holder",
+            "ann",
+            "--known-root",
+            "ceremony/repository/1.root.json",
+            "--yes",
+            "--out",
+            "wrong",
+            "--key",
+            &key,
+        ])
+    };
+    let cases: [(&str, &str, i32, &[&str]); 5] = [
+        ("cy", "cy/pin", 12, &["ann signs with", "is another token in the slot"]),
+        ("nobody", "ann/pin", 3, &["token"]),
+        ("ann", "ann/wrong-pin", 3, &["the token refused the PIN", "the token says that few are left"]),
+        ("ann", "ann/wrong-pin", 3, &["the token refused the PIN"]),
+        ("ann", "ann/pin", 0, &["wrote wrong/ann-"]),
+    ];
+    for (token, pin, code, texts) in cases {
+        let signed = sign(token, pin)?;
+        let said = String::from_utf8_lossy(&signed.stderr).into_owned();
+        ensure!(signed.status.code() == Some(code), "token {token}, {pin}: {}\n{said}", signed.status);
+        ensure!(texts.iter().all(|text| said.contains(text)), "token {token}, {pin}: {texts:?} is not in\n{said}");
+        ensure!(code == 0 || !place.join("wrong").exists(), "something was signed");
+    }
+    println!("interop: another token, none and a wrong PIN are told apart, and sign nothing");
+    Ok(cases.len())
 }
 
 /// The blocks of the page; what they started in the background ends with them.
@@ -90,7 +145,9 @@ fn walks(repository: &Path, home: &Path) -> Result<usize> {
         bytes[middle] ^= 1;
         std::fs::write(&file, bytes).context("cannot write a target")?;
     }
-    for (name, mut client) in [("python-tuf", python_client(home)?), ("tuf-js", js_client(home)?)] {
+    for (name, mut client) in
+        [("python-tuf", python_client(home)?), ("tuf-js", js_client(home)?), ("sigstore-tuf", rust_client())]
+    {
         for version in 1.. {
             let root = repository.join(format!("{version}.root.json"));
             if !root.exists() {
@@ -110,9 +167,9 @@ fn walks(repository: &Path, home: &Path) -> Result<usize> {
     Ok(passed)
 }
 
-/// A foreign client: an interpreter, and a script that takes repository, root and a directory of its own.
+/// A foreign client: a program, and its script or command, which takes repository, root and a directory of its own.
 struct ForeignClient {
-    interpreter: PathBuf,
+    program: PathBuf,
     script: PathBuf,
     modules: Option<PathBuf>,
     calls: usize,
@@ -123,7 +180,7 @@ impl ForeignClient {
         self.calls += 1;
         let cache =
             home.join(format!("{}-{}", self.script.file_name().unwrap_or_default().to_string_lossy(), self.calls));
-        let mut command = Command::new(&self.interpreter);
+        let mut command = Command::new(&self.program);
         command.arg(&self.script).arg(repository).arg(root).arg(cache);
         if let Some(modules) = &self.modules {
             command.env("NODE_PATH", modules);
@@ -135,14 +192,18 @@ impl ForeignClient {
 fn python_client(home: &Path) -> Result<ForeignClient> {
     let script = home.join("walk.py");
     std::fs::write(&script, PYTHON_WALK).context("cannot write walk.py")?;
-    Ok(ForeignClient { interpreter: python()?.join("bin/python"), script, modules: None, calls: 0 })
+    Ok(ForeignClient { program: python()?.join("bin/python"), script, modules: None, calls: 0 })
+}
+
+fn rust_client() -> ForeignClient {
+    ForeignClient { program: debug_binary("touchmark-interop"), script: "walk".into(), modules: None, calls: 0 }
 }
 
 fn js_client(home: &Path) -> Result<ForeignClient> {
     let script = home.join("walk.cjs");
     std::fs::write(&script, JS_WALK).context("cannot write walk.cjs")?;
     let modules = node_modules()?;
-    Ok(ForeignClient { interpreter: modules.join("node/bin/node"), script, modules: Some(modules), calls: 0 })
+    Ok(ForeignClient { program: modules.join("node/bin/node"), script, modules: Some(modules), calls: 0 })
 }
 
 /// Serves the directory on loopback to itself: both libraries speak HTTP alone.

@@ -115,7 +115,7 @@ fn kms(home: &Path) -> Result<()> {
     run(Command::new(example("kms-drill")).arg(format!("127.0.0.1:{port}")).args(made.split_whitespace()))
 }
 
-fn moto() -> Result<PathBuf> {
+pub(crate) fn moto() -> Result<PathBuf> {
     let dir = cache_dir()?.join(format!("moto-{MOTO}"));
     if !dir.join("bin/moto_server").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
@@ -401,7 +401,7 @@ pub(crate) fn post(port: u16, path: &str, headers: &[(&str, &str)], body: &[u8])
 }
 
 /// A process of ours, which must not outlive the run.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
     /// Looks at something while the process runs.
@@ -421,7 +421,7 @@ impl Drop for Running {
     }
 }
 
-fn await_true(what: &str, mut is_true: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(crate) fn await_true(what: &str, mut is_true: impl FnMut() -> Result<bool>) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < WITHIN {
         if is_true()? {

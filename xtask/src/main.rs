@@ -7,6 +7,7 @@
 
 mod attestations;
 mod bench;
+mod bucket;
 mod ceremony;
 mod certificates;
 mod ci;

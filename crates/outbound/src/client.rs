@@ -105,6 +105,16 @@ impl Outbound {
         self.send(Method::POST, url, headers, body, limits).await
     }
 
+    pub async fn put(
+        &self,
+        url: &Url,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+        limits: &Limits,
+    ) -> Result<Response, OutboundError> {
+        self.send(Method::PUT, url, headers, body, limits).await
+    }
+
     async fn send(
         &self,
         method: Method,

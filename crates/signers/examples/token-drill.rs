@@ -129,7 +129,7 @@ impl Drill {
         self.import("two", "locked", "21", KeyType::EcdsaP256);
         self.write_pin("wrong", "9999");
         let opened = self.open("token=two;object=locked", "wrong").await;
-        assert_eq!(problem(opened), Pkcs11Problem::PinRefused);
+        assert!(matches!(problem(opened), Pkcs11Problem::PinRefused { .. }));
         let loose = self.write_pin("loose", PIN);
         #[cfg(unix)]
         std::fs::set_permissions(&loose, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("it is ours");
@@ -174,7 +174,7 @@ impl Drill {
         let mut refusals = 0;
         while refusals < 5 {
             let refused = signs(signer.as_ref()).await.expect_err("the PIN is wrong");
-            if matches!(refused, SignerError::Pkcs11 { problem: Pkcs11Problem::PinRefused, .. }) {
+            if matches!(refused, SignerError::Pkcs11 { problem: Pkcs11Problem::PinRefused { .. }, .. }) {
                 refusals += 1;
             }
             assert!(begun.elapsed() < BACK_WITHIN, "{refused}");

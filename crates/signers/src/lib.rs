@@ -25,12 +25,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use touchmark_keys::{Digest, PublicKey, Scheme};
 
-pub use awskms::{AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
+pub use awskms::{AwsAccess, AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
 pub use ephemeral::EphemeralSigner;
 pub use error::SignerError;
 pub use file::FileSigner;
 pub use passphrase::read_passphrase;
-pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError};
+pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError, TriesLeft};
 pub use plugin::{PluginError, PluginProblem, PluginSigner, PluginUri, PluginUriError};
 pub use reference::{ReferenceError, SignerReference};
 

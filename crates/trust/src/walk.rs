@@ -416,7 +416,7 @@ fn not_older(role: &str, known: u64, found: u64) -> Result<(), MetadataError> {
 }
 
 /// The name of a role as it stands in a URL: what is not unreserved (RFC 3986 §2.3) is percent-encoded, so that no role leaves its directory.
-fn quoted(role: &str) -> String {
+pub(crate) fn quoted(role: &str) -> String {
     let mut text = String::with_capacity(role.len());
     for byte in role.bytes() {
         match byte {

@@ -82,37 +82,41 @@ fn read(repository: &Repository) -> Result<Walked, TufError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::tuf) mod tests {
     use std::collections::BTreeMap;
+    use std::path::PathBuf;
+    use std::sync::Arc;
 
     use jiff::SignedDuration;
     use tempfile::TempDir;
     use touchmark_keys::KeyType;
     use touchmark_signers::EphemeralSigner;
-    use touchmark_trust::ceremony::{Ceremony, Change, Enrolment, KnownRoot, ONLINE, Policy, Solo, sign, write_file};
+    use touchmark_trust::ceremony::{
+        Ceremony, Change, Clock, Enrolment, KnownRoot, ONLINE, Policy, Solo, sign, write_file,
+    };
 
     use super::*;
 
     const HOLDERS: [&str; 2] = ["ann", "bob"];
 
     /// A ceremony of two, with their keys and the online one.
-    struct Held {
+    pub(in crate::tuf) struct Held {
         directory: TempDir,
         ceremony: Ceremony,
-        keys: BTreeMap<&'static str, EphemeralSigner>,
+        keys: BTreeMap<&'static str, Arc<EphemeralSigner>>,
         now: Timestamp,
     }
 
     impl Held {
-        async fn new() -> Self {
+        pub(in crate::tuf) async fn new() -> Self {
             let (directory, now) = (tempfile::tempdir().unwrap(), "2026-11-23T10:00:00Z".parse().unwrap());
             let policy = Policy::new("example", &HOLDERS.map(str::to_owned), 2, Solo::Refused).unwrap();
-            let ceremony = Ceremony::init(directory.path(), &policy, now).unwrap();
+            let ceremony = Ceremony::init(directory.path(), &policy, Clock::Machine, now).unwrap();
             let mut keys = BTreeMap::new();
             for holder in [HOLDERS[0], HOLDERS[1], ONLINE] {
                 let key = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
                 ceremony.enrol(&Enrolment::make("example", holder, &key).await.unwrap(), now).unwrap();
-                keys.insert(holder, key);
+                keys.insert(holder, Arc::new(key));
             }
             let held = Self { directory, ceremony, keys, now };
             held.publish(held.ceremony.first_change(String::new()).unwrap(), "one").await;
@@ -125,16 +129,24 @@ mod tests {
             let event = self.ceremony.begin(change, files, self.now).unwrap();
             let known = event.base().map(|base| KnownRoot(touchmark_keys::sha256(base.root().document().bytes())));
             for holder in HOLDERS {
-                let signature = sign(event.known_to(known).unwrap(), holder, &self.keys[holder]).await.unwrap();
+                let signature = sign(event.known_to(known).unwrap(), holder, self.keys[holder].as_ref()).await.unwrap();
                 let path = self.directory.path().join(format!("event/signatures/{holder}.json"));
                 write_file(&path, &signature.to_json()).unwrap();
             }
-            let planned = self.ceremony.plan(&self.keys[ONLINE], self.now).await.unwrap();
+            let planned = self.ceremony.plan(self.keys[ONLINE].as_ref(), self.now).await.unwrap();
             self.ceremony.publish(&planned, self.now).unwrap();
         }
 
-        fn open(&self) -> HeldRepository {
-            HeldRepository::open(self.ceremony.repository().directory()).unwrap().unwrap()
+        pub(in crate::tuf) fn open(&self) -> HeldRepository {
+            HeldRepository::open(&self.path()).unwrap().unwrap()
+        }
+
+        pub(in crate::tuf) fn path(&self) -> PathBuf {
+            self.ceremony.repository().directory().to_owned()
+        }
+
+        pub(in crate::tuf) fn online_key(&self) -> Arc<EphemeralSigner> {
+            Arc::clone(&self.keys[ONLINE])
         }
     }
 
@@ -145,22 +157,25 @@ mod tests {
         assert_eq!(repository.target("a.txt"), Some(b"one".as_slice()));
         held.publish(Change::none(String::new()), "two").await;
         let later = held.now + SignedDuration::from_hours(48);
-        repository.refresh(&held.keys[ONLINE], later).await.unwrap();
+        repository.refresh(held.keys[ONLINE].as_ref(), later).await.unwrap();
         assert_eq!(repository.target("a.txt"), Some(b"two".as_slice()));
         let [_, _, _, (role, expires)] = repository.expiries();
         assert_eq!((role, expires), ("timestamp", later + SignedDuration::from_hours(7 * 24)));
     }
 
     #[tokio::test]
-    async fn nothing_is_signed_over_what_ends_first_and_what_is_there_is_still_served() {
+    async fn no_timestamp_outlives_the_root_and_over_one_that_ended_nothing_is_signed() {
         let held = Held::new().await;
         let mut repository = held.open();
         let late = held.now + SignedDuration::from_hours(360 * 24);
         repository.check_live(late).unwrap();
-        let refused = repository.refresh(&held.keys[ONLINE], late).await.unwrap_err();
+        repository.refresh(held.keys[ONLINE].as_ref(), late).await.unwrap();
+        let [(_, root), _, _, (_, timestamp)] = repository.expiries();
+        assert_eq!(root, timestamp);
+        let over = held.now + SignedDuration::from_hours(365 * 24);
+        let refused = repository.refresh(held.keys[ONLINE].as_ref(), over).await.unwrap_err();
         assert!(refused.is_for_the_holders());
         assert_eq!(repository.target("a.txt"), Some(b"one".as_slice()));
-        let over = held.now + SignedDuration::from_hours(365 * 24);
         assert!(matches!(repository.check_live(over), Err(TufError::Expired { role: "root", .. })));
     }
 

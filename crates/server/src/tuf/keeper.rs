@@ -50,7 +50,7 @@ pub(crate) async fn keep_fresh<K: Kept>(
     let mut warning = Warning::default();
     loop {
         let now = timestamp(clock.as_ref());
-        let expiry = {
+        let ends_first = {
             let mut repository = repository.lock().await;
             if let Err(error) = repository.refresh(online.as_ref(), now).await {
                 tracing::error!(%error, "the TUF timestamp was not signed; trying again");
@@ -59,11 +59,12 @@ pub(crate) async fn keep_fresh<K: Kept>(
             for (role, expires) in expiries {
                 metrics.tuf_expires(role, expires.duration_since(now).as_secs());
             }
-            let [(_, root), (_, targets), ..] = expiries;
-            root.min(targets)
+            let [root, targets, ..] = expiries;
+            if targets.1 < root.1 { targets } else { root }
         };
+        let (role, expiry) = ends_first;
         if warning.is_due(expiry, now) {
-            tracing::warn!(%expiry, "the root or targets role of the TUF repository needs its offline key soon");
+            tracing::warn!(role, %expiry, "the TUF repository needs its offline keys soon: clients refuse everything from then on");
         }
         tokio::select! {
             () = tokio::time::sleep(CHECK_EVERY) => {}

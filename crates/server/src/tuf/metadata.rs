@@ -120,7 +120,7 @@ pub(super) fn root(version: u64, keys: &RoleKeys, now: Timestamp) -> Result<Valu
         roles.insert(role.name().to_owned(), json!({"keyids": [id], "threshold": 1}));
         objects.insert(id, object);
     }
-    let mut signed = header(Role::Root, version, now);
+    let mut signed = header(Role::Root, version, Role::Root.expires(now));
     signed["consistent_snapshot"] = true.into();
     signed["keys"] = objects.into();
     signed["roles"] = roles.into();
@@ -139,31 +139,31 @@ pub(super) fn targets<'a>(
             (name.to_owned(), json!({"length": bytes.len(), "hashes": {"sha256": hex::encode(sha256(bytes))}}))
         })
         .collect();
-    let mut signed = header(Role::Targets, version, now);
+    let mut signed = header(Role::Targets, version, Role::Targets.expires(now));
     signed["targets"] = files.into();
     signed
 }
 
 /// The `signed` part of a snapshot that pins one targets file.
 pub(super) fn snapshot(version: u64, targets_version: u64, targets: &[u8], now: Timestamp) -> Value {
-    let mut signed = header(Role::Snapshot, version, now);
+    let mut signed = header(Role::Snapshot, version, Role::Snapshot.expires(now));
     signed["meta"] = json!({"targets.json": pin(targets_version, targets)});
     signed
 }
 
-/// The `signed` part of a timestamp that pins one snapshot.
-pub(super) fn timestamp(version: u64, snapshot_version: u64, snapshot: &[u8], now: Timestamp) -> Value {
-    let mut signed = header(Role::Timestamp, version, now);
+/// The `signed` part of a timestamp that pins one snapshot and ends at `end`.
+pub(super) fn timestamp(version: u64, snapshot_version: u64, snapshot: &[u8], end: Timestamp) -> Value {
+    let mut signed = header(Role::Timestamp, version, end);
     signed["meta"] = json!({"snapshot.json": pin(snapshot_version, snapshot)});
     signed
 }
 
-fn header(role: Role, version: u64, now: Timestamp) -> Value {
+fn header(role: Role, version: u64, end: Timestamp) -> Value {
     json!({
         "_type": role.name(),
         "spec_version": SPEC_VERSION,
         "version": version,
-        "expires": role.expires(now).to_string(),
+        "expires": end.to_string(),
     })
 }
 

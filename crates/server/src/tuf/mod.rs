@@ -102,6 +102,9 @@ pub(crate) enum TufError {
 impl TufError {
     /// Whether only the holders of root and targets can mend it.
     pub(crate) fn is_for_the_holders(&self) -> bool {
-        matches!(self, Self::Held(touchmark_trust::ceremony::CeremonyError::ExpiresFirst { .. }))
+        matches!(self, Self::Held(touchmark_trust::ceremony::CeremonyError::Ended { .. }))
     }
 }
+
+#[cfg(test)]
+mod tests;

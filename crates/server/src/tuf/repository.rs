@@ -74,7 +74,8 @@ pub(crate) async fn create(
     write_metadata(directory, "1.root.json", &root)?;
     let targets = new_targets(directory, 1, targets, offline.targets, now).await?;
     let snapshot = new_snapshot(directory, 1, &targets, online, now).await?;
-    let timestamp = new_timestamp(directory, 1, &snapshot, online, now).await?;
+    let end = timestamp_end(&root, &targets, now);
+    let timestamp = new_timestamp(directory, 1, &snapshot, online, end).await?;
     Ok(Repository { directory: directory.to_owned(), keys, root, targets, snapshot, timestamp })
 }
 
@@ -152,7 +153,8 @@ impl Repository {
             let version = self.targets.version + 1;
             let published = new_targets(&self.directory, version, targets, offline.targets, now).await?;
             let snapshot = new_snapshot(&self.directory, self.snapshot.version + 1, &published, online, now).await?;
-            let timestamp = new_timestamp(&self.directory, self.timestamp.version + 1, &snapshot, online, now).await?;
+            let end = timestamp_end(&self.root, &published, now);
+            let timestamp = new_timestamp(&self.directory, self.timestamp.version + 1, &snapshot, online, end).await?;
             (self.targets, self.snapshot, self.timestamp) = (published, snapshot, timestamp);
         }
         Ok(())
@@ -196,22 +198,27 @@ impl Repository {
         }
         write_metadata(&self.directory, &name, &document)?;
         let snapshot = new_snapshot(&self.directory, self.snapshot.version + 1, &document, online, now).await?;
-        let timestamp = new_timestamp(&self.directory, self.timestamp.version + 1, &snapshot, online, now).await?;
+        let end = timestamp_end(&self.root, &document, now);
+        let timestamp = new_timestamp(&self.directory, self.timestamp.version + 1, &snapshot, online, end).await?;
         (self.targets, self.snapshot, self.timestamp) = (document, snapshot, timestamp);
         Ok(())
     }
 
-    /// Signs snapshot and timestamp anew if they are due; needs the online key alone.
+    /// Signs snapshot and timestamp anew if they are due; needs the online key alone. Over a root or targets that have ended nothing is signed.
     pub(crate) async fn refresh(&mut self, online: &dyn Signer, now: Timestamp) -> Result<(), TufError> {
         self.expect_key(Role::Timestamp, online.public_key())?;
+        self.check_live(now)?;
         let snapshot_due = Role::Snapshot.is_due(self.snapshot.expires, now);
         if snapshot_due {
             let version = self.snapshot.version + 1;
             self.snapshot = new_snapshot(&self.directory, version, &self.targets, online, now).await?;
         }
-        if snapshot_due || Role::Timestamp.is_due(self.timestamp.expires, now) {
+        let end = timestamp_end(&self.root, &self.targets, now);
+        // One that ends with the root cannot be made to last longer.
+        let lasts_longer = end > self.timestamp.expires;
+        if snapshot_due || (lasts_longer && Role::Timestamp.is_due(self.timestamp.expires, now)) {
             let version = self.timestamp.version + 1;
-            self.timestamp = new_timestamp(&self.directory, version, &self.snapshot, online, now).await?;
+            self.timestamp = new_timestamp(&self.directory, version, &self.snapshot, online, end).await?;
             tracing::info!(version, expires = %self.timestamp.expires, "TUF timestamp signed");
         }
         Ok(())
@@ -321,14 +328,19 @@ async fn new_snapshot(
     Ok(document)
 }
 
+/// The end of a timestamp that is signed now. It says that what the offline keys signed is good, so that it ends with that at the latest.
+fn timestamp_end(root: &Document, targets: &Document, now: Timestamp) -> Timestamp {
+    Role::Timestamp.expires(now).min(root.expires).min(targets.expires)
+}
+
 async fn new_timestamp(
     directory: &Path,
     version: u64,
     snapshot: &Document,
     signer: &dyn Signer,
-    now: Timestamp,
+    end: Timestamp,
 ) -> Result<Document, TufError> {
-    let signed = metadata::timestamp(version, snapshot.version, &snapshot.bytes, now);
+    let signed = metadata::timestamp(version, snapshot.version, &snapshot.bytes, end);
     let document = sign(Role::Timestamp, &signed, signer).await?;
     write_metadata(directory, "timestamp.json", &document)?;
     Ok(document)

@@ -6,6 +6,7 @@
 //! Invariants: the public key is read once; a signature that is returned was verified with it, so an alias that is pointed at another key
 //! signs nothing; every request goes through `outbound`, to public addresses unless the reference says otherwise.
 
+mod access;
 mod credentials;
 mod sigv4;
 mod uri;
@@ -28,6 +29,7 @@ use url::Url;
 use self::credentials::CredentialSource;
 use crate::{Signer, SignerError, proof};
 
+pub use access::AwsAccess;
 pub use uri::{AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
 
 /// What a request may cost. The answers are some hundred bytes; the time is less than [`crate::SIGN_DEADLINE`], so that the reason is named.
@@ -179,14 +181,9 @@ impl Service {
         let body = body.to_string().into_bytes();
         let scope = sigv4::Scope { region: &self.region, service: "kms" };
         let target = format!("TrentService.{action}");
-        let headers = sigv4::signed_headers(
-            &self.url,
-            &[("content-type", "application/x-amz-json-1.1"), ("x-amz-target", &target)],
-            &body,
-            scope,
-            &credentials,
-            Timestamp::now(),
-        );
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+        let request = sigv4::Request { method: "POST", url: &self.url, headers: &headers, body: &body };
+        let headers = sigv4::signed_headers(&request, scope, &credentials, Timestamp::now());
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answered = self.outbound.post(&self.url, &headers, body, &LIMITS).await.map_err(AwsKmsProblem::Outbound)?;
         if answered.status != 200 {

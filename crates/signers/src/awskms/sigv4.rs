@@ -2,7 +2,7 @@
 //! Signature Version 4: how a request to AWS says who sends it.
 //!
 //! Spec: AWS IAM User Guide, "Create a signed AWS API request", steps 1 to 5; its published test suite is the test of this module.
-//! In scope: what a request to a service with one path has: POST to `/` without a query. Out of scope: canonical paths and queries, signed
+//! In scope: requests without a query, whose path is written in its canonical form, as that of a POST to `/` is. Out of scope: queries, signed
 //! URLs, chunked bodies.
 //! Invariant: the secret key and what is derived from it are wiped, and leave this module only within the signature.
 
@@ -22,11 +22,18 @@ pub(super) struct Scope<'a> {
     pub(super) service: &'a str,
 }
 
-/// The headers of a POST to `/` of `url`, signed: those given (names in lower case), the time, the session token and the authorization.
+/// What is signed of a request; names of headers in lower case.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'a str,
+    pub(super) url: &'a Url,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: &'a [u8],
+}
+
+/// The headers of a request, signed: those given, the time, the session token and the authorization.
 pub(super) fn signed_headers(
-    url: &Url,
-    headers: &[(&str, &str)],
-    body: &[u8],
+    request: &Request<'_>,
     scope: Scope<'_>,
     credentials: &Credentials,
     now: Timestamp,
@@ -34,19 +41,19 @@ pub(super) fn signed_headers(
     let time = now.strftime("%Y%m%dT%H%M%SZ").to_string();
     let date = now.strftime("%Y%m%d").to_string();
     let mut sent: Vec<(String, String)> =
-        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        request.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     sent.push(("x-amz-date".to_owned(), time.clone()));
     if let Some(token) = &credentials.session_token {
         sent.push(("x-amz-security-token".to_owned(), token.as_str().to_owned()));
     }
     let mut signed = sent.clone();
     // The HTTP client writes this one by itself.
-    signed.push(("host".to_owned(), host(url)));
+    signed.push(("host".to_owned(), host(request.url)));
     signed.sort();
     let names = signed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(";");
 
     // 1 and 2: the canonical request and its hash.
-    let hash = hex::encode(sha256(canonical_request(&signed, &names, body).as_bytes()));
+    let hash = hex::encode(sha256(canonical_request(request, &signed, &names).as_bytes()));
     // 3: the string to sign.
     let place = format!("{date}/{}/{}/aws4_request", scope.region, scope.service);
     let to_sign = format!("{ALGORITHM}\n{time}\n{place}\n{hash}");
@@ -66,9 +73,10 @@ fn host(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn canonical_request(headers: &[(String, String)], names: &str, body: &[u8]) -> String {
+fn canonical_request(request: &Request<'_>, headers: &[(String, String)], names: &str) -> String {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}:{}\n", value.trim())).collect();
-    format!("POST\n/\n\n{headers}\n{names}\n{}", hex::encode(sha256(body)))
+    let (method, path) = (request.method, request.url.path());
+    format!("{method}\n{path}\n\n{headers}\n{names}\n{}", hex::encode(sha256(request.body)))
 }
 
 fn signing_key(secret_access_key: &str, date: &str, scope: Scope<'_>) -> Zeroizing<[u8; 32]> {
@@ -97,7 +105,7 @@ mod tests {
         };
         let url = Url::parse("https://example.amazonaws.com/").unwrap();
         let now = "2015-08-30T12:36:00Z".parse().unwrap();
-        signed_headers(&url, headers, body, SCOPE, &credentials, now)
+        signed_headers(&Request { method: "POST", url: &url, headers, body }, SCOPE, &credentials, now)
     }
 
     /// Cases of AWS's "Signature Version 4 test suite", each under its name there.
@@ -165,7 +173,9 @@ mod tests {
             ("x-amz-date", "20150830T123600Z"),
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let canonical = canonical_request(&headers, "content-type;host;x-amz-date", b"Param1=value1");
+        let url = Url::parse("https://example.amazonaws.com/").unwrap();
+        let request = Request { method: "POST", url: &url, headers: &[], body: b"Param1=value1" };
+        let canonical = canonical_request(&request, &headers, "content-type;host;x-amz-date");
         assert_eq!(
             canonical,
             "POST\n/\n\ncontent-type:application/x-www-form-urlencoded\nhost:example.amazonaws.com\nx-amz-date:20150830T123600Z\n\ncontent-type;host;x-amz-date\n9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b6e"

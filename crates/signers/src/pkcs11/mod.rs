@@ -27,6 +27,7 @@ use self::token::{KeyPlace, OpenKey};
 use self::workers::Workers;
 use crate::{Signer, SignerError, proof};
 
+pub use pin::TriesLeft;
 pub use uri::{Pkcs11Uri, Pkcs11UriError};
 
 /// Sessions with one key at once. Small modules do one signature at a time, large ones some dozens; tokens allow few sessions.
@@ -76,9 +77,9 @@ pub enum Pkcs11Problem {
     #[error("the environment variable {name} holds no PIN")]
     PinVariable { name: String },
     #[error(
-        "the token refused the PIN; it is not tried again until it is another, because tokens lock after some tries"
+        "the token refused the PIN; it is not tried again until it is another, because tokens lock after some tries{tries_left}"
     )]
-    PinRefused,
+    PinRefused { tries_left: TriesLeft },
     #[error("the token has locked its PIN after too many tries; its security officer must unlock it")]
     PinLocked,
     #[error("the token answers {code} to {function}")]
@@ -110,7 +111,7 @@ impl Pkcs11Problem {
             | Self::KeyChanged
             | Self::PinFile(_)
             | Self::PinVariable { .. }
-            | Self::PinRefused
+            | Self::PinRefused { .. }
             | Self::PinLocked
             | Self::WrongSignature
             | Self::Deadline

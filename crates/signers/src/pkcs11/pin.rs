@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The user's PIN: where it is read, and that a wrong one is tried once.
 //!
-//! Spec: PKCS#11 3.1 §5.6.7 (`C_Login`).
+//! Spec: PKCS#11 3.1 §5.6.7 (`C_Login`), §3.2 (token flags).
 //! In scope: PINs of files and environment variables, what a token's refusal means. Out of scope: PIN pads.
 //! Invariants: a PIN is wiped after use; one that the token refused is not tried again before it is another, because tokens lock after some
 //! tries, and a service would use them up within a second.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use cryptoki::error::{Error, RvError};
+use cryptoki::slot::TokenInfo;
 use touchmark_keys::sha256;
 use zeroize::Zeroizing;
 
@@ -18,6 +20,42 @@ use crate::file::read_private;
 
 /// Longest PIN: PKCS#11 knows no limit, tokens allow at most 255 bytes.
 const PIN_BYTES_MAX: u64 = 255;
+
+/// How many tries a token says that the user has left. Many say nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TriesLeft {
+    Unsaid,
+    /// `CKF_USER_PIN_COUNT_LOW`: at least one was wrong since the last that was right.
+    Few,
+    /// `CKF_USER_PIN_FINAL_TRY`.
+    Last,
+}
+
+impl fmt::Display for TriesLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unsaid => "",
+            Self::Few => "; the token says that few are left",
+            Self::Last => {
+                "; the token says that one is left: if that is wrong, too, only its security officer can unlock it"
+            }
+        })
+    }
+}
+
+/// What a refusal means, by what the token says of itself after it; `None` where it does not answer.
+pub(super) fn after_refusal(problem: Pkcs11Problem, token: Option<&TokenInfo>) -> Pkcs11Problem {
+    match (problem, token) {
+        (Pkcs11Problem::PinRefused { .. }, Some(token)) if token.user_pin_locked() => Pkcs11Problem::PinLocked,
+        (Pkcs11Problem::PinRefused { .. }, Some(token)) if token.user_pin_final_try() => {
+            Pkcs11Problem::PinRefused { tries_left: TriesLeft::Last }
+        }
+        (Pkcs11Problem::PinRefused { .. }, Some(token)) if token.user_pin_count_low() => {
+            Pkcs11Problem::PinRefused { tries_left: TriesLeft::Few }
+        }
+        (problem, _) => problem,
+    }
+}
 
 /// SHA-256 of the PIN that a token refused last.
 #[derive(Default)]
@@ -32,7 +70,7 @@ impl RefusedPin {
     ) -> Result<(), Pkcs11Problem> {
         let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if *refused == Some(sha256(pin)) {
-            return Err(Pkcs11Problem::PinRefused);
+            return Err(Pkcs11Problem::PinRefused { tries_left: TriesLeft::Unsaid });
         }
         let problem = match login(pin) {
             // All sessions with a token share one login.
@@ -41,7 +79,7 @@ impl RefusedPin {
                 return Ok(());
             }
             Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-                Pkcs11Problem::PinRefused
+                Pkcs11Problem::PinRefused { tries_left: TriesLeft::Unsaid }
             }
             Err(Error::Pkcs11(RvError::PinLocked, _)) => Pkcs11Problem::PinLocked,
             Err(error) => return Err(error.into()),
@@ -82,6 +120,8 @@ mod tests {
     use super::*;
     use crate::SignerError;
 
+    const REFUSED: Pkcs11Problem = Pkcs11Problem::PinRefused { tries_left: TriesLeft::Unsaid };
+
     fn says(code: RvError) -> Result<(), Error> {
         Err(Error::Pkcs11(code, Function::Login))
     }
@@ -89,8 +129,8 @@ mod tests {
     #[test]
     fn a_refused_pin_is_tried_once_and_another_is_tried() {
         for (code, expect) in [
-            (RvError::PinIncorrect, Pkcs11Problem::PinRefused),
-            (RvError::PinLenRange, Pkcs11Problem::PinRefused),
+            (RvError::PinIncorrect, REFUSED),
+            (RvError::PinLenRange, REFUSED),
             (RvError::PinLocked, Pkcs11Problem::PinLocked),
         ] {
             let (pin, tries) = (RefusedPin::default(), Cell::new(0));
@@ -102,7 +142,7 @@ mod tests {
             };
             assert_eq!(try_with(b"wrong", says(code)), Err(expect));
             for _ in 0..10 {
-                assert_eq!(try_with(b"wrong", Ok(())), Err(Pkcs11Problem::PinRefused));
+                assert_eq!(try_with(b"wrong", Ok(())), Err(REFUSED));
             }
             assert_eq!(tries.get(), 1);
             assert_eq!(try_with(b"right", Ok(())), Ok(()));

@@ -52,7 +52,8 @@ impl KeyPlace {
         let (slot, info) = find_token(context, &self.uri.token)?;
         let session = context.open_ro_session(slot)?;
         if let (true, Some(source)) = (info.login_required(), &self.uri.pin_source) {
-            self.log_in(&session, source)?;
+            let refused = |problem| pin::after_refusal(problem, context.get_token_info(slot).ok().as_ref());
+            self.log_in(&session, source).map_err(refused)?;
         }
         let private = self.private_key(&session)?;
         let public = self.public_key_of(&session, private)?;

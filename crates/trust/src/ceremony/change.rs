@@ -4,7 +4,7 @@
 //! In scope: a function from the published root and targets, the wishes and the files to the next root and targets, so that whoever has the
 //! same inputs gets the same bytes. Out of scope: who wishes it, and who signs.
 //! Invariants: what is not wished stays as it was, also members that this version does not know; no key stands for two holders; a threshold
-//! can be met; where the keys of the targets role change, the targets are signed anew.
+//! can be met; with a new root the targets are signed anew, so that they verify under it and do not end before it.
 
 use std::collections::BTreeMap;
 
@@ -63,12 +63,10 @@ impl Change {
         }
     }
 
-    fn touches_keys(&self) -> bool {
-        !self.add_holders.is_empty() || !self.remove_holders.is_empty() || self.threshold.is_some()
-    }
-
     fn touches_root(&self) -> bool {
-        self.touches_keys() || self.online_key.is_some() || self.renew
+        let touches_holders =
+            !self.add_holders.is_empty() || !self.remove_holders.is_empty() || self.threshold.is_some();
+        touches_holders || self.online_key.is_some() || self.renew
     }
 }
 
@@ -111,8 +109,8 @@ pub(super) fn propose(
         Some(_) if !change.touches_root() => None,
         _ => Some(next_root(ceremony, base.map(Base::root), change, now)?),
     };
-    let changes_targets =
-        change.touches_keys() || change.renew || !change.set_targets.is_empty() || !change.remove_targets.is_empty();
+    // A new root brings new targets, so that targets never end before the root does.
+    let changes_targets = change.touches_root() || !change.set_targets.is_empty() || !change.remove_targets.is_empty();
     let targets = match base {
         Some(_) if !changes_targets => None,
         _ => Some(next_targets(base.map(|base| &base.targets), change, files, now)?),
@@ -270,14 +268,13 @@ fn finish(
     Document::write(role_type, &signed, &[]).map_err(CeremonyError::metadata(format!("the next {role_type}")))
 }
 
-/// Next metadata of an online role that pins one file; other pins stay, because no role may disappear from a snapshot.
+/// Next metadata of an online role that pins one file and ends at `end`; other pins stay, because no role may disappear from a snapshot.
 pub(crate) fn next_online(
     role_type: RoleType,
     before: Option<&Document>,
-    root: &Document,
     pinned: &Document,
     version: u64,
-    now: Timestamp,
+    end: Timestamp,
 ) -> Result<Document, CeremonyError> {
     let mut signed = match before {
         Some(document) => document.signed().clone(),
@@ -291,7 +288,7 @@ pub(crate) fn next_online(
     meta.insert(format!("{}.json", pinned.role_type()), json!({ "version": pinned.version() }));
     signed.insert("meta".to_owned(), meta.into());
     signed.insert("version".to_owned(), version.into());
-    signed.insert("expires".to_owned(), Period::of_online(root, role_type).end(now).to_string().into());
+    signed.insert("expires".to_owned(), end.to_string().into());
     Document::write(role_type, &signed, &[]).map_err(CeremonyError::metadata(format!("the next {role_type}")))
 }
 

@@ -92,10 +92,20 @@ pub enum CeremonyError {
     Unwalkable { client: String, problem: WalkError },
     #[error("what is to be published is unsound: {finding}")]
     Unsound { finding: String },
-    #[error("the {role} metadata expires at {expires}, before a new timestamp would at {until}")]
-    ExpiresFirst { role: &'static str, expires: Timestamp, until: Timestamp },
+    #[error("the {role} metadata ended at {expires}: no timestamp is signed over it")]
+    Ended { role: &'static str, expires: Timestamp },
     #[error("line {line} of the ceremony log does not follow the line before: it was changed")]
     LogBroken { line: usize },
+
+    #[error("the ceremony log does not begin with the earlier copy: it was written anew")]
+    LogRewritten,
+
+    #[error("{name} is published already with another content")]
+    OtherContent { name: String },
+    #[error("the timestamp there has version {found}, this one {own}: clients are not led back")]
+    NewerThere { own: u64, found: u64 },
+    #[error("{place}: {problem}")]
+    Store { place: String, problem: String },
 
     #[error(transparent)]
     Walk(#[from] WalkError),

@@ -22,8 +22,10 @@ mod enrolment;
 mod error;
 mod event;
 mod files;
+mod history;
 mod policy;
 mod publication;
+mod push;
 mod record;
 mod rotation;
 mod signing;
@@ -53,6 +55,7 @@ pub use error::CeremonyError;
 pub use event::{Event, KnownEvent, KnownRoot};
 pub use policy::{HOLDERS_DEFAULT, Period, Policy, Solo, THRESHOLD_DEFAULT};
 pub use publication::{Publication, Repository};
+pub use push::{Object, Objects};
 pub use rotation::{Documents, SIGNING_CONFIG, TRUSTED_ROOT, revoke, rotate};
 pub use signing::{Collected, SignatureFile, Standing, collect, sign};
 
@@ -68,7 +71,17 @@ const TARGET_NAME_BYTES_MAX: usize = 128;
 pub struct Ceremony {
     directory: PathBuf,
     policy: Policy,
+    clock: Clock,
     _lock: files::Lock,
+}
+
+/// Where the times come from that the steps of a ceremony are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The machine's own.
+    Machine,
+    /// Somebody said them; the ceremony log says so.
+    Stated,
 }
 
 /// What was written by a publication or a signing of the online roles.
@@ -83,7 +96,7 @@ impl Ceremony {
     ///
     /// # Errors
     /// If there is one already, or the directory cannot be written.
-    pub fn init(directory: &Path, policy: &Policy, now: Timestamp) -> Result<Self, CeremonyError> {
+    pub fn init(directory: &Path, policy: &Policy, clock: Clock, now: Timestamp) -> Result<Self, CeremonyError> {
         files::make_directory(directory)?;
         let lock = files::Lock::take(directory)?;
         let path = directory.join("ceremony.json");
@@ -92,7 +105,7 @@ impl Ceremony {
         }
         files::make_directory(&directory.join("holders"))?;
         files::write(&path, &policy.to_json())?;
-        let ceremony = Self { directory: directory.to_owned(), policy: policy.clone(), _lock: lock };
+        let ceremony = Self { directory: directory.to_owned(), policy: policy.clone(), clock, _lock: lock };
         let details = json!({ "holders": policy.holders(), "threshold": policy.threshold() });
         ceremony.record(now, "init", details)?;
         Ok(ceremony)
@@ -102,11 +115,11 @@ impl Ceremony {
     ///
     /// # Errors
     /// If there is none, or another process holds it.
-    pub fn open(directory: &Path) -> Result<Self, CeremonyError> {
+    pub fn open(directory: &Path, clock: Clock) -> Result<Self, CeremonyError> {
         let bytes = files::read_if_there(&directory.join("ceremony.json"), files::FILE_BYTES_MAX)?;
         let bytes = bytes.ok_or_else(|| CeremonyError::NoCeremony { path: directory.to_owned() })?;
         let lock = files::Lock::take(directory)?;
-        Ok(Self { directory: directory.to_owned(), policy: Policy::from_json(&bytes)?, _lock: lock })
+        Ok(Self { directory: directory.to_owned(), policy: Policy::from_json(&bytes)?, clock, _lock: lock })
     }
 
     #[must_use]
@@ -319,7 +332,7 @@ impl Ceremony {
     /// Signs snapshot and timestamp anew where they are due; `None` if neither is.
     ///
     /// # Errors
-    /// If what is published does not verify or ends too soon.
+    /// If what is published does not verify, or root or targets have ended.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         self.expect_no_publication()?;
         let Some(published) = self.repository().refresh(online, now).await? else { return Ok(None) };
@@ -340,12 +353,24 @@ impl Ceremony {
         record::check(&self.log_path())
     }
 
+    /// Checks that the ceremony log begins with an earlier copy of itself, which is kept where nobody can write it anew.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn expect_log_begins_with(&self, earlier: &[u8]) -> Result<(), CeremonyError> {
+        let log = files::read_if_there(&self.log_path(), files::FILE_BYTES_MAX)?.unwrap_or_default();
+        if log.starts_with(earlier) { Ok(()) } else { Err(CeremonyError::LogRewritten) }
+    }
+
     fn log_path(&self) -> PathBuf {
         self.directory.join("log.jsonl")
     }
 
     fn record(&self, now: Timestamp, action: &str, details: Value) -> Result<(), CeremonyError> {
-        let details = details.as_object().cloned().unwrap_or_default();
+        let mut details = details.as_object().cloned().unwrap_or_default();
+        if self.clock == Clock::Stated {
+            details.insert("clock".to_owned(), "stated".into());
+        }
         record::record(&self.log_path(), now, action, details)
     }
 }

@@ -19,6 +19,7 @@ use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 
 use super::change::next_online;
 use super::event::Event;
+use super::history::earlier;
 use super::policy::Period;
 use super::rotation::expect_order;
 use super::{CeremonyError, Published, files};
@@ -121,16 +122,27 @@ impl Repository {
     /// # Errors
     /// If it cannot be written, or another file of that name is published.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), CeremonyError> {
-        let path = self.directory.join(name);
-        let present = files::read_if_there(&path, files::FILE_BYTES_MAX)?;
-        match present {
-            Some(present) if present == bytes => Ok(()),
-            Some(_) if name != TIMESTAMP => {
-                Err(CeremonyError::Unsound { finding: format!("{name} is published already with another content") })
-            }
-            _ => files::write(&path, bytes),
+        match self.expect_free(name, bytes)? {
+            Place::Written => Ok(()),
+            Place::Free => files::write(&self.directory.join(name), bytes),
         }
     }
+
+    fn expect_free(&self, name: &str, bytes: &[u8]) -> Result<Place, CeremonyError> {
+        match files::read_if_there(&self.directory.join(name), files::FILE_BYTES_MAX)? {
+            Some(present) if present == bytes => Ok(Place::Written),
+            Some(_) if name != TIMESTAMP => Err(CeremonyError::OtherContent { name: name.to_owned() }),
+            _ => Ok(Place::Free),
+        }
+    }
+}
+
+/// What is where a file is to be written.
+enum Place {
+    /// Nothing, or an older timestamp.
+    Free,
+    /// The very file.
+    Written,
 }
 
 impl Repository {
@@ -140,7 +152,7 @@ impl Repository {
     /// A crash between the two leaves a snapshot that no timestamp names. It is never named: the next one takes the next number.
     ///
     /// # Errors
-    /// If what is published does not verify, or would expire before the new timestamp.
+    /// If what is published does not verify, or root or targets have ended.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         let _lock = self.lock()?;
         self.finish_locked()?;
@@ -155,10 +167,12 @@ impl Repository {
     /// A crash from the note on is repaired by whoever comes next, this or [`Repository::refresh`]: everything in it is signed already.
     ///
     /// # Errors
-    /// If the online roles were signed since it was planned: its timestamp would lead clients back. Nothing was written then.
+    /// If the online roles were signed since it was planned, whose timestamp would lead clients back, or a number was given before, as in a
+    /// directory that was rolled back. Nothing was written then, nor noted: a publication that can never be finished would stand in the way.
     pub(crate) fn publish(&self, publication: &Publication) -> Result<(), CeremonyError> {
         let _lock = self.lock()?;
         publication.expect_newest(self)?;
+        publication.files.iter().try_for_each(|(name, bytes)| self.expect_free(name, bytes).map(drop))?;
         files::write(&self.note_path(), &publication.to_json())?;
         self.finish_locked().map(drop)
     }
@@ -204,7 +218,7 @@ impl Repository {
     }
 }
 
-const TIMESTAMP: &str = "timestamp.json";
+pub(super) const TIMESTAMP: &str = "timestamp.json";
 
 /// Signs what an event's root and targets need around them, and puts everything in order.
 ///
@@ -220,11 +234,14 @@ pub(super) async fn plan(
 ) -> Result<Publication, CeremonyError> {
     expect_base(event, published)?;
     let life = Period::of_online(event.root_after().document(), RoleType::Timestamp);
-    expect_order(event, now, life.end(now).duration_since(now))?;
-    let online = Online { repository, signer: online };
+    let life = life.end(now).duration_since(now);
+    let since = now.checked_sub(life).unwrap_or(Timestamp::MIN);
+    let known = published.map(|published| earlier(repository, published, since)).transpose()?.flatten();
+    expect_order(event, known.as_ref(), now, life)?;
     let view = event.root_after();
     let before = published.map(|(_, walked)| walked);
     let targets_after = event.targets_after();
+    let online = Online { repository, signer: online, offline_end: offline_end(view, targets_after) };
     // The snapshot changes with the targets, and with its key.
     let has_new_key = before.is_some_and(|before| view.verify(&before.snapshot).is_err());
     let present = before.map(|before| &before.snapshot);
@@ -257,18 +274,20 @@ async fn plan_online(
     now: Timestamp,
 ) -> Result<Option<Publication>, CeremonyError> {
     let (_, walked) = published;
-    let online = Online { repository, signer: online };
     let view = walked.root.view();
-    let snapshot_is_due = is_due(view, &walked.snapshot, now);
-    if !snapshot_is_due && !is_due(view, &walked.timestamp, now) {
-        return Ok(None);
-    }
-    let until = Period::of_online(view.document(), RoleType::Timestamp).end(now);
     for document in [view.document(), &walked.targets] {
-        if document.expires() < until {
+        if document.expires() <= now {
             let (role, expires) = (document.role_type().name(), document.expires());
-            return Err(CeremonyError::ExpiresFirst { role, expires, until });
+            return Err(CeremonyError::Ended { role, expires });
         }
+    }
+    let online = Online { repository, signer: online, offline_end: offline_end(view, &walked.targets) };
+    let snapshot_is_due = is_due(view, &walked.snapshot, now);
+    // One that ends with the root cannot be made to last longer.
+    let lasts_longer = online.end_of(RoleType::Timestamp, view, now) > walked.timestamp.expires();
+    let timestamp_is_due = lasts_longer && is_due(view, &walked.timestamp, now);
+    if !snapshot_is_due && !timestamp_is_due {
+        return Ok(None);
     }
     let mut order = Vec::new();
     let mut snapshot = walked.snapshot.clone();
@@ -287,6 +306,11 @@ async fn plan_online(
 
 fn is_due(root: &RootView, document: &Document, now: Timestamp) -> bool {
     Period::of_online(root.document(), document.role_type()).is_due(document.expires(), now)
+}
+
+/// When the first of the roles ends that only the holders can renew.
+fn offline_end(root: &RootView, targets: &Document) -> Timestamp {
+    root.document().expires().min(targets.expires())
 }
 
 /// What was signed was made on what is published now.
@@ -308,9 +332,17 @@ fn expect_base(event: &Event, published: Option<&(Vec<Root>, Walked)>) -> Result
 struct Online<'a> {
     repository: &'a Repository,
     signer: &'a dyn Signer,
+    /// No timestamp is good for longer.
+    offline_end: Timestamp,
 }
 
 impl Online<'_> {
+    /// The end of what is signed now. A timestamp says that what the holders signed is good: it ends with that at the latest.
+    fn end_of(&self, role_type: RoleType, root: &RootView, now: Timestamp) -> Timestamp {
+        let end = Period::of_online(root.document(), role_type).end(now);
+        if role_type == RoleType::Timestamp { end.min(self.offline_end) } else { end }
+    }
+
     /// Signs the next metadata of a role, which pins one file.
     async fn next(
         &self,
@@ -327,7 +359,7 @@ impl Online<'_> {
             return Err(CeremonyError::WrongOnlineKey { expected, found });
         };
         let version = self.repository.next_version(role_type, before);
-        let document = next_online(role_type, before, root.document(), pinned, version, now)?;
+        let document = next_online(role_type, before, pinned, version, self.end_of(role_type, root, now))?;
         let signature = sign_within(self.signer, document.canonical(), SIGN_DEADLINE).await?;
         let entry = SignatureEntry { key_id, signature };
         let signed = document.with_signatures(&[entry]).map_err(CeremonyError::metadata(role_type.name()))?;

@@ -19,6 +19,7 @@ use touchmark_sigstore::x509::Certificate;
 
 use super::CeremonyError;
 use super::event::Event;
+use super::history::Earlier;
 use crate::json;
 
 /// The targets that clients take.
@@ -59,7 +60,9 @@ pub fn rotate(
     for list in TRUST_LISTS {
         merge_trust(entries(&mut root, list), theirs.get(list), sign_from);
     }
-    let mut next = Documents::from([(TRUSTED_ROOT.to_owned(), written(&root))]);
+    let merged = written(&root);
+    expect_readable(published, &merged)?;
+    let mut next = Documents::from([(TRUSTED_ROOT.to_owned(), merged)]);
     if let Some(signing_config) = signing_config {
         SigningConfig::from_json(signing_config).map_err(unreadable("the services' signing config"))?;
         let mut config = document(published, SIGNING_CONFIG)?;
@@ -70,6 +73,19 @@ pub fn rotate(
         next.insert(SIGNING_CONFIG.to_owned(), written(&config));
     }
     changed(published, next)
+}
+
+/// No entry takes another one with it: of two logs with one id and different keys clients read neither.
+fn expect_readable(published: &Documents, merged: &[u8]) -> Result<(), CeremonyError> {
+    let what = "what is published, with what the services say";
+    let unreadable = |problem: String| CeremonyError::Unreadable { what: what.to_owned(), problem };
+    let merged = TrustedRoot::from_json(merged).map_err(|error| unreadable(error.to_string()))?;
+    let present = published.get(TRUSTED_ROOT).and_then(|bytes| TrustedRoot::from_json(bytes).ok());
+    let known = present.map_or(0, |present| present.unusable().len());
+    match merged.unusable().get(known..) {
+        Some([first, ..]) => Err(unreadable(format!("{:?} {}: {}", first.section, first.index, first.reason))),
+        _ => Ok(()),
+    }
 }
 
 /// Ends the trust in a key or certificate, and the use of addresses.
@@ -113,21 +129,35 @@ pub fn revoke(
     changed(published, next)
 }
 
-/// Whether clients that sign come to a new service only after clients that verify know its key. `now` is when the event is published.
+/// Whether clients that sign come to a new service only after clients that verify know its key. `now` is when the event is published; `known` is
+/// what clients may still go by that came a lifetime ago, so that a second event does not break the order that a first one keeps.
 ///
 /// # Errors
 /// If a service is used too early.
-pub(crate) fn expect_order(event: &Event, now: Timestamp, lifetime: SignedDuration) -> Result<(), CeremonyError> {
+pub(super) fn expect_order(
+    event: &Event,
+    known: Option<&Earlier>,
+    now: Timestamp,
+    lifetime: SignedDuration,
+) -> Result<(), CeremonyError> {
     let Some(base) = event.base().filter(|_| !event.change().sign_before_verifiers_know) else { return Ok(()) };
     let (before, after) = (&base.files, event.files());
     let Ok(root) = document(after, TRUSTED_ROOT) else { return Ok(()) };
     // The first documents come to clients that know nothing yet.
-    let Ok(known) = document(before, TRUSTED_ROOT) else { return Ok(()) };
-    let is_new = |list: &str, entry: &Value| list_of(&known, list).iter().all(|old| identity(old) != identity(entry));
-    let adds_trust = TRUST_LISTS.into_iter().any(|list| list_of(&root, list).iter().any(|entry| is_new(list, entry)));
-    let Some(config) = document(after, SIGNING_CONFIG).ok().filter(|_| adds_trust) else { return Ok(()) };
+    let Ok(published) = document(before, TRUSTED_ROOT) else { return Ok(()) };
+    // When the newest key is known to everybody.
+    let since = if adds_trust(&published, &root) {
+        now
+    } else {
+        let Some(known) = known else { return Ok(()) };
+        if !adds_trust(&object("an earlier trusted root", &known.trusted_root)?, &root) {
+            return Ok(());
+        }
+        known.published_at
+    };
+    let earliest = since.checked_add(lifetime).unwrap_or(Timestamp::MAX);
+    let Ok(config) = document(after, SIGNING_CONFIG) else { return Ok(()) };
     let used = document(before, SIGNING_CONFIG).unwrap_or_default();
-    let earliest = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
     for list in SERVICE_LISTS {
         let new = list_of(&config, list).iter().filter(|service| !list_of(&used, list).contains(service));
         for service in new {
@@ -141,6 +171,11 @@ pub(crate) fn expect_order(event: &Event, now: Timestamp, lifetime: SignedDurati
         }
     }
     Ok(())
+}
+
+fn adds_trust(known: &Map<String, Value>, root: &Map<String, Value>) -> bool {
+    let is_new = |list: &str, entry: &Value| list_of(known, list).iter().all(|old| identity(old) != identity(entry));
+    TRUST_LISTS.into_iter().any(|list| list_of(root, list).iter().any(|entry| is_new(list, entry)))
 }
 
 fn merge_trust(ours: &mut Vec<Value>, theirs: Option<&Value>, sign_from: Timestamp) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark trust doctor`: how a ceremony stands, and what to do next.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
-use touchmark_trust::ceremony::{Ceremony, collect};
+use touchmark_trust::ceremony::{Ceremony, collect, read_file};
 use touchmark_trust::lint::{Finding, Severity, lint, without_holders};
 use touchmark_trust::role::Root;
 use touchmark_trust::walk::{Memory, Walked};
@@ -20,6 +22,9 @@ pub(super) struct Args {
     /// Look as at this time, such as 2027-01-01T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    /// Earlier copy of the ceremony log: the log must begin with it
+    #[arg(long, value_name = "FILE")]
+    recorded_log: Option<PathBuf>,
     /// Holders who can no longer sign, separated by commas: what that would mean
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     without: Vec<String>,
@@ -33,6 +38,10 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         ceremony.policy().name(),
         hex::encode(hash)
     ));
+    if let Some(path) = &args.recorded_log {
+        ceremony.expect_log_begins_with(&read_file(path).map_err(failure)?).map_err(failure)?;
+        printer.result(format_args!("the log begins with {}", path.display()));
+    }
     let mut worries = Vec::new();
     match ceremony.published().map_err(failure)? {
         None => printer.result("nothing is published yet"),

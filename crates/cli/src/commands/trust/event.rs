@@ -11,7 +11,7 @@ use touchmark_trust::ceremony::{Ceremony, CeremonyError, Change, Collected, Even
 use touchmark_trust::diff::differences;
 
 use super::report::{event_json, print_event, print_standing, standing_json};
-use super::{DirArgs, failure};
+use super::{DirArgs, StepArgs, failure};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -26,13 +26,13 @@ pub(super) enum Command {
     /// Say what it changes
     Diff(ShowArgs),
     /// Put it away, with its signatures
-    Abort(DirArgs),
+    Abort(StepArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct NewArgs {
     #[command(flatten)]
-    place: DirArgs,
+    step: StepArgs,
     /// Why, for those who are asked to sign
     #[arg(long, value_name = "TEXT", default_value = "")]
     note: String,
@@ -90,8 +90,9 @@ pub(super) fn run(command: &Command, printer: Printer) -> Result<(), Failure> {
         Command::New(args) => new(args, printer),
         Command::Status(args) => status(args, printer),
         Command::Diff(args) => diff(args, printer),
-        Command::Abort(place) => {
-            place.open()?.abort(Timestamp::now()).map_err(failure)?;
+        Command::Abort(step) => {
+            let (ceremony, now) = step.open(printer)?;
+            ceremony.abort(now).map_err(failure)?;
             printer.note("put away; signatures that were made for it count for nothing else");
             Ok(())
         }
@@ -99,7 +100,7 @@ pub(super) fn run(command: &Command, printer: Printer) -> Result<(), Failure> {
 }
 
 fn new(args: &NewArgs, printer: Printer) -> Result<(), Failure> {
-    let ceremony = args.place.open()?;
+    let (ceremony, now) = args.step.open(printer)?;
     let published = ceremony.published().map_err(failure)?;
     let mut change = match &published {
         None => ceremony.first_change(args.note.clone()).map_err(failure)?,
@@ -125,7 +126,7 @@ fn new(args: &NewArgs, printer: Printer) -> Result<(), Failure> {
         files.insert(name.clone(), read_file(path).map_err(failure)?);
         change.set_targets.push(name.clone());
     }
-    begin(&ceremony, change, files, printer)
+    begin(&ceremony, change, files, now, printer)
 }
 
 /// Makes the event and says what it changes.
@@ -133,9 +134,10 @@ pub(super) fn begin(
     ceremony: &Ceremony,
     change: Change,
     files: BTreeMap<String, Vec<u8>>,
+    now: Timestamp,
     printer: Printer,
 ) -> Result<(), Failure> {
-    let event = ceremony.begin(change, files, Timestamp::now()).map_err(failure)?;
+    let event = ceremony.begin(change, files, now).map_err(failure)?;
     print_event(&event, &differences(&event), printer);
     printer.note(format_args!("carry {} to the holders:", ceremony.event_path().display()));
     printer.command("touchmark trust sign event.json --holder NAME --key KEY");

@@ -2,7 +2,7 @@
 //! `touchmark trust init`: a directory for a ceremony.
 
 use jiff::Timestamp;
-use touchmark_trust::ceremony::{Ceremony, HOLDERS_DEFAULT, Policy, Solo, THRESHOLD_DEFAULT};
+use touchmark_trust::ceremony::{Ceremony, Clock, HOLDERS_DEFAULT, Policy, Solo, THRESHOLD_DEFAULT};
 
 use super::{DirArgs, failure};
 use crate::exit::ExitStatus;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     }
     let threshold = if args.solo && args.holders.len() == 1 { 1 } else { args.threshold };
     let policy = Policy::new(&args.name, &args.holders, threshold, solo).map_err(failure)?;
-    Ceremony::init(&args.place.dir, &policy, Timestamp::now()).map_err(failure)?;
+    Ceremony::init(&args.place.dir, &policy, Clock::Machine, Timestamp::now()).map_err(failure)?;
     printer.note(format_args!(
         "{} of {} holders will sign for {}: now each enrols a key, and so does the online machine",
         policy.threshold(),

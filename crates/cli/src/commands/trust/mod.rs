@@ -4,6 +4,7 @@
 //! One file for each step of a ceremony; what they share stands here and in [`report`]. Everything that is decided there is in `touchmark_trust`. The
 //! client's part is in [`instances`], [`export`] and [`import`]; what they decide is in `touchmark_client::trust`.
 
+mod bucket;
 mod doctor;
 mod event;
 mod export;
@@ -12,6 +13,7 @@ mod init;
 mod instances;
 mod key;
 mod publish;
+mod push;
 mod report;
 mod review;
 mod rotate;
@@ -22,9 +24,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use touchmark_keys::sha256;
 use touchmark_signers::{Signer, SignerReference};
-use touchmark_trust::ceremony::{Ceremony, CeremonyError, Event, KnownRoot, read_file};
+use touchmark_trust::ceremony::{Ceremony, CeremonyError, Clock, Event, KnownRoot, read_file};
 
 use super::up::read_passphrase;
 use crate::exit::ExitStatus;
@@ -69,6 +72,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Sign snapshot and timestamp anew where they are due
     Online(publish::OnlineArgs),
+    /// Hand a published repository on, to a directory or a bucket from where clients are served
+    Push(push::Args),
     /// Exchange keys and addresses of services: an event that edits trusted root and signing config together
     #[command(visible_alias = "shard")]
     Rotate(rotate::RotateArgs),
@@ -96,6 +101,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Review(args) => review::run(args, printer),
         Command::Publish(args) => publish::publish(args, printer),
         Command::Online(args) => publish::online(args, printer),
+        Command::Push(args) => push::run(args, printer),
         Command::Rotate(args) => rotate::rotate(args, printer),
         Command::Revoke(args) => rotate::revoke(args, printer),
         Command::Verify(args) => verify::run(args, printer),
@@ -113,7 +119,40 @@ struct DirArgs {
 
 impl DirArgs {
     fn open(&self) -> Result<Ceremony, Failure> {
-        Ceremony::open(&self.dir).map_err(failure)
+        Ceremony::open(&self.dir, Clock::Machine).map_err(failure)
+    }
+}
+
+/// Where the ceremony is that a step is done on, and when.
+#[derive(Debug, clap::Args)]
+struct StepArgs {
+    #[command(flatten)]
+    place: DirArgs,
+    #[command(flatten)]
+    clock: ClockArgs,
+}
+
+impl StepArgs {
+    fn open(&self, printer: Printer) -> Result<(Ceremony, Timestamp), Failure> {
+        let (clock, now) = self.clock.now(printer);
+        Ok((Ceremony::open(&self.place.dir, clock).map_err(failure)?, now))
+    }
+}
+
+/// The time of a step.
+#[derive(Debug, clap::Args)]
+struct ClockArgs {
+    /// Take this as the present time, such as 2027-01-01T00:00:00Z, on a machine without a clock; nothing checks it, and metadata that is made
+    /// at a wrong time ends too early or is believed too long
+    #[arg(long, value_name = "TIME")]
+    unchecked_time: Option<Timestamp>,
+}
+
+impl ClockArgs {
+    fn now(&self, printer: Printer) -> (Clock, Timestamp) {
+        let Some(time) = self.unchecked_time else { return (Clock::Machine, Timestamp::now()) };
+        printer.warning(format_args!("{time} is taken as the present time, and nothing checks it"));
+        (Clock::Stated, time)
     }
 }
 
@@ -194,13 +233,16 @@ fn failure(error: CeremonyError) -> Failure {
         }
         CeremonyError::BelowThreshold(_) => failure.hint("`touchmark trust event status` says who is missing"),
         CeremonyError::Unwalkable { .. } | CeremonyError::Unsound { .. } => failure.hint("nothing was published"),
-        CeremonyError::ExpiresFirst { .. } => failure
-            .hint("only the holders can renew it: `touchmark trust event new --renew`; clients work until the present timestamp ends"),
+        CeremonyError::Ended { .. } => failure
+            .hint("only the holders can renew it: `touchmark trust event new --renew`; clients refuse everything until then"),
         CeremonyError::SignsTooEarly { .. } => failure.hint(
             "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
         ),
         CeremonyError::NothingPublished => failure.hint("`touchmark trust event new` makes the first event"),
-        CeremonyError::LogBroken { .. } => failure.hint("compare the file with the copies that others have"),
+        CeremonyError::OtherContent { .. } => {
+            failure.hint("nothing was overwritten; was the repository rolled back, or is this the place of another one?")
+        }
+        CeremonyError::LogBroken { .. } | CeremonyError::LogRewritten => failure.hint("compare the file with the copies that others have"),
         _ => failure,
     }
 }
@@ -233,19 +275,23 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::Unreadable { .. }
         | CeremonyError::Version { .. }
         | CeremonyError::OtherCeremony { .. }
+        | CeremonyError::Store { .. }
         | CeremonyError::Signer(_) => ExitStatus::Unreadable,
         CeremonyError::Proof { .. }
         | CeremonyError::Attestation { .. }
         | CeremonyError::TargetFile { .. }
         | CeremonyError::NotReproduced { .. }
-        | CeremonyError::LogBroken { .. } => ExitStatus::Tampered,
+        | CeremonyError::LogBroken { .. }
+        | CeremonyError::LogRewritten => ExitStatus::Tampered,
         CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } => ExitStatus::WrongSigner,
         CeremonyError::BelowThreshold(_) => ExitStatus::NotSigned,
         CeremonyError::UnknownBase { .. } => ExitStatus::Untrusted,
         CeremonyError::Overtaken { .. }
+        | CeremonyError::OtherContent { .. }
+        | CeremonyError::NewerThere { .. }
         | CeremonyError::Unwalkable { .. }
         | CeremonyError::Unsound { .. }
-        | CeremonyError::ExpiresFirst { .. }
+        | CeremonyError::Ended { .. }
         | CeremonyError::Walk(_)
         | CeremonyError::Metadata { .. } => ExitStatus::TrustRoot,
     }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark trust publish` and `touchmark trust online`: what clients see.
 
-use jiff::Timestamp;
 use touchmark_trust::ceremony::{Ceremony, Published};
 
-use super::{DirArgs, KeyArgs, failure};
+use super::{KeyArgs, StepArgs, failure};
 use crate::failure::Failure;
 use crate::printer::Printer;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PublishArgs {
     #[command(flatten)]
-    place: DirArgs,
+    step: StepArgs,
     #[command(flatten)]
     online: KeyArgs,
     /// Sign snapshot and timestamp and send the clients through, but publish nothing
@@ -22,13 +21,13 @@ pub(super) struct PublishArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct OnlineArgs {
     #[command(flatten)]
-    place: DirArgs,
+    step: StepArgs,
     #[command(flatten)]
     online: KeyArgs,
 }
 
 pub(super) fn publish(args: &PublishArgs, printer: Printer) -> Result<(), Failure> {
-    let (ceremony, now) = (args.place.open()?, Timestamp::now());
+    let (ceremony, now) = args.step.open(printer)?;
     if let Some(published) = ceremony.resume(now).map_err(failure)? {
         printer.note("a publication had been interrupted; it is whole now");
         return say(&ceremony, &published, printer);
@@ -49,7 +48,7 @@ pub(super) fn publish(args: &PublishArgs, printer: Printer) -> Result<(), Failur
 }
 
 pub(super) fn online(args: &OnlineArgs, printer: Printer) -> Result<(), Failure> {
-    let (ceremony, now) = (args.place.open()?, Timestamp::now());
+    let (ceremony, now) = args.step.open(printer)?;
     let refreshed = crate::commands::block_on(async {
         let online = args.online.open().await?;
         ceremony.refresh(online.as_ref(), now).await.map_err(failure)

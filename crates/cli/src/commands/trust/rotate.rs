@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use jiff::{Timestamp, ToSpan as _};
 use touchmark_trust::ceremony::{self, Ceremony, CeremonyError, Change, Documents, read_file};
 
-use super::{DirArgs, event, failure};
+use super::{StepArgs, event, failure};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -19,7 +19,7 @@ const SIGN_AFTER_DAYS: u32 = 14;
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateArgs {
     #[command(flatten)]
-    place: DirArgs,
+    step: StepArgs,
     /// The trusted root that the services hand out now, with the new keys
     #[arg(long, value_name = "FILE")]
     trusted_root: PathBuf,
@@ -40,7 +40,7 @@ pub(super) struct RotateArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct RevokeArgs {
     #[command(flatten)]
-    place: DirArgs,
+    step: StepArgs,
     /// SHA-256 of the key (its SubjectPublicKeyInfo) or of a certificate, in hex
     #[arg(long, value_name = "SHA256")]
     key: String,
@@ -56,24 +56,29 @@ pub(super) struct RevokeArgs {
 }
 
 pub(super) fn rotate(args: &RotateArgs, printer: Printer) -> Result<(), Failure> {
-    let ceremony = args.place.open()?;
+    let (ceremony, now) = args.step.open(printer)?;
     let published = published(&ceremony)?;
     let trusted_root = read_file(&args.trusted_root).map_err(failure)?;
     let signing_config = args.signing_config.as_deref().map(read_file).transpose().map_err(failure)?;
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::MIN);
-    let sign_from = now.checked_add((i64::from(args.sign_after) * 24).hours());
+    let whole = Timestamp::from_second(now.as_second()).unwrap_or(Timestamp::MIN);
+    let sign_from = whole.checked_add((i64::from(args.sign_after) * 24).hours());
     let sign_from = sign_from.map_err(|error| Failure::from_error(ExitStatus::Usage, &error))?;
     let next = ceremony::rotate(&published, &trusted_root, signing_config.as_deref(), sign_from).map_err(failure)?;
     let sign_before_verifiers_know = args.sign_before_verifiers_know;
-    begin(&ceremony, next, Change { sign_before_verifiers_know, ..Change::none(args.note.clone()) }, printer)
+    let change = Change { sign_before_verifiers_know, ..Change::none(args.note.clone()) };
+    begin(&ceremony, next, change, now, printer)?;
+    printer.note(format_args!(
+        "no service may use a new key before {sign_from}, a CT log that clients do not choose included"
+    ));
+    Ok(())
 }
 
 pub(super) fn revoke(args: &RevokeArgs, printer: Printer) -> Result<(), Failure> {
-    let ceremony = args.place.open()?;
+    let (ceremony, now) = args.step.open(printer)?;
     let key: Option<[u8; 32]> = hex::decode(&args.key).ok().and_then(|bytes| bytes.try_into().ok());
     let key = key.ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{} is not 64 hex digits", args.key)))?;
     let next = ceremony::revoke(&published(&ceremony)?, key, &args.url, args.since).map_err(failure)?;
-    begin(&ceremony, next, Change::none(args.note.clone()), printer)
+    begin(&ceremony, next, Change::none(args.note.clone()), now, printer)
 }
 
 fn published(ceremony: &Ceremony) -> Result<Documents, Failure> {
@@ -81,7 +86,13 @@ fn published(ceremony: &Ceremony) -> Result<Documents, Failure> {
     Ok(published.ok_or_else(|| failure(CeremonyError::NothingPublished))?.1.files)
 }
 
-fn begin(ceremony: &Ceremony, next: Documents, change: Change, printer: Printer) -> Result<(), Failure> {
+fn begin(
+    ceremony: &Ceremony,
+    next: Documents,
+    change: Change,
+    now: Timestamp,
+    printer: Printer,
+) -> Result<(), Failure> {
     let change = Change { set_targets: next.keys().cloned().collect(), ..change };
-    event::begin(ceremony, change, next, printer)
+    event::begin(ceremony, change, next, now, printer)
 }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rotations of the public instance's documents, with the keys of others.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::ToSpan as _;
 use serde_json::json;
+use touchmark_keys::KeyType;
+use touchmark_signers::{EphemeralSigner, Signer as _};
 
 use super::*;
+use crate::ceremony::Change;
+use crate::ceremony::tests::{NOW, Party};
 
 fn public(name: &str) -> Vec<u8> {
     let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/sigstore-tuf-repository/targets");
@@ -24,18 +30,29 @@ fn value(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// What the services say of themselves: the same, but their newest log has another key and another address.
-fn new_log() -> (Vec<u8>, Vec<u8>) {
+/// What the services say of themselves: the same, but the newest of a list has another key, or chain, and another address.
+fn new_service(trust: &str, service: &str) -> (Vec<u8>, Vec<u8>) {
     let mut root = value(&public(TRUSTED_ROOT));
-    let logs = root["tlogs"].as_array_mut().unwrap();
-    let mut log = logs.pop().unwrap();
-    log["publicKey"]["rawBytes"] = value(&public(TRUSTED_ROOT))["ctlogs"][1]["publicKey"]["rawBytes"].clone();
-    log["publicKey"]["keyDetails"] = json!("PKIX_ECDSA_P256_SHA_256");
-    log["publicKey"]["validFor"] = json!({ "start": "2026-11-01T00:00:00Z" });
-    logs.push(log);
+    let entry = root[trust].as_array_mut().unwrap().last_mut().unwrap();
+    if entry.get("publicKey").is_some() {
+        let key = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+        let spki = key.public_key().spki_der();
+        entry["logId"]["keyId"] = json!(STANDARD.encode(sha256(spki)));
+        entry["publicKey"]["rawBytes"] = json!(STANDARD.encode(spki));
+        entry["publicKey"]["keyDetails"] = json!("PKIX_ECDSA_P256_SHA_256");
+        entry["publicKey"]["validFor"] = json!({ "start": "2026-11-01T00:00:00Z" });
+    } else {
+        // Only a chain that is new to the list is needed, not a good one.
+        let certificates = entry["certChain"]["certificates"].as_array_mut().unwrap();
+        certificates.remove(0);
+    }
     let mut config = value(&public("signing_config_rekor_v2.v0.2.json"));
-    config["rekorTlogUrls"][0]["url"] = json!("https://log2027-1.example.com");
+    config[service][0]["url"] = json!("https://log2027-1.example.com");
     (root.to_string().into_bytes(), config.to_string().into_bytes())
+}
+
+fn new_log() -> (Vec<u8>, Vec<u8>) {
+    new_service("tlogs", "rekorTlogUrls")
 }
 
 #[test]
@@ -77,6 +94,17 @@ fn services_that_say_what_is_published_change_nothing() {
 }
 
 #[test]
+fn an_entry_that_takes_another_with_it_is_refused() {
+    let (root, config) = new_log();
+    let mut twin = value(&root);
+    twin["tlogs"][1]["logId"] = value(&public(TRUSTED_ROOT))["tlogs"][1]["logId"].clone();
+    let twin = twin.to_string().into_bytes();
+    let refused = rotate(&published(), &twin, Some(&config), at("2026-12-10T00:00:00Z"));
+    let Err(CeremonyError::Unreadable { problem, .. }) = refused else { panic!("{refused:?}") };
+    assert!(problem.contains("the same id and another key"), "{problem}");
+}
+
+#[test]
 fn trust_is_taken_back_by_key_or_certificate_and_the_address_goes() {
     let published = published();
     let root = TrustedRoot::from_json(&published[TRUSTED_ROOT]).unwrap();
@@ -103,36 +131,86 @@ fn trust_is_taken_back_by_key_or_certificate_and_the_address_goes() {
     assert!(matches!(unknown, Err(CeremonyError::NothingTrusted { .. })));
 }
 
-#[tokio::test]
-async fn no_service_is_signed_with_before_verifiers_know_its_key() {
-    use crate::ceremony::tests::{NOW, Party};
-    use crate::ceremony::{Change, Event};
-    let party = Party::published(&["ann", "bob"], 2, NOW).await;
-    let publish = async |documents: Documents, change: Change| {
-        let change = Change { set_targets: documents.keys().cloned().collect(), ..change };
-        let event: Event = party.ceremony().begin(change, documents, NOW).unwrap();
-        party.signed_by(&event, &["ann", "bob"]).await;
-        let published = party.publish(NOW).await;
-        if published.is_err() {
-            party.ceremony().abort(NOW).unwrap();
-        }
-        published
-    };
-    publish(published(), Change::none(String::new())).await.unwrap();
-    let (root, config) = new_log();
-    let lead = |days: i64| NOW.checked_add((days * 24).hours()).unwrap();
-    let next = |days| rotate(&published(), &root, Some(&config), lead(days)).unwrap();
-    for days in [0, 6] {
-        let refused = publish(next(days), Change::none(String::new())).await;
-        assert!(matches!(refused, Err(CeremonyError::SignsTooEarly { .. })), "{days}");
+/// Publishes documents at a time, and puts the event away where that is refused.
+async fn publish(party: &Party, documents: Documents, now: Timestamp) -> Result<(), CeremonyError> {
+    let change = Change { set_targets: documents.keys().cloned().collect(), ..Change::none(String::new()) };
+    let event = party.ceremony().begin(change, documents, now).unwrap();
+    party.signed_by(&event, &["ann", "bob"]).await;
+    let published = party.publish(now).await;
+    if published.is_err() {
+        party.ceremony().abort(now).unwrap();
     }
-    publish(next(7), Change::none(String::new())).await.unwrap();
+    published.map(drop)
+}
+
+fn present(party: &Party) -> Documents {
+    party.ceremony().published().unwrap().unwrap().1.files
+}
+
+fn days(days: i64) -> Timestamp {
+    NOW.checked_add((days * 24).hours()).unwrap()
+}
+
+#[tokio::test]
+async fn no_service_of_any_kind_is_signed_with_before_verifiers_know_its_key() {
+    for (trust, service) in [
+        ("tlogs", "rekorTlogUrls"),
+        ("certificateAuthorities", "caUrls"),
+        // The certificate authority is where a CT log is used.
+        ("ctlogs", "caUrls"),
+        ("timestampAuthorities", "tsaUrls"),
+    ] {
+        let party = Party::published(&["ann", "bob"], 2, NOW).await;
+        publish(&party, published(), NOW).await.unwrap();
+        let (root, config) = new_service(trust, service);
+        for lead in [0, 6] {
+            let next = rotate(&published(), &root, Some(&config), days(lead)).unwrap();
+            let refused = publish(&party, next, NOW).await;
+            let Err(CeremonyError::SignsTooEarly { url, earliest, .. }) = refused else { panic!("{trust} {lead}") };
+            assert_eq!((url.as_str(), earliest), ("https://log2027-1.example.com", days(7)), "{trust}");
+        }
+        publish(&party, rotate(&published(), &root, Some(&config), days(7)).unwrap(), NOW).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_second_event_does_not_pull_forward_what_the_first_has_put_off() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    publish(&party, published(), NOW).await.unwrap();
+    let (root, config) = new_log();
+    // Published ten days after the beginning, whenever it was made.
+    publish(&party, rotate(&published(), &root, Some(&config), days(24)).unwrap(), days(10)).await.unwrap();
+    let pulled = |party: &Party, start: i64| {
+        let mut config = value(&present(party)[SIGNING_CONFIG]);
+        config["rekorTlogUrls"][0]["validFor"]["start"] = json!(days(start).to_string());
+        Documents::from([(SIGNING_CONFIG.to_owned(), config.to_string().into_bytes())])
+    };
+    for (day, start) in [(10, 10), (11, 11), (16, 16), (11, 16)] {
+        let refused = publish(&party, pulled(&party, start), days(day)).await;
+        let Err(CeremonyError::SignsTooEarly { earliest, .. }) = refused else { panic!("{day} {start}") };
+        assert_eq!(earliest, days(17));
+    }
+    // Everybody knows the key by then.
+    publish(&party, pulled(&party, 17), days(11)).await.unwrap();
+    publish(&party, pulled(&party, 18), days(18)).await.unwrap();
+}
+
+#[tokio::test]
+async fn nor_does_one_that_adds_the_service_to_a_key_that_an_earlier_one_has_added() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    publish(&party, published(), NOW).await.unwrap();
+    let (root, config) = new_log();
+    publish(&party, rotate(&present(&party), &root, None, days(10)).unwrap(), days(10)).await.unwrap();
+    // Something else meanwhile does not make the key any older.
+    let other = Documents::from([("other.txt".to_owned(), b"other".to_vec())]);
+    publish(&party, other, days(12)).await.unwrap();
+    let next = |party: &Party, start| rotate(&present(party), &root, Some(&config), days(start)).unwrap();
+    assert!(matches!(publish(&party, next(&party, 13), days(13)).await, Err(CeremonyError::SignsTooEarly { .. })));
+    publish(&party, next(&party, 20), days(20)).await.unwrap();
 }
 
 #[tokio::test]
 async fn in_an_emergency_the_order_is_broken_only_where_that_was_said() {
-    use crate::ceremony::Change;
-    use crate::ceremony::tests::{NOW, Party};
     let party = Party::published(&["ann", "bob"], 2, NOW).await;
     let (root, config) = new_log();
     for (documents, sign_before_verifiers_know) in

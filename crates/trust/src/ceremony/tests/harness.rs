@@ -36,7 +36,7 @@ impl Party {
         let names: Vec<String> = holders.iter().map(|name| (*name).to_owned()).collect();
         let solo = if threshold == 1 { Solo::Allowed } else { Solo::Refused };
         let policy = Policy::new("example", &names, threshold, solo).unwrap();
-        let ceremony = Ceremony::init(directory.path(), &policy, NOW).unwrap();
+        let ceremony = Ceremony::init(directory.path(), &policy, Clock::Machine, NOW).unwrap();
         let party = Self { directory, ceremony, keys: RefCell::new(BTreeMap::new()) };
         for holder in holders.iter().chain([&ONLINE]) {
             party.enrol(holder).await;
@@ -88,12 +88,12 @@ impl Party {
         Change { set_targets: vec!["trusted_root.json".to_owned()], ..change }
     }
 
-    pub(super) fn change_targets(&self, note: &str) -> Change {
+    pub(in crate::ceremony) fn change_targets(&self, note: &str) -> Change {
         Change { set_targets: vec!["trusted_root.json".to_owned()], ..Change::none(note.to_owned()) }
     }
 
     /// Begins an event; the content of the target is the note of the change, or `one` at the first.
-    pub(super) fn begin(&self, change: Change, now: Timestamp) -> Event {
+    pub(in crate::ceremony) fn begin(&self, change: Change, now: Timestamp) -> Event {
         self.try_begin(change, now).unwrap()
     }
 

@@ -2,64 +2,15 @@
 //! A trust root that five people hold, from nothing to a verified signature: each holder in a directory of his own, with nothing in common but
 //! the files that are carried between them. It reads as docs/ceremony.md does.
 
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
-
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::TempDir;
 use touchmark_testing::process::{ServerProcess, free_port};
+
+use super::machines::{BINARY, Machine};
 
 const HOLDERS: [&str; 5] = ["ann", "bob", "cy", "dee", "eve"];
 const ALICE: &str = "alice@example.com";
-
-/// One person's machine.
-struct Machine(TempDir);
-
-impl Machine {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn write_private(&self, name: &str, text: &str) {
-        self.write(name, text);
-        std::fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
-    }
-
-    #[track_caller]
-    fn run(&self, code: i32, line: &str) -> String {
-        self.run_with(code, line, &[])
-    }
-
-    #[track_caller]
-    fn run_with(&self, code: i32, line: &str, environment: &[(&str, &str)]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_touchmark"));
-        command.args(line.split_whitespace()).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
-        command.envs(environment.iter().copied());
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let said = String::from_utf8([stdout, stderr].concat()).unwrap();
-        assert_eq!(status.code(), Some(code), "{line}\n{said}");
-        said
-    }
-
-    /// What a person with a stick does.
-    fn carry(&self, file: &str, to: &Machine, name: &str) {
-        let target = to.path(name);
-        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        std::fs::copy(self.path(file), target).unwrap();
-    }
-}
 
 /// A coordinator's machine and five others, whose keys are enrolled.
 struct Ceremony {
@@ -186,7 +137,7 @@ async fn five_holders_make_a_root_and_a_signature_verifies_under_it() {
     // An instance, whose services the trust root will speak for.
     let ceremony = Ceremony::enrolled();
     let coordinator = &ceremony.coordinator;
-    let binary = Path::new(env!("CARGO_BIN_EXE_touchmark"));
+    let binary = Path::new(BINARY);
     let services = ServerProcess::start(binary, &coordinator.path("data"), free_port().unwrap()).await.unwrap();
 
     ceremony.first_root();

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `touchmark trust push`: hands a published repository on, to a directory or a bucket, from where clients are served.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use touchmark_trust::ceremony::Repository;
+use url::Url;
+
+use super::bucket::Bucket;
+use super::failure;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::trust::StoreArgs;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The published repository: `repository` of the ceremony
+    repository: PathBuf,
+    /// A directory, or s3://BUCKET/PREFIX with the credentials and the region of AWS's environment variables
+    #[arg(long, value_name = "PLACE")]
+    to: String,
+    /// Address of a store that speaks the protocol of S3 [default: AWS's, of the region]
+    #[arg(long, value_name = "URL")]
+    s3_endpoint: Option<Url>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
+    let repository = Repository::at(&args.repository);
+    let now = Timestamp::now();
+    let written = crate::commands::block_on(async {
+        let pushed = if args.to.starts_with("s3://") {
+            let bucket = Bucket::open(&args.to, args.s3_endpoint.as_ref(), args.store.outbound()?).map_err(failure)?;
+            repository.push(&bucket, now).await
+        } else {
+            repository.push(&Repository::at(args.to.strip_prefix("file://").unwrap_or(&args.to)), now).await
+        };
+        pushed.map_err(failure)
+    })?;
+    written.iter().for_each(|name| printer.result(name));
+    printer.note(match written.len() {
+        0 => format!("{} has everything already", args.to),
+        files => format!("{files} files are new in {}", args.to),
+    });
+    Ok(())
+}

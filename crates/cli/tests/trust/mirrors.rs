@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Mirrors that lie, repositories that were rolled back, and the thief of the online key: what a client does that was here before.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use touchmark_testing::process::free_port;
+
+use super::machines::{Machine, Team, says};
+
+const THREE: [&str; 3] = ["ann", "bob", "cy"];
+
+/// A server of files, which shows what lies in `mirror/` of its machine. It ends with the test's process.
+struct Mirror {
+    machine: Machine,
+    url: String,
+}
+
+impl Mirror {
+    fn new() -> Self {
+        let machine = Machine::new();
+        let listener = TcpListener::bind(("127.0.0.1", free_port().unwrap())).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let directory = machine.path("mirror");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = answer(stream, &directory);
+            }
+        });
+        Self { machine, url }
+    }
+
+    fn shows(&self, team: &Team) {
+        team.coordinator.carry_all("stick/repository", &self.machine, "mirror");
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.machine.path("mirror").join(name)
+    }
+}
+
+/// One request, one reply. A file named `NAME.status` is answered with what stands in it.
+fn answer(stream: TcpStream, directory: &Path) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut request, mut line) = (String::new(), String::new());
+    reader.read_line(&mut request)?;
+    while reader.read_line(&mut line)? > 2 {
+        line.clear();
+    }
+    let name = request.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('/');
+    let (status, body) = match (
+        std::fs::read_to_string(directory.join(format!("{name}.status"))),
+        std::fs::read(directory.join(name)),
+    ) {
+        (Ok(status), _) => (status, Vec::new()),
+        (Err(_), Ok(body)) => ("200 OK".to_owned(), body),
+        (Err(_), Err(_)) => ("404 Not Found".to_owned(), Vec::new()),
+    };
+    let mut stream = reader.into_inner();
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len())?;
+    stream.write_all(&body)
+}
+
+/// A client's machine: what it knows of the mirror stays from call to call.
+struct Client<'a> {
+    machine: Machine,
+    mirror: &'a Mirror,
+}
+
+impl<'a> Client<'a> {
+    /// It pins the first root, which it got from the coordinator himself.
+    fn new(team: &Team, mirror: &'a Mirror) -> Self {
+        let machine = Machine::new();
+        team.coordinator.carry("stick/repository/1.root.json", &machine, "root.json");
+        Self { machine, mirror }
+    }
+
+    #[track_caller]
+    fn comes(&self, code: i32) -> String {
+        self.machine.run(code, &self.line())
+    }
+
+    /// Whether it takes what it sees, and what it says.
+    fn takes_it(&self) -> (bool, String) {
+        let output = self.machine.command(&self.line()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn line(&self) -> String {
+        format!("initialize --mirror {} --root root.json", self.mirror.url)
+    }
+}
+
+#[test]
+fn a_stolen_online_key_is_exchanged_and_the_thiefs_version_numbers_are_forgotten() {
+    let team = Team::published_now(&THREE, 2);
+    let mirror = Mirror::new();
+    // The thief signs nothing but numbers, far ahead, and shows them to a client.
+    let thief = Machine::new();
+    team.coordinator.carry_all("stick", &thief, "stick");
+    team.coordinator.carry("online.pem", &thief, "online.pem");
+    for day in [2, 4, 6, 100] {
+        let time = Timestamp::now() + SignedDuration::from_hours(24 * day);
+        thief.run(0, &format!("trust online --dir stick --key online.pem --unchecked-time {time}"));
+    }
+    thief.carry_all("stick/repository", &mirror.machine, "mirror");
+    let (deceived, fresh) = (Client::new(&team, &mirror), Client::new(&team, &mirror));
+    deceived.comes(0);
+    // The honest repository is older than what this client has seen.
+    mirror.shows(&team);
+    says(&deceived.comes(16), &["timestamp"]);
+    fresh.comes(0);
+
+    team.new_online_key();
+    team.step(0, "event new --replace-online-key --note stolen");
+    team.signs("ann");
+    team.signs("cy");
+    says(&team.step(12, "publish --key stolen.pem"), &["the online key at hand is", "the root names"]);
+    team.publishes();
+    mirror.shows(&team);
+    deceived.comes(0);
+    fresh.comes(0);
+    assert_eq!(team.versions(), [2, 2, 2, 2]);
+    // What the thief signs from now on nobody takes.
+    thief.carry("stick/repository/timestamp.json", &mirror.machine, "mirror/timestamp.json");
+    for client in [&deceived, &fresh] {
+        client.comes(16);
+    }
+}
+
+#[test]
+fn a_repository_that_was_rolled_back_is_refused_and_no_number_is_given_twice() {
+    let team = Team::published_now(&THREE, 2);
+    let mirror = Mirror::new();
+    let before = Machine::new();
+    team.coordinator.carry_all("stick", &before, "stick");
+    team.step(0, "event new --renew");
+    team.signs("ann");
+    team.signs("bob");
+    team.publishes();
+    mirror.shows(&team);
+    let client = Client::new(&team, &mirror);
+    client.comes(0);
+    // Somebody put an old timestamp back, as from a backup.
+    before.carry("stick/repository/timestamp.json", &mirror.machine, "mirror/timestamp.json");
+    says(&client.comes(16), &["timestamp"]);
+    // The coordinator, too: he cannot publish over it, for version 2 of the targets is there with another content.
+    before.carry("stick/repository/timestamp.json", &team.coordinator, "stick/repository/timestamp.json");
+    team.coordinator.write("b.txt", "b");
+    team.step(0, "event new --target b.txt=b.txt");
+    team.signs("ann");
+    team.signs("bob");
+    let said = team.step(16, "publish --key online.pem");
+    says(&said, &["2.targets.json is published already with another content"]);
+    // The newest copy mends it.
+    team.coordinator.run(0, "trust event abort --dir stick");
+    mirror.shows(&team);
+    client.comes(16);
+}
+
+#[test]
+fn a_mirror_that_lies_is_refused_in_every_way() {
+    let team = Team::published_now(&THREE, 2);
+    let stranger = Team::published_now(&THREE, 2);
+    team.step(0, "event new --threshold 3");
+    for holder in THREE {
+        team.signs(holder);
+    }
+    team.publishes();
+    let mirror = Mirror::new();
+    mirror.shows(&team);
+    let client = Client::new(&team, &mirror);
+    client.comes(0);
+
+    // Another's metadata, whole or one file of it.
+    mirror.shows(&stranger);
+    client.comes(16);
+    Client::new(&team, &mirror).comes(16);
+    for name in ["timestamp.json", "2.root.json", "2.snapshot.json", "2.targets.json"] {
+        mirror.shows(&team);
+        let twin = if name == "timestamp.json" { name.to_owned() } else { name.replace('2', "1") };
+        stranger.coordinator.carry(&format!("stick/repository/{twin}"), &mirror.machine, &format!("mirror/{name}"));
+        Client::new(&team, &mirror).comes(16);
+    }
+    // A byte of any file; a file without end; a file that is hidden; a server that will not say.
+    mirror.shows(&team);
+    let target = std::fs::read_dir(mirror.file("targets")).unwrap().next().unwrap().unwrap().file_name();
+    let target = format!("targets/{}", target.to_str().unwrap());
+    for name in ["timestamp.json", "2.root.json", "2.snapshot.json", "2.targets.json", target.as_str()] {
+        let good = std::fs::read(mirror.file(name)).unwrap();
+        let mut twin = good.clone();
+        let position = twin.windows(6).position(|window| window == b"signed").unwrap_or(twin.len() / 2) + 20;
+        twin[position] ^= 1;
+        for (what, bytes) in [("changed", twin), ("endless", vec![b' '; 6 << 20])] {
+            std::fs::write(mirror.file(name), bytes).unwrap();
+            let (taken, said) = Client::new(&team, &mirror).takes_it();
+            assert!(!taken, "{name} {what}: {said}");
+        }
+        std::fs::write(mirror.file(name), &good).unwrap();
+        if name != "2.root.json" {
+            std::fs::rename(mirror.file(name), mirror.file("hidden")).unwrap();
+            let (taken, said) = Client::new(&team, &mirror).takes_it();
+            assert!(!taken, "{name} hidden: {said}");
+            std::fs::rename(mirror.file("hidden"), mirror.file(name)).unwrap();
+        }
+    }
+    // A mirror that fails where the next root would be does not hide it: that is no "there is none".
+    std::fs::write(mirror.file("2.root.json.status"), "503 Service Unavailable").unwrap();
+    says(&Client::new(&team, &mirror).comes(4), &["2.root.json"]);
+    std::fs::remove_file(mirror.file("2.root.json.status")).unwrap();
+    client.comes(0);
+    Client::new(&team, &mirror).comes(0);
+}
+
+#[test]
+fn a_mirror_that_shows_no_news_is_believed_until_its_timestamp_ends() {
+    let team = Team::published(&THREE, 2);
+    let frozen = Machine::new();
+    team.coordinator.carry_all("stick/repository", &frozen, "mirror");
+    team.days_pass(3);
+    team.step(0, "event new --renew");
+    team.signs("ann");
+    team.signs("bob");
+    team.publishes();
+    let verify = "trust verify mirror --root mirror/1.root.json --at";
+    frozen.run(0, &format!("{verify} 2026-01-07T23:59:59Z"));
+    says(&frozen.run(16, &format!("{verify} 2026-01-08T00:00:00Z")), &["timestamp expired"]);
+}
