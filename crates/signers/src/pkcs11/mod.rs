@@ -66,7 +66,9 @@ pub enum Pkcs11Problem {
     KeyKind,
     #[error("the token's public key: {0}")]
     PublicKey(KeyError),
-    #[error("the key wants a login for each signature (CKA_ALWAYS_AUTHENTICATE), which no service can give")]
+    #[error(
+        "the key wants the PIN again for each signature (CKA_ALWAYS_AUTHENTICATE), which is not supported: use one that does not, on a YubiKey in slot 9a"
+    )]
     AlwaysAuthenticate,
     #[error(
         "another key is there now under the same name; nothing is signed with it. Put the old one back, or restart with a certificate of the new one"
