@@ -190,6 +190,7 @@ impl From<TrustError> for Failure {
             TrustError::NoneChosen { .. } => {
                 of(ExitStatus::TrustRoot).hint("name one with --in NAME, or choose it for good: `touchmark trust use NAME`")
             }
+            TrustError::VerifiesOnce => of(ExitStatus::TrustRoot),
             TrustError::VerifiesOnly => of(ExitStatus::Usage)
                 .hint("to sign with the public-good instance, add it by name: `touchmark trust add NAME URL --root FILE`"),
             TrustError::OtherRoot { .. } => of(ExitStatus::TrustRoot)

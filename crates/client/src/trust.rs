@@ -104,7 +104,7 @@ pub enum TrustError {
     #[error("the TUF repository counts a key twice")]
     KeyTwice(#[from] KeyTwice),
     #[error(
-        "{text:?} is not a name of an instance: lower-case letters, digits, '.', '_' and '-', not beginning with a dot, and not that of the built-in one"
+        "{text:?} is not a name of an instance: lower-case letters, digits, '.', '_' and '-', not beginning with a dot nor ending in .json or .lock, and not that of the built-in one"
     )]
     InstanceNameUnusable { text: String },
     #[error("there is no instance {name}; there {}", listed(known))]
@@ -113,6 +113,8 @@ pub enum TrustError {
     NoneChosen { known: Vec<InstanceName> },
     #[error("the built-in instance serves to verify alone")]
     VerifiesOnly,
+    #[error("what the program carries does not expire: it serves a single verification, and no process that runs long")]
+    VerifiesOnce,
     #[error("the directory has more than {count_max} instances")]
     TooManyInstances { count_max: usize },
     /// The name belongs to another line of roots.

@@ -87,7 +87,7 @@ fn host_name(text: &str) -> Result<String, NtpServerError> {
         (1..=63).contains(&label.len()) && plain && !label.starts_with('-') && !label.ends_with('-')
     };
     let name = text.strip_suffix('.').unwrap_or(text);
-    if name.split('.').all(is_label) { Ok(text.to_owned()) } else { Err(NtpServerError) }
+    if name.split('.').all(is_label) { Ok(name.to_ascii_lowercase()) } else { Err(NtpServerError) }
 }
 
 /// Why a server says nothing about the time.

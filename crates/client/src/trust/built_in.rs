@@ -62,6 +62,11 @@ impl BuiltIn {
         Self { mirror: mirror.to_string().into(), tuf_root: tuf_root.into(), trusted_root: trusted_root.into() }
     }
 
+    /// The root that is carried here, under the name of its mirror.
+    pub(super) fn is_line_of(&self, name: &InstanceName, root: &[u8]) -> bool {
+        *root == *self.tuf_root && self.mirror().is_ok_and(|mirror| InstanceName::of_mirror(&mirror) == *name)
+    }
+
     pub(super) fn mirror(&self) -> Result<Url, TrustError> {
         Url::parse(&self.mirror).map_err(|_| TrustError::MirrorUnusable { url: self.mirror.to_string() })
     }

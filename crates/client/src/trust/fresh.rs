@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::TrustedRoot;
 
-use super::{Freshness, Origin, Stale, TrustError, TrustStore};
+use super::{Freshness, Origin, TrustError, TrustStore, TrustedRootOf};
 
 /// After a failure the mirror is left alone for so long, or for the interval where that is shorter.
 const TRY_AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -35,8 +35,8 @@ pub struct FreshTrust {
 pub struct FreshRoot {
     pub trusted_root: TrustedRoot,
     pub origin: Origin,
-    /// From this time on it may not be used; `None` for what the program carries.
-    pub expires: Option<Timestamp>,
+    /// From this time on it may not be used.
+    pub expires: Timestamp,
 }
 
 /// A trusted root, and why it is not as new as was wished.
@@ -87,13 +87,8 @@ impl FreshTrust {
 
     async fn ask(&self, usable: Option<Known>, now: Timestamp) -> Result<Current, TrustError> {
         let asked = self.store.trusted_root(Freshness::Refresh(&self.outbound), now).await;
-        let (root, failure) = match (asked, usable) {
-            (Ok(found), _) => {
-                let root = FreshRoot { trusted_root: found.trusted_root, origin: found.origin, expires: found.expires };
-                let unreachable =
-                    |stale: Stale| TrustError::MirrorUnreachable { mirror: stale.mirror, source: stale.cause };
-                (Arc::new(root), found.stale.map(unreachable))
-            }
+        let (root, failure) = match (asked.and_then(that_expires), usable) {
+            (Ok((root, failure)), _) => (Arc::new(root), failure),
             (Err(error), Some(known)) => (known.current.root, Some(error)),
             (Err(error), None) => return Err(error),
         };
@@ -107,6 +102,21 @@ impl FreshTrust {
 
     fn usable(&self, now: Timestamp) -> Option<Known> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.filter(|known| known.current.root.expires.is_none_or(|expires| now < expires))
+        known.filter(|known| now < known.current.root.expires)
+    }
+}
+
+/// Only what says until when it may be used, and why it is not fresh. What a single verification of the built-in instance may fall back to,
+/// metadata as of an earlier day and the root that the program carries, would serve for ever here.
+fn that_expires(found: TrustedRootOf) -> Result<(FreshRoot, Option<TrustError>), TrustError> {
+    let TrustedRootOf { trusted_root, origin, expires, stale } = found;
+    let failure = stale.map(|stale| TrustError::MirrorUnreachable { mirror: stale.mirror, source: stale.cause });
+    match (expires, &origin, failure) {
+        (Some(expires), _, failure) => Ok((FreshRoot { trusted_root, origin, expires }, failure)),
+        (None, _, Some(failure)) => Err(failure),
+        (None, Origin::BuiltInAsOf { at, .. }, None) => {
+            Err(TrustError::Expired { role: "timestamp".to_owned(), at: *at })
+        }
+        (None, _, None) => Err(TrustError::VerifiesOnce),
     }
 }

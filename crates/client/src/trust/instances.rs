@@ -100,10 +100,13 @@ struct DefaultFile {
 
 impl InstanceName {
     /// # Errors
-    /// If the text is empty, too long, begins with a dot, or has other characters.
+    /// If the text is empty, too long, begins with a dot, ends as the files of the directory do, or has other characters.
     pub fn parse(text: &str) -> Result<Self, TrustError> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-        if text.is_empty() || text.len() > NAME_BYTES_MAX || text.starts_with('.') || !text.chars().all(fits) {
+        // The directory has files of its own beside those of the instances.
+        let is_file = [".json", ".lock"].iter().any(|ending| text.ends_with(ending));
+        if text.is_empty() || text.len() > NAME_BYTES_MAX || text.starts_with('.') || is_file || !text.chars().all(fits)
+        {
             return Err(TrustError::InstanceNameUnusable { text: text.to_owned() });
         }
         Ok(Self(text.to_owned()))

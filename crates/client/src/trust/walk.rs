@@ -85,14 +85,21 @@ impl TrustStore {
                 Ok(()) => Ok(repository),
             },
             Err(error) => {
-                // Only the line of roots that belongs to this name: what was never pinned is nobody's.
-                if cache.pinned().is_ok_and(|pinned| pinned == root)
+                if self.is_line_of(name, root)
                     && let Err(unwritten) = cache.commit_seen(&staged)
                 {
                     tracing::debug!(%unwritten, "what was verified is not remembered");
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Only the line of roots that belongs to a name is remembered there: what was never pinned is nobody's.
+    fn is_line_of(&self, name: &InstanceName, root: &[u8]) -> bool {
+        match self.cache(name).pinned() {
+            Ok(pinned) => pinned == root,
+            Err(_) => self.built_in.is_line_of(name, root),
         }
     }
 
@@ -179,6 +186,7 @@ impl TrustStore {
     ) -> Result<VerifiedRepository, TrustError> {
         let cache = self.cache(name);
         let waited = cache.lock(REFRESH_WAIT_MAX).await?;
+        let mut mirror = known.mirror.clone();
         if matches!(waited, Waited::Held(_)) {
             let Some(latest) = self.read_instance(name)? else {
                 return Err(TrustError::InstanceUnknown { name: name.clone(), known: Vec::new() });
@@ -189,11 +197,12 @@ impl TrustStore {
             {
                 return Ok(fresh);
             }
+            mirror = latest.mirror;
         }
-        match self.ask(name, &known.mirror, root, outbound, &waited, now).await {
+        match self.ask(name, &mirror, root, outbound, &waited, now).await {
             Ok(fresh) => {
                 if matches!(waited, Waited::Held(_)) {
-                    self.remember(name, &Instance { mirror: known.mirror.clone(), refreshed_at: now })?;
+                    self.remember(name, &Instance { mirror, refreshed_at: now })?;
                 }
                 Ok(fresh)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use touchmark_client::trust::{FreshTrust, TrustError, TrustStore};
+use touchmark_client::trust::{BuiltIn, FreshTrust, Freshness, Origin, TrustError, TrustStore};
 
 use crate::instances::{outbound, root};
 use crate::support::{Instance, serve_files};
@@ -45,7 +45,7 @@ async fn what_was_verified_serves_until_it_expires_and_no_longer() {
     let (store, start) = (TrustStore::at(dir.path()), Timestamp::now());
     store.initialize(&served.url(), &root(&instance), &outbound(), start).await.unwrap();
     let fresh = FreshTrust::new(store, outbound(), INTERVAL);
-    let expires = fresh.trusted_root(start).await.unwrap().root.expires.unwrap();
+    let expires = fresh.trusted_root(start).await.unwrap().root.expires;
     // A mirror that lies, and one that is away.
     let mut lying = files.clone();
     lying.get_mut("timestamp.json").unwrap().clear();
@@ -66,4 +66,24 @@ async fn what_was_verified_serves_until_it_expires_and_no_longer() {
     assert!(fresh.trusted_root(expires - SignedDuration::from_secs(1)).await.is_ok());
     let refused = fresh.trusted_root(expires + SignedDuration::from_secs(1)).await.err();
     assert!(matches!(refused, Some(TrustError::MirrorUnreachable { .. })), "{refused:?}");
+}
+
+/// A single verification may fall back to the root that the program carries; a process that runs long would never leave it again.
+#[tokio::test]
+async fn what_the_program_carries_serves_no_process_that_runs_long() {
+    let (instance, dir, served) = (Instance::start().await, tempfile::tempdir().unwrap(), serve_files().await);
+    let carried = BuiltIn::new(&served.url(), root(&instance), instance.trusted_root.to_json().into_bytes());
+    let store = TrustStore::at(dir.path()).with_built_in(carried);
+    let start = Timestamp::now();
+    assert_eq!(store.trusted_root(Freshness::Refresh(&outbound()), start).await.unwrap().origin, Origin::Embedded);
+    let fresh = FreshTrust::new(store.clone(), outbound(), INTERVAL);
+    assert!(matches!(fresh.trusted_root(start).await.err(), Some(TrustError::MirrorUnreachable { .. })));
+    // Nor does what the mirror said once, when it has expired.
+    served.replace(&instance.data("tuf"));
+    let expires = fresh.trusted_root(start).await.unwrap().root.expires;
+    served.set(std::collections::BTreeMap::new());
+    let later = expires + SignedDuration::from_secs(1);
+    let known = store.trusted_root(Freshness::Refresh(&outbound()), later).await.unwrap();
+    assert!(matches!(known.origin, Origin::BuiltInAsOf { .. }));
+    assert!(fresh.trusted_root(later).await.is_err());
 }

@@ -104,6 +104,8 @@ fn a_datagram_without_the_cookie_is_no_answer() {
 fn servers_are_named_by_host_or_address_and_port() {
     for (text, shown) in [
         ("time.example.com", "time.example.com"),
+        // One server by any spelling.
+        ("Time.EXAMPLE.com.", "time.example.com"),
         ("time.example.com:123", "time.example.com"),
         ("time.example.com:1123", "time.example.com:1123"),
         ("192.0.2.1", "192.0.2.1"),

@@ -141,7 +141,9 @@ impl ClockWatch {
 
     /// Asks every server once. Returns when to ask again.
     async fn round(&self, held: &mut [Option<Instant>]) -> Duration {
-        let now = Instant::now();
+        // What the answers are about: a clock that is moved before the last of them is noticed.
+        let before = (Instant::now(), self.clock.now_ms());
+        let (now, _) = before;
         let asked = self.place.servers.iter().zip(held.iter()).map(async |(server, until)| {
             if until.is_some_and(|until| now < until) {
                 return None;
@@ -160,14 +162,13 @@ impl ClockWatch {
             }
         }
         let samples: Vec<ClockSample> = answers.into_iter().flatten().filter_map(Result::ok).collect();
-        self.judge(&samples)
+        self.judge(&samples, before)
     }
 
-    fn judge(&self, samples: &[ClockSample]) -> Duration {
-        let (now, clock_ms) = (Instant::now(), self.clock.now_ms());
+    fn judge(&self, samples: &[ClockSample], (at, clock_ms): (Instant, u64)) -> Duration {
         let pause = match Verdict::of(samples, &self.place) {
             Verdict::Agreed { error_us } => {
-                self.stand(Standing::Confirmed(Confirmation { at: now, clock_ms, error_us }));
+                self.stand(Standing::Confirmed(Confirmation { at, clock_ms, error_us }));
                 self.place.poll
             }
             Verdict::Contradicted(distrust) => {

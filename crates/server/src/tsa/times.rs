@@ -138,11 +138,13 @@ impl TokenTimes {
     /// Writes the file before anybody waits for it. If that fails, somebody will wait, and hear it.
     fn reserve_ahead(self: &Arc<Self>, from_s: i64) {
         let Ok(file) = Arc::clone(&self.file).try_lock_owned() else { return };
-        if self.closed.load(Ordering::Acquire) {
+        let until_s = from_s.saturating_add(BLOCK_S);
+        // Somebody may have written a later time since.
+        if self.closed.load(Ordering::Acquire) || until_s <= self.reserved_s.load(Ordering::Acquire) {
             return;
         }
         let times = Arc::clone(self);
-        tokio::spawn(async move { times.write(file, from_s.saturating_add(BLOCK_S)).await });
+        tokio::spawn(async move { times.write(file, until_s).await });
     }
 
     /// A crash in here leaves the old time or the new one; no token has either's beyond what was reserved before.

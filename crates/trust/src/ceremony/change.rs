@@ -139,6 +139,7 @@ fn next_root(ceremony: &str, base: Option<&Root>, change: &Change, now: Timestam
         if enrolled.holder() == ONLINE || holders.iter().any(|(_, key)| key.owner() == Some(enrolled.holder())) {
             return Err(CeremonyError::AlreadyAHolder { holder: enrolled.holder().to_owned() });
         }
+        expect_exchanged(&enrolled, base, RoleType::Root)?;
         holders.push(named(&enrolled)?);
     }
     let present = base.map_or(0, |root| root.view().role(RoleType::Root).threshold());
@@ -147,7 +148,11 @@ fn next_root(ceremony: &str, base: Option<&Root>, change: &Change, now: Timestam
     let solo = if base.is_some() && present == 1 { Solo::Allowed } else { change.solo };
     expect_threshold(threshold, holders.len(), solo)?;
     let online = match (&change.online_key, base) {
-        (Some(enrolment), _) if enrolment.holder() == ONLINE => vec![named(&enrolment.verified(ceremony)?)?],
+        (Some(enrolment), _) if enrolment.holder() == ONLINE => {
+            let enrolled = enrolment.verified(ceremony)?;
+            expect_exchanged(&enrolled, base, RoleType::Timestamp)?;
+            vec![named(&enrolled)?]
+        }
         (Some(enrolment), _) => return Err(CeremonyError::NotAHolder { holder: enrolment.holder().to_owned() }),
         (None, Some(root)) => keys_of(root.view(), RoleType::Timestamp),
         (None, None) => {
@@ -158,6 +163,19 @@ fn next_root(ceremony: &str, base: Option<&Root>, change: &Change, now: Timestam
     write_keys(&mut signed, &holders, &online, threshold, change.online_key.is_some() || base.is_none());
     finish(RoleType::Root, signed, base.map(Root::document), now)
         .and_then(|document| RootView::read(document).map_err(CeremonyError::metadata("the next root")))
+}
+
+/// Who gives a new key gives another one.
+fn expect_exchanged(enrolled: &EnrolledKey, base: Option<&Root>, role_type: RoleType) -> Result<(), CeremonyError> {
+    let held = |(_, key): (&KeyId, &Key)| {
+        key.owner() == Some(enrolled.holder()) && key.fingerprint() == Some(enrolled.fingerprint())
+    };
+    match base {
+        Some(root) if root.view().keys_of(role_type).any(held) => {
+            Err(CeremonyError::NotExchanged { holder: enrolled.holder().to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn named(enrolled: &EnrolledKey) -> Result<(KeyId, Key), CeremonyError> {

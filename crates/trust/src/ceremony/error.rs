@@ -46,6 +46,12 @@ pub enum CeremonyError {
     Attestation { holder: String, problem: String },
     #[error("{one} and {other} hold the same key, {fingerprint}")]
     SameKey { one: String, other: String, fingerprint: Fingerprint },
+    #[error("the enrolment in {} is not the one of {holder} that was accepted last: accept it with `touchmark trust key accept`", path.display())]
+    NotAccepted { holder: String, path: PathBuf },
+    #[error(
+        "the enrolment of {holder} holds the key that the root names already: nothing would be exchanged; accept the new enrolment first"
+    )]
+    NotExchanged { holder: String },
     #[error("{holder} is no holder")]
     NotAHolder { holder: String },
     #[error("{holder} is a holder already; remove the old key in the same event to exchange it")]

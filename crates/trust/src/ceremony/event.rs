@@ -105,6 +105,7 @@ impl Event {
         if file.version != VERSION {
             return Err(CeremonyError::Version { what: "the event", expected: VERSION, found: file.version });
         }
+        super::expect_name("the ceremony", &file.ceremony)?;
         let base = file.base.map(read_base).transpose()?;
         let files = decode_all(file.files)?;
         let proposed = propose(&file.ceremony, base.as_ref(), &file.change, &files, file.created)?;

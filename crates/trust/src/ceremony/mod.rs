@@ -45,6 +45,7 @@ use touchmark_keys::KeyType;
 use touchmark_signers::{FileSigner, Signer};
 use zeroize::Zeroizing;
 
+use crate::key::Fingerprint;
 use crate::role::Root;
 use crate::walk::Walked;
 
@@ -149,7 +150,7 @@ impl Ceremony {
             return Err(CeremonyError::Exists { path });
         }
         files::write(&path, &enrolment.to_json())?;
-        let details = json!({ "holder": key.holder(), "key": format!("{:?}", key.fingerprint()) });
+        let details = json!({ "holder": key.holder(), "key": logged(key.fingerprint()) });
         self.record(now, "enrol", details)?;
         Ok(path)
     }
@@ -171,6 +172,11 @@ impl Ceremony {
         let enrolment = Enrolment::from_json(&bytes)?;
         if enrolment.holder() != holder {
             return Err(CeremonyError::NotEnrolled { holder: holder.to_owned(), path });
+        }
+        // The key that was heard and attested then, and no other that was put in its place.
+        let key = logged(enrolment.verified(self.policy.name())?.fingerprint());
+        if record::accepted_key(&self.log_path(), holder)? != Some(key) {
+            return Err(CeremonyError::NotAccepted { holder: holder.to_owned(), path });
         }
         Ok(enrolment)
     }
@@ -306,7 +312,12 @@ impl Ceremony {
     /// If it still cannot be written as a whole.
     pub fn resume(&self, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         match self.repository().finish()? {
-            Some(publication) => self.conclude(publication.files(), now).map(Some),
+            Some(publication) if self.event_is_published() => self.conclude(publication.files(), now).map(Some),
+            // It was of no event that is pending here.
+            Some(publication) => {
+                self.record(now, "resume", json!({ "files": hashes(publication.files()) }))?;
+                Ok(Some(publication.published()))
+            }
             // A server that signs the online roles may have finished it.
             None if self.event_is_published() => self.conclude(&[], now).map(Some),
             None => Ok(None),
@@ -316,10 +327,7 @@ impl Ceremony {
     /// A crash before this leaves an event whose result is published; `resume` puts it away.
     fn conclude(&self, files: &[(String, Vec<u8>)], now: Timestamp) -> Result<Published, CeremonyError> {
         let event = self.put_away("published", now)?;
-        let hash =
-            |(name, bytes): &(String, Vec<u8>)| (name.clone(), hex::encode(touchmark_keys::sha256(bytes)).into());
-        let hashes: Map<String, Value> = files.iter().map(hash).collect();
-        self.record(now, "publish", json!({ "event": event, "files": hashes }))?;
+        self.record(now, "publish", json!({ "event": event, "files": hashes(files) }))?;
         Ok(Published { files: files.iter().map(|(name, _)| name.clone()).collect() })
     }
 
@@ -373,6 +381,15 @@ impl Ceremony {
         }
         record::record(&self.log_path(), now, action, details)
     }
+}
+
+fn hashes(files: &[(String, Vec<u8>)]) -> Map<String, Value> {
+    files.iter().map(|(name, bytes)| (name.clone(), hex::encode(touchmark_keys::sha256(bytes)).into())).collect()
+}
+
+/// A key in the ceremony log: hexadecimal without spaces.
+fn logged(key: Fingerprint) -> String {
+    format!("{key:?}")
 }
 
 fn summary(event: &Event) -> Value {

@@ -189,7 +189,9 @@ impl Repository {
     fn finish_locked(&self) -> Result<Option<Publication>, CeremonyError> {
         let note = self.note_path();
         let Some(bytes) = files::read_if_there(&note, files::FILE_BYTES_MAX)? else { return Ok(None) };
+        // Nothing is believed because it lies there: a note is checked as a plan is.
         let publication = Publication::from_json(&bytes)?;
+        publication.expect_to_continue(self)?;
         publication.write(self)?;
         std::fs::remove_file(&note).map_err(files::failed("remove", &note))?;
         files::sync(&self.directory)?;
@@ -209,7 +211,7 @@ impl Repository {
 
     /// The number of the next metadata of an online role: above the published one, and of snapshots one whose file is not there.
     fn next_version(&self, role_type: RoleType, before: Option<&Document>) -> u64 {
-        let mut version = before.map_or(1, |before| before.version() + 1);
+        let mut version = before.map_or(1, |before| before.version().saturating_add(1));
         let is_taken = |version| self.directory.join(format!("{version}.{role_type}.json")).exists();
         while role_type == RoleType::Snapshot && is_taken(version) {
             version += 1;
@@ -424,6 +426,26 @@ impl Publication {
         }
     }
 
+    /// A noted publication leads on from what is there: its timestamp is newer, or is there already, and a new client can walk all of it.
+    fn expect_to_continue(&self, repository: &Repository) -> Result<(), CeremonyError> {
+        let new: BTreeMap<&str, &[u8]> =
+            self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        let wanted = |name: &str, bytes_max| Wanted { name: name.to_owned(), bytes_max };
+        let present = repository.file(&wanted(TIMESTAMP, RoleType::Timestamp.bytes_max()))?;
+        if present.as_deref() != new.get(TIMESTAMP).copied() {
+            self.expect_newest(repository)?;
+        }
+        let fetch = |wanted: &Wanted| match new.get(wanted.name.as_str()) {
+            Some(bytes) => Ok(Some(bytes.to_vec())),
+            None => repository.file(wanted),
+        };
+        const FIRST: &str = "1.root.json";
+        let first = fetch(&wanted(FIRST, RoleType::Root.bytes_max()))?.unwrap_or_default();
+        let first = Root::pinned(first).map_err(CeremonyError::metadata(FIRST))?;
+        let walked = walk(first, Memory::default(), Timestamp::MIN, fetch)?;
+        walked.unsound.first().map_or(Ok(()), |problem| Err(problem.clone().into()))
+    }
+
     /// Writes every file.
     ///
     /// A crash between two of them leaves the old timestamp, which names the old files; the note has the rest.
@@ -461,6 +483,28 @@ impl Publication {
             let bytes = STANDARD.decode(&file.content).map_err(|error| unreadable(error.to_string()))?;
             Ok((file.name, bytes))
         };
-        Ok(Self { files: note.files.into_iter().map(file).collect::<Result<_, CeremonyError>>()? })
+        let files: Vec<(String, Vec<u8>)> = note.files.into_iter().map(file).collect::<Result<_, CeremonyError>>()?;
+        if let Some((name, _)) = files.iter().find(|(name, _)| !is_publishable(name)) {
+            return Err(unreadable(format!("{name:?} is no file of a repository")));
+        }
+        match files.last() {
+            Some((name, _)) if name == TIMESTAMP => Ok(Self { files }),
+            _ => Err(unreadable(format!("its last file is not {TIMESTAMP}"))),
+        }
+    }
+}
+
+/// Whether a repository has files of such names, all below its directory.
+fn is_publishable(name: &str) -> bool {
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
+    match name.split_once('/') {
+        Some(("targets", path)) => path.split('/').all(is_plain),
+        Some(_) => false,
+        None => {
+            let versioned = name
+                .split_once('.')
+                .filter(|(version, _)| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()));
+            name == TIMESTAMP || matches!(versioned, Some((_, "root.json" | "targets.json" | "snapshot.json")))
+        }
     }
 }

@@ -54,6 +54,16 @@ pub(crate) fn check(path: &Path) -> Result<(usize, [u8; 32]), CeremonyError> {
     Ok((lines, last))
 }
 
+/// The key of a holder that was accepted last, as the log calls it.
+pub(crate) fn accepted_key(path: &Path, holder: &str) -> Result<Option<String>, CeremonyError> {
+    check(path)?;
+    let bytes = files::read_if_there(path, files::FILE_BYTES_MAX)?.unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+    let text = |line: &Line, member: &str| line.details.get(member).and_then(Value::as_str).map(str::to_owned);
+    let of_holder = |line: &Line| line.action == "enrol" && text(line, "holder").as_deref() == Some(holder);
+    Ok(lines.filter(of_holder).filter_map(|line| text(&line, "key")).last())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

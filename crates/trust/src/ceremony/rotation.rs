@@ -102,14 +102,19 @@ pub fn revoke(
     let mut found = false;
     for list in TRUST_LISTS {
         for entry in entries(&mut root, list).iter_mut().filter(|entry| holds(entry, key_sha256)) {
-            set_end(entry, since);
             found = true;
+            // What ended before stays ended.
+            if ends(entry).is_none_or(|end| since < end) {
+                set_end(entry, since);
+            }
         }
     }
     if !found {
         return Err(CeremonyError::NothingTrusted { what: hex::encode(key_sha256) });
     }
-    let mut next = Documents::from([(TRUSTED_ROOT.to_owned(), written(&root))]);
+    let ended = written(&root);
+    expect_readable(published, &ended)?;
+    let mut next = Documents::from([(TRUSTED_ROOT.to_owned(), ended)]);
     if !urls.is_empty() {
         let mut config = document(published, SIGNING_CONFIG)?;
         for url in urls {
@@ -242,6 +247,11 @@ fn holds(entry: &Value, key_sha256: [u8; 32]) -> bool {
 /// The window of a log is that of its key.
 fn window(entry: &Value, end: &str) -> Option<Timestamp> {
     text(entry.get("publicKey").unwrap_or(entry).get("validFor")?, end)?.parse().ok()
+}
+
+fn ends(entry: &Value) -> Option<Timestamp> {
+    let holder = entry.get("publicKey").unwrap_or(entry);
+    holder.get("validFor")?.get("end")?.as_str()?.parse().ok()
 }
 
 fn set_end(entry: &mut Value, at: Timestamp) {

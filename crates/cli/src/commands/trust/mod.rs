@@ -257,6 +257,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::KeyKind { .. }
         | CeremonyError::SameKey { .. }
         | CeremonyError::NotAHolder { .. }
+        | CeremonyError::NotExchanged { .. }
         | CeremonyError::AlreadyAHolder { .. }
         | CeremonyError::NotEnrolled { .. }
         | CeremonyError::EventPending { .. }
@@ -280,6 +281,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         CeremonyError::Proof { .. }
         | CeremonyError::Attestation { .. }
         | CeremonyError::TargetFile { .. }
+        | CeremonyError::NotAccepted { .. }
         | CeremonyError::NotReproduced { .. }
         | CeremonyError::LogBroken { .. }
         | CeremonyError::LogRewritten => ExitStatus::Tampered,

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::bucket::Bucket;
 use super::failure;
+use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::trust::StoreArgs;
@@ -30,12 +31,17 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let repository = Repository::at(&args.repository);
     let now = Timestamp::now();
+    let place = args.to.strip_prefix("file://").unwrap_or(&args.to);
+    if !args.to.starts_with("s3://") && place.contains("://") {
+        return Err(Failure::new(ExitStatus::Usage, format!("{} is no place to push to", args.to))
+            .hint("name a directory, file://DIRECTORY or s3://BUCKET/PREFIX"));
+    }
     let written = crate::commands::block_on(async {
         let pushed = if args.to.starts_with("s3://") {
             let bucket = Bucket::open(&args.to, args.s3_endpoint.as_ref(), args.store.outbound()?).map_err(failure)?;
             repository.push(&bucket, now).await
         } else {
-            repository.push(&Repository::at(args.to.strip_prefix("file://").unwrap_or(&args.to)), now).await
+            repository.push(&Repository::at(place), now).await
         };
         pushed.map_err(failure)
     })?;

@@ -11,7 +11,8 @@ use touchmark_trust::walk::Walked;
 use crate::printer::{Printer, printable};
 
 pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printer) {
-    printer.result(format_args!("event {} of {}, made {}", event.id(), event.ceremony(), event.created()));
+    let made = format_args!("event {} of {}, made {}", event.id(), event.ceremony(), event.created());
+    printer.result(printable(made));
     if !event.change().note.is_empty() {
         printer.result(format_args!("  why: {}", printable(&event.change().note)));
     }

@@ -21,7 +21,21 @@ fn names_are_names_of_directories_and_nothing_else() {
     for good in ["prod", "a", "127.0.0.1-0123", "x_y-z.9", &"n".repeat(NAME_BYTES_MAX)] {
         assert_eq!(name(good).as_str(), good);
     }
-    for bad in ["", ".", "..", ".hidden", "a/b", "a\\b", "Prod", "a b", "ä", "a\n", &"n".repeat(NAME_BYTES_MAX + 1)] {
+    for bad in [
+        "instance.json",
+        "refresh.lock",
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "a\\b",
+        "Prod",
+        "a b",
+        "ä",
+        "a\n",
+        &"n".repeat(NAME_BYTES_MAX + 1),
+    ] {
         let refused = InstanceName::parse(bad);
         assert!(matches!(refused, Err(TrustError::InstanceNameUnusable { .. })), "{bad:?}");
     }

@@ -131,6 +131,24 @@ fn trust_is_taken_back_by_key_or_certificate_and_the_address_goes() {
     assert!(matches!(unknown, Err(CeremonyError::NothingTrusted { .. })));
 }
 
+#[test]
+fn taking_trust_back_never_gives_more_of_it() {
+    let published = published();
+    let root = TrustedRoot::from_json(&published[TRUSTED_ROOT]).unwrap();
+    // The first CT log of the public instance ended in 2022.
+    let log = root.ctlogs()[0].public_key().spki_sha256();
+    let end =
+        |documents: &Documents| value(&documents[TRUSTED_ROOT])["ctlogs"][0]["publicKey"]["validFor"]["end"].clone();
+    let ended = end(&published);
+    assert!(ended.as_str().unwrap().starts_with("2022-10-31"));
+    assert!(matches!(revoke(&published, log, &[], at("2026-11-20T00:00:00Z")), Err(CeremonyError::NothingChanges)));
+    let earlier = revoke(&published, log, &[], at("2022-01-01T00:00:00Z")).unwrap();
+    assert_eq!(end(&earlier), "2022-01-01T00:00:00Z");
+    // An entry that would end before it begins is one that no client can read.
+    let refused = revoke(&published, log, &[], at("2001-01-01T00:00:00Z"));
+    assert!(matches!(refused, Err(CeremonyError::Unreadable { .. })), "{refused:?}");
+}
+
 /// Publishes documents at a time, and puts the event away where that is refused.
 async fn publish(party: &Party, documents: Documents, now: Timestamp) -> Result<(), CeremonyError> {
     let change = Change { set_targets: documents.keys().cloned().collect(), ..Change::none(String::new()) };

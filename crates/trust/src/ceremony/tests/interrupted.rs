@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A publication that stops before, between and after its files, and the clients that come meanwhile.
 
-use super::harness::{NOW, Party};
+use serde_json::json;
+
+use super::harness::{NOW, Party, days_later};
 use crate::ceremony::{CeremonyError, Change, ONLINE, files};
 use crate::walk::Memory;
 
@@ -77,4 +79,34 @@ fn finish(party: &Party, memory: &Memory) {
     assert!(party.ceremony().event().unwrap().is_none());
     party.walk(NOW, memory.clone()).unwrap();
     party.ceremony().check_log().unwrap();
+}
+
+/// The directory may have been in hands that write what they like.
+#[tokio::test]
+async fn a_note_that_is_no_publication_writes_nothing() {
+    let party = with_pending_event(false).await;
+    let old = party.walk(NOW, Memory::default()).unwrap().timestamp;
+    party.refresh(days_later(2)).await.unwrap().unwrap();
+    let newest = std::fs::read(party.path("repository/timestamp.json")).unwrap();
+    let stranger = party.path("stranger").display().to_string();
+    let timestamp = ("timestamp.json", old.bytes());
+    for (files, problem) in [
+        (vec![(stranger.as_str(), &b"x"[..]), timestamp], "no file of a repository"),
+        (vec![("../stranger", b"x"), timestamp], "no file of a repository"),
+        (vec![("targets/../../stranger", b"x"), timestamp], "no file of a repository"),
+        (vec![("9.targets.json", b"x")], "its last file is not timestamp.json"),
+        // One that was published long ago leads nobody back.
+        (vec![timestamp], "the online roles were signed"),
+    ] {
+        let files: Vec<_> =
+            files.iter().map(|(name, bytes)| json!({ "name": name, "content": party.base64(bytes) })).collect();
+        let note = serde_json::to_vec(&json!({ "version": 1, "files": files })).unwrap();
+        std::fs::write(party.path("repository/publication.json"), note).unwrap();
+        let refused = party.ceremony().resume(NOW).unwrap_err().to_string();
+        assert!(refused.contains(problem), "{refused}");
+        assert!(party.refresh_as_a_server_does(NOW).await.is_err());
+        assert!(!party.path("stranger").exists());
+        assert_eq!(std::fs::read(party.path("repository/timestamp.json")).unwrap(), newest);
+        assert!(party.ceremony().event().unwrap().is_some());
+    }
 }

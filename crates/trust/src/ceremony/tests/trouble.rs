@@ -7,7 +7,7 @@ use touchmark_signers::EphemeralSigner;
 
 use super::harness::{NOW, Party, days_later};
 use crate::MetadataError;
-use crate::ceremony::{CeremonyError, Change, ONLINE, collect};
+use crate::ceremony::{CeremonyError, Change, Event, ONLINE, collect};
 use crate::document::{Document, RoleType};
 use crate::role::Root;
 use crate::walk::{Memory, WalkError};
@@ -338,4 +338,40 @@ async fn a_root_is_refused_with_any_signature_of_a_stranger_in_place_of_a_holder
         let twin = root.document().with_signatures(&entries).unwrap();
         assert!(matches!(Root::pinned(twin.bytes().to_vec()), Err(MetadataError::Threshold { .. })));
     }
+}
+
+#[tokio::test]
+async fn an_enrolment_that_was_put_in_the_place_of_the_accepted_one_is_refused() {
+    let party = Party::of(&["ann", "bob"], 2).await;
+    let mallory = EphemeralSigner::generate(KeyType::EcdsaP256).unwrap();
+    let forged = crate::ceremony::Enrolment::make("example", "bob", &mallory).await.unwrap();
+    std::fs::write(party.path("holders/bob.json"), forged.to_json()).unwrap();
+    let refused = party.ceremony().first_change(String::new());
+    assert!(matches!(refused, Err(CeremonyError::NotAccepted { holder, .. }) if holder == "bob"));
+}
+
+#[tokio::test]
+async fn a_key_is_exchanged_for_another_one_or_not_at_all() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    for holder in ["bob", ONLINE] {
+        let same = party.ceremony().enrolment(holder).unwrap();
+        let mut change = Change::none(String::new());
+        match holder {
+            ONLINE => change.online_key = Some(same),
+            _ => (change.remove_holders, change.add_holders) = (vec![holder.to_owned()], vec![same]),
+        }
+        let refused = party.try_begin(change, NOW);
+        assert!(matches!(refused, Err(CeremonyError::NotExchanged { holder: named }) if named == holder));
+    }
+}
+
+/// The name of a ceremony is in nothing that is signed: it must not be able to say anything else to who reads it.
+#[tokio::test]
+async fn an_event_whose_ceremony_has_no_name_is_refused() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    let event = party.begin(party.change_targets("two"), NOW);
+    let mut json: serde_json::Value = serde_json::from_slice(&event.to_json()).unwrap();
+    json["ceremony"] = "example\n  nothing changes\u{1b}[8m".into();
+    let refused = Event::from_json(&serde_json::to_vec(&json).unwrap());
+    assert!(matches!(refused, Err(CeremonyError::Name { .. })), "{refused:?}");
 }
