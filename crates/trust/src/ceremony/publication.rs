@@ -8,13 +8,12 @@
 //! last; what is published already is never changed, except the timestamp. A publication is noted down as a whole before its first file is
 //! written: whoever finds the note writes the rest.
 
+mod note;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 
 use super::change::next_online;
@@ -30,8 +29,6 @@ use crate::role::{Root, RootView};
 use crate::stated::TargetFile;
 use crate::walk::{Memory, Walked, Wanted, walk};
 
-const VERSION: u32 = 1;
-
 /// A published repository in a directory.
 #[derive(Debug, Clone)]
 pub struct Repository {
@@ -42,20 +39,6 @@ pub struct Repository {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     files: Vec<(String, Vec<u8>)>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PublicationFile {
-    version: u32,
-    files: Vec<NamedFile>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NamedFile {
-    name: String,
-    content: String,
 }
 
 impl Repository {
@@ -460,51 +443,5 @@ impl Publication {
         let own = self.files.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         let parse = |bytes| Document::parse(RoleType::Timestamp, bytes).map_err(CeremonyError::metadata(TIMESTAMP));
         if parse(present)?.version() < parse(own)?.version() { Ok(()) } else { Err(CeremonyError::SignedMeanwhile) }
-    }
-
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let file =
-            |(name, bytes): &(String, Vec<u8>)| NamedFile { name: name.clone(), content: STANDARD.encode(bytes) };
-        super::to_json(&PublicationFile { version: VERSION, files: self.files.iter().map(file).collect() })
-    }
-
-    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self, CeremonyError> {
-        let note: PublicationFile = super::from_json("the noted publication", bytes)?;
-        if note.version != VERSION {
-            return Err(CeremonyError::Version {
-                what: "the noted publication",
-                expected: VERSION,
-                found: note.version,
-            });
-        }
-        let unreadable =
-            |problem: String| CeremonyError::Unreadable { what: "the noted publication".to_owned(), problem };
-        let file = |file: NamedFile| {
-            let bytes = STANDARD.decode(&file.content).map_err(|error| unreadable(error.to_string()))?;
-            Ok((file.name, bytes))
-        };
-        let files: Vec<(String, Vec<u8>)> = note.files.into_iter().map(file).collect::<Result<_, CeremonyError>>()?;
-        if let Some((name, _)) = files.iter().find(|(name, _)| !is_publishable(name)) {
-            return Err(unreadable(format!("{name:?} is no file of a repository")));
-        }
-        match files.last() {
-            Some((name, _)) if name == TIMESTAMP => Ok(Self { files }),
-            _ => Err(unreadable(format!("its last file is not {TIMESTAMP}"))),
-        }
-    }
-}
-
-/// Whether a repository has files of such names, all below its directory.
-fn is_publishable(name: &str) -> bool {
-    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
-    match name.split_once('/') {
-        Some(("targets", path)) => path.split('/').all(is_plain),
-        Some(_) => false,
-        None => {
-            let versioned = name
-                .split_once('.')
-                .filter(|(version, _)| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()));
-            name == TIMESTAMP || matches!(versioned, Some((_, "root.json" | "targets.json" | "snapshot.json")))
-        }
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn accepted_key(path: &Path, holder: &str) -> Result<Option<String>, 
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
     let text = |line: &Line, member: &str| line.details.get(member).and_then(Value::as_str).map(str::to_owned);
     let of_holder = |line: &Line| line.action == "enrol" && text(line, "holder").as_deref() == Some(holder);
-    Ok(lines.filter(of_holder).filter_map(|line| text(&line, "key")).last())
+    Ok(lines.rev().filter(of_holder).find_map(|line| text(&line, "key")))
 }
 
 #[cfg(test)]
