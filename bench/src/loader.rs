@@ -81,6 +81,14 @@ impl Load {
         self.latencies.len() as f64 / self.span.as_secs_f64()
     }
 
+    /// A row of the report: what it was, clients, per second, p50, p99 and the worst.
+    #[must_use]
+    pub fn row(&self, what: &str) -> String {
+        let (clients, per_second) = (self.clients, self.per_second());
+        let [p50, p99, worst] = [500, 990, 1000].map(|per_mille| self.within_ms(per_mille));
+        format!("| {what} | {clients} | {per_second:.0} | {p50:.2} ms | {p99:.2} ms | {worst:.2} ms |")
+    }
+
     /// `per_mille` of all were answered within so many milliseconds.
     #[must_use]
     pub fn within_ms(&self, per_mille: usize) -> f64 {

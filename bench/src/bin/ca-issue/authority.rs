@@ -6,16 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use jiff::{Timestamp, ToSpan as _};
+use touchmark_bench::authority::certificate;
 use touchmark_keys::{KeyType, PublicKey};
 use touchmark_signers::{FileSigner, Signer};
-use touchmark_sigstore::issue::assemble;
-use touchmark_sigstore::issue::authority::{AuthorityName, CaProfile, CaTemplate};
+use touchmark_sigstore::issue::authority::CaProfile;
 use touchmark_sigstore::x509::Certificate;
 use touchmark_testing::process::free_port;
 
 const LOG_NAME: &str = "ct2026-1.bench.touchmark.localhost";
-const VALID_HOURS: i64 = 365 * 24;
 
 /// An authority that nobody serves yet.
 pub(crate) struct Authority {
@@ -73,30 +71,4 @@ gives_any_identity_to_anyone = true
 "#,
         port + 1
     )
-}
-
-async fn certificate(
-    common_name: &str,
-    profile: CaProfile<'_>,
-    subject_key: &FileSigner,
-    issuer_key: &FileSigner,
-) -> Result<Certificate> {
-    let mut serial = [0; 20];
-    touchmark_keys::random(&mut serial);
-    let now = Timestamp::now();
-    let not_before = now.checked_sub(1.hour())?;
-    let tbs = CaTemplate {
-        serial,
-        not_before: Timestamp::from_second(not_before.as_second())?,
-        not_after: Timestamp::from_second(now.checked_add(VALID_HOURS.hours())?.as_second())?,
-        name: AuthorityName { organization: "bench".to_owned(), common_name: common_name.to_owned() },
-        public_key: subject_key.public_key().clone(),
-        profile,
-        signature_scheme: issuer_key.scheme(),
-    }
-    .tbs()
-    .context("a certificate of the authority")?;
-    let signature = issuer_key.sign(&tbs).await.context("no signature")?;
-    let der = assemble(&tbs, issuer_key.scheme(), &signature).context("a certificate of the authority")?;
-    Certificate::from_der(&der).context("a certificate of the authority")
 }

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use touchmark_bench::authority::Curve;
 use touchmark_bench::disk;
 use touchmark_bench::loader::{self, Load, Supply};
 use touchmark_bench::processes::{Ceiling, Cost};
-use touchmark_keys::KeyType;
 
 use authority::Authority;
 use operations::Operations;
@@ -60,37 +60,6 @@ struct Arguments {
     /// Only serve the ceiling on this port, durable in this file: how this program starts it
     #[arg(long, hide = true, num_args = 2, value_names = ["PORT", "FILE"])]
     ceiling: Option<Vec<String>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Curve {
-    #[value(name = "p256")]
-    P256,
-    #[value(name = "p384")]
-    P384,
-}
-
-impl Curve {
-    fn key_type(self) -> KeyType {
-        match self {
-            Self::P256 => KeyType::EcdsaP256,
-            Self::P384 => KeyType::EcdsaP384,
-        }
-    }
-
-    fn argument(self) -> &'static str {
-        match self {
-            Self::P256 => "p256",
-            Self::P384 => "p384",
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::P256 => "P-256",
-            Self::P384 => "P-384",
-        }
-    }
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -196,12 +165,5 @@ async fn ceiling(curve: Curve, dir: &Path, tokens: &Tokens, beat: Beat) -> Resul
 }
 
 fn row(what: &str, load: &Load) {
-    println!(
-        "| {what} | {} | {:.0} | {:.2} ms | {:.2} ms | {:.2} ms |",
-        load.clients,
-        load.per_second(),
-        load.within_ms(500),
-        load.within_ms(990),
-        load.within_ms(1000)
-    );
+    println!("{}", load.row(what));
 }

@@ -115,12 +115,5 @@ async fn ceiling(arguments: &Arguments, dir: &std::path::Path, span: Duration) -
 }
 
 fn row(what: &str, load: &Load) {
-    println!(
-        "| {what} | {} | {:.0} | {:.2} ms | {:.2} ms | {:.2} ms |",
-        load.clients,
-        load.per_second(),
-        load.within_ms(500),
-        load.within_ms(990),
-        load.within_ms(1000)
-    );
+    println!("{}", load.row(what));
 }

@@ -12,8 +12,7 @@ use tempfile::TempDir;
 use touchmark_keys::{Digest, HashAlgorithm, KeyError, KeyType, PublicKey, Scheme, digest};
 use touchmark_sequencer::Clock;
 use touchmark_signers::{EphemeralSigner, Signer, SignerError};
-use touchmark_sigstore::issue::assemble;
-use touchmark_sigstore::issue::authority::{AuthorityName, CaProfile, CaTemplate};
+use touchmark_sigstore::issue::authority::CaProfile;
 use touchmark_sigstore::tsp::{FailureInfo, POLICY, TimestampRequest, TimestampResponse, verify_reply, verify_token};
 use touchmark_sigstore::x509::path::PathError;
 use tower::ServiceExt;
@@ -21,7 +20,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::audit::tests::broken_log;
 use crate::audit::verify::verify_audit_log;
-use crate::fulcio::tests::harness::{NOW_S, TestClock};
+use crate::fulcio::tests::harness::{NOW_S, TestClock, authority};
 use crate::http::site::RoleState;
 use crate::metrics::Metrics;
 
@@ -74,11 +73,11 @@ impl Key {
 
     async fn ending_in(lifetime: SignedDuration) -> Self {
         let [root_key, middle_key, key] = [(); 3].map(|()| EphemeralSigner::generate(KeyType::EcdsaP256).unwrap());
-        let root = certificate(&root_key, &root_key, "root", CaProfile::Root, DAY * 9).await;
+        let root = authority(&root_key, &root_key, "root", CaProfile::Root, DAY * 9).await;
         let profile = CaProfile::TimeStampingIntermediate { issuer: &root };
-        let middle = certificate(&middle_key, &root_key, "intermediate", profile, DAY * 8).await;
+        let middle = authority(&middle_key, &root_key, "intermediate", profile, DAY * 8).await;
         let profile = CaProfile::TimeStampingLeaf { issuer: &middle };
-        let leaf = certificate(&key, &middle_key, "leaf", profile, lifetime).await;
+        let leaf = authority(&key, &middle_key, "leaf", profile, lifetime).await;
         let signer = Arc::new(Removable { key, away: AtomicBool::new(false) });
         Self { signer, chain: vec![leaf, middle, root] }
     }
@@ -86,27 +85,6 @@ impl Key {
     fn authority(&self) -> Authority {
         Authority::new(Arc::clone(&self.signer) as Arc<dyn Signer>, self.chain.clone(), now()).unwrap()
     }
-}
-
-async fn certificate(
-    key: &EphemeralSigner,
-    issuer_key: &EphemeralSigner,
-    name: &str,
-    profile: CaProfile<'_>,
-    lifetime: SignedDuration,
-) -> Certificate {
-    let template = CaTemplate {
-        serial: [7; 20],
-        not_before: now() - SignedDuration::from_mins(1),
-        not_after: now() + lifetime,
-        name: AuthorityName { organization: "test".to_owned(), common_name: name.to_owned() },
-        public_key: key.public_key().clone(),
-        profile,
-        signature_scheme: issuer_key.scheme(),
-    };
-    let tbs = template.tbs().unwrap();
-    let signature = issuer_key.sign(&tbs).await.unwrap();
-    Certificate::from_der(&assemble(&tbs, issuer_key.scheme(), &signature).unwrap()).unwrap()
 }
 
 struct Harness {

@@ -10,7 +10,6 @@
 
 mod note;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -364,6 +363,21 @@ impl Publication {
         Published { files: self.files.iter().map(|(name, _)| name.clone()).collect() }
     }
 
+    /// A file as it will be published.
+    fn file(&self, repository: &Repository, wanted: &Wanted) -> Result<Option<Vec<u8>>, CeremonyError> {
+        match self.files.iter().find(|(name, _)| *name == wanted.name) {
+            Some((_, bytes)) => Ok(Some(bytes.clone())),
+            None => repository.file(wanted),
+        }
+    }
+
+    /// The root from which everything will be walked.
+    fn first_root(&self, repository: &Repository) -> Result<Root, CeremonyError> {
+        let wanted = Wanted { name: "1.root.json".to_owned(), bytes_max: RoleType::Root.bytes_max() };
+        let bytes = self.file(repository, &wanted)?.unwrap_or_default();
+        Root::pinned(bytes).map_err(CeremonyError::metadata(wanted.name))
+    }
+
     /// Sends clients through what will be published.
     fn expect_walkable(
         &self,
@@ -371,16 +385,10 @@ impl Publication {
         published: Option<&(Vec<Root>, Walked)>,
         now: Timestamp,
     ) -> Result<(), CeremonyError> {
-        let new: BTreeMap<&str, &[u8]> =
-            self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        let fetch = |wanted: &Wanted| match new.get(wanted.name.as_str()) {
-            Some(bytes) => Ok(Some(bytes.to_vec())),
-            None => repository.file(wanted),
-        };
+        let fetch = |wanted: &Wanted| self.file(repository, wanted);
         let mut roots: Vec<Root> = published.map_or_else(Vec::new, |(roots, _)| roots.clone());
         if roots.is_empty() {
-            let first = new.get("1.root.json").map(|bytes| bytes.to_vec()).unwrap_or_default();
-            roots.push(Root::pinned(first).map_err(CeremonyError::metadata("1.root.json"))?);
+            roots.push(self.first_root(repository)?);
         }
         let send = |client: String, root: &Root, memory: Memory, at: Timestamp| {
             let walked = walk(root.clone(), memory, at, fetch);
@@ -411,21 +419,12 @@ impl Publication {
 
     /// A noted publication leads on from what is there: its timestamp is newer, or is there already, and a new client can walk all of it.
     fn expect_to_continue(&self, repository: &Repository) -> Result<(), CeremonyError> {
-        let new: BTreeMap<&str, &[u8]> =
-            self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        let wanted = |name: &str, bytes_max| Wanted { name: name.to_owned(), bytes_max };
-        let present = repository.file(&wanted(TIMESTAMP, RoleType::Timestamp.bytes_max()))?;
-        if present.as_deref() != new.get(TIMESTAMP).copied() {
+        let timestamp = Wanted { name: TIMESTAMP.to_owned(), bytes_max: RoleType::Timestamp.bytes_max() };
+        if repository.file(&timestamp)? != self.file(repository, &timestamp)? {
             self.expect_newest(repository)?;
         }
-        let fetch = |wanted: &Wanted| match new.get(wanted.name.as_str()) {
-            Some(bytes) => Ok(Some(bytes.to_vec())),
-            None => repository.file(wanted),
-        };
-        const FIRST: &str = "1.root.json";
-        let first = fetch(&wanted(FIRST, RoleType::Root.bytes_max()))?.unwrap_or_default();
-        let first = Root::pinned(first).map_err(CeremonyError::metadata(FIRST))?;
-        let walked = walk(first, Memory::default(), Timestamp::MIN, fetch)?;
+        let fetch = |wanted: &Wanted| self.file(repository, wanted);
+        let walked = walk(self.first_root(repository)?, Memory::default(), Timestamp::MIN, fetch)?;
         walked.unsound.first().map_or(Ok(()), |problem| Err(problem.clone().into()))
     }
 

@@ -41,14 +41,16 @@ pub(crate) fn record(
 
 /// Checks the chain; how many lines there are and the hash of the last, which commits to all of them.
 pub(crate) fn check(path: &Path) -> Result<(usize, [u8; 32]), CeremonyError> {
+    read(path).map(|(lines, last)| (lines.len(), last))
+}
+
+/// The lines, each of which follows the one before, and the hash of the last.
+fn read(path: &Path) -> Result<(Vec<Line>, [u8; 32]), CeremonyError> {
     let bytes = files::read_if_there(path, files::FILE_BYTES_MAX)?.unwrap_or_default();
-    let (mut lines, mut last) = (0, [0; 32]);
+    let (mut lines, mut last) = (Vec::new(), [0; 32]);
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        lines += 1;
-        let parsed: Option<Line> = serde_json::from_slice(line).ok();
-        if parsed.is_none_or(|parsed| parsed.previous != hex::encode(last)) {
-            return Err(CeremonyError::LogBroken { line: lines });
-        }
+        let parsed = serde_json::from_slice(line).ok().filter(|parsed: &Line| parsed.previous == hex::encode(last));
+        lines.push(parsed.ok_or(CeremonyError::LogBroken { line: lines.len() + 1 })?);
         last = sha256(line);
     }
     Ok((lines, last))
@@ -56,12 +58,10 @@ pub(crate) fn check(path: &Path) -> Result<(usize, [u8; 32]), CeremonyError> {
 
 /// The key of a holder that was accepted last, as the log calls it.
 pub(crate) fn accepted_key(path: &Path, holder: &str) -> Result<Option<String>, CeremonyError> {
-    check(path)?;
-    let bytes = files::read_if_there(path, files::FILE_BYTES_MAX)?.unwrap_or_default();
-    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+    let (lines, _) = read(path)?;
     let text = |line: &Line, member: &str| line.details.get(member).and_then(Value::as_str).map(str::to_owned);
     let of_holder = |line: &Line| line.action == "enrol" && text(line, "holder").as_deref() == Some(holder);
-    Ok(lines.rev().filter(of_holder).find_map(|line| text(&line, "key")))
+    Ok(lines.iter().rev().filter(|line| of_holder(line)).find_map(|line| text(line, "key")))
 }
 
 #[cfg(test)]

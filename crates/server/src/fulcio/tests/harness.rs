@@ -99,7 +99,7 @@ impl TestCa {
     }
 }
 
-pub(super) async fn authority(
+pub(crate) async fn authority(
     key: &EphemeralSigner,
     issuer_key: &EphemeralSigner,
     name: &str,
