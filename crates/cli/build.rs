@@ -3,8 +3,8 @@
 //!
 //! - Relocations are packed (`DT_RELR`) where the C library of this machine reads that form: three quarters of a megabyte less to read.
 //! - The functions that a process runs which verifies one bundle lie side by side (`start.order`): a tenth of the program's pages hold them all, and the
-//!   kernel maps no others. The list is of a release build with the compiler and the versions of `Cargo.lock` that it was made with
-//!   (`cargo xtask bench verify-process --write-link-order crates/cli/start.order`); names that a build does not have are passed over.
+//!   kernel maps no others. `cargo xtask bench verify-process --write-link-order crates/cli/start.order` makes the list, of names without the hash that
+//!   the compiler ends them with, so that it holds for any directory; names that a build does not have are passed over.
 //! - The unwinder of the C compiler is linked in where it is there as an archive: one shared library less to load.
 
 use std::env;
@@ -45,12 +45,22 @@ fn glibc() -> Option<(u32, u32)> {
 }
 
 /// The linker's arguments for the order, if it is a linker that knows them: nothing else tells than a program of one line that is linked so.
-fn ordering() -> Option<[String; 2]> {
+///
+/// Functions of Rust have a section each, named like them: those a script gathers. Of others, several of which may share a section, the symbols are given.
+fn ordering() -> Option<[String; 3]> {
     let path = |name: &str| env::var_os(name).map(PathBuf::from);
-    let list = path("CARGO_MANIFEST_DIR")?.join(ORDER);
-    let arguments =
-        [format!("-Wl,--symbol-ordering-file={}", list.to_str()?), "-Wl,--no-warn-symbol-ordering".to_owned()];
     let out = path("OUT_DIR")?;
+    let list = std::fs::read_to_string(path("CARGO_MANIFEST_DIR")?.join(ORDER)).ok()?;
+    let (rust, others): (Vec<_>, Vec<_>) =
+        list.lines().partition(|name| name.starts_with("_ZN") || name.starts_with("_R"));
+    let (script, symbols) = (out.join("start.ld"), out.join(ORDER));
+    std::fs::write(&script, gathering(&rust)).ok()?;
+    std::fs::write(&symbols, others.join("\n")).ok()?;
+    let arguments = [
+        format!("-Wl,-T,{}", script.to_str()?),
+        format!("-Wl,--symbol-ordering-file={}", symbols.to_str()?),
+        "-Wl,--no-warn-symbol-ordering".to_owned(),
+    ];
     let (source, program) = (out.join("probe.rs"), out.join("probe"));
     std::fs::write(&source, "fn main() {}").ok()?;
     let mut rustc = Command::new(path("RUSTC")?);
@@ -58,6 +68,13 @@ fn ordering() -> Option<[String; 2]> {
     rustc.args(path("RUSTC_LINKER").map(|linker| format!("-Clinker={}", linker.display())));
     rustc.args(arguments.iter().map(|argument| format!("-Clink-arg={argument}")));
     answer(rustc.arg("-o").arg(&program).arg(&source)).map(|_| arguments)
+}
+
+/// A script that puts the sections of these functions before the rest of the program, each with whatever its name ends with. What the compiler
+/// takes for rarely run is in sections of another name.
+fn gathering(names: &[&str]) -> String {
+    let sections: String = names.iter().map(|name| format!("    *(.text.{name}* .text.unlikely.{name}*)\n")).collect();
+    format!("SECTIONS {{\n  .text.start : {{\n{sections}  }}\n}}\nINSERT BEFORE .text;\n")
 }
 
 /// Where the C compiler has its unwinder; it answers with the bare name if it has none.

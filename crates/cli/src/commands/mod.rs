@@ -111,27 +111,33 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<(), Failure> {
     start_log(cli.log.as_deref(), serves);
     let printer = *printer;
     match cli.command {
-        Command::Up(Deferred(args)) => up::run(*args, printer),
-        Command::Serve(Deferred(args)) => serve::run(&args, printer),
-        Command::Demo(Deferred(args)) => demo::run(*args, printer),
-        Command::SignBlob(Deferred(args)) => sign_blob::run(&args, printer),
-        Command::AttestBlob(Deferred(args)) => attest_blob::run(&args, printer),
-        Command::VerifyBlob(Deferred(args)) => verify_blob::run(&args, printer),
-        Command::VerifyBlobAttestation(Deferred(args)) => verify_blob_attestation::run(&args, printer),
-        Command::Log(Deferred(args)) => log::run(&args, printer),
-        Command::Ca(Deferred(args)) => ca::run(&args, printer),
-        Command::Fulcio(Deferred(args)) => fulcio::run(&args, printer),
-        Command::Tsa(Deferred(args)) => tsa::run(&args, printer),
-        Command::Bundle(Deferred(args)) => bundle::run(&args, printer),
-        Command::Policy(Deferred(args)) => policy::run(&args, printer),
-        Command::Initialize(Deferred(args)) => initialize::run(&args, printer),
-        Command::Trust(Deferred(args)) => trust::run(&args, printer),
-        Command::Token(Deferred(args)) => token::run(&args, printer),
-        Command::Completion(Deferred(args)) => completion::run(&args, printer),
-        Command::Man(Deferred(args)) => completion::run_man(&args, printer),
-        Command::Conformance(Deferred(args)) => conformance::run(&args, printer),
-        Command::Version(Deferred(args)) => version::run(*args, printer),
+        Command::Up(Deferred(args)) => apart(|| up::run(*args, printer)),
+        Command::Serve(Deferred(args)) => apart(|| serve::run(&args, printer)),
+        Command::Demo(Deferred(args)) => apart(|| demo::run(*args, printer)),
+        Command::SignBlob(Deferred(args)) => apart(|| sign_blob::run(&args, printer)),
+        Command::AttestBlob(Deferred(args)) => apart(|| attest_blob::run(&args, printer)),
+        Command::VerifyBlob(Deferred(args)) => apart(|| verify_blob::run(&args, printer)),
+        Command::VerifyBlobAttestation(Deferred(args)) => apart(|| verify_blob_attestation::run(&args, printer)),
+        Command::Log(Deferred(args)) => apart(|| log::run(&args, printer)),
+        Command::Ca(Deferred(args)) => apart(|| ca::run(&args, printer)),
+        Command::Fulcio(Deferred(args)) => apart(|| fulcio::run(&args, printer)),
+        Command::Tsa(Deferred(args)) => apart(|| tsa::run(&args, printer)),
+        Command::Bundle(Deferred(args)) => apart(|| bundle::run(&args, printer)),
+        Command::Policy(Deferred(args)) => apart(|| policy::run(&args, printer)),
+        Command::Initialize(Deferred(args)) => apart(|| initialize::run(&args, printer)),
+        Command::Trust(Deferred(args)) => apart(|| trust::run(&args, printer)),
+        Command::Token(Deferred(args)) => apart(|| token::run(&args, printer)),
+        Command::Completion(Deferred(args)) => apart(|| completion::run(&args, printer)),
+        Command::Man(Deferred(args)) => apart(|| completion::run_man(&args, printer)),
+        Command::Conformance(Deferred(args)) => apart(|| conformance::run(&args, printer)),
+        Command::Version(Deferred(args)) => apart(|| version::run(*args, printer)),
     }
+}
+
+/// Does work in a frame of its own. Inlined, the largest of all commands would have every start pay for its stack, page by page.
+#[inline(never)]
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    work()
 }
 
 /// Runs a client command. One thread is enough, and starts fastest.
