@@ -11,6 +11,7 @@
 
 mod canonical;
 pub mod ceremony;
+pub mod content;
 pub mod delegation;
 pub mod diff;
 pub mod document;

@@ -11,6 +11,7 @@ use std::fmt;
 use jiff::{Timestamp, ToSpan as _};
 use touchmark_keys::KeyType;
 
+use crate::content::{self, TRUSTED_ROOT};
 use crate::document::{Document, RoleType};
 use crate::key::{Fingerprint, Key, KeyId};
 use crate::role::RootView;
@@ -63,6 +64,10 @@ pub enum Finding {
     DelegationEndsSoon { role: String, expires: Timestamp },
     /// Without them a client may see files of two versions.
     NoConsistentSnapshots,
+    /// A target is not what its name says: clients that take it have lost what they went by.
+    UnusableTarget { name: String, problem: String },
+    /// Clients of Sigstore have nothing to verify by.
+    NoTrustedRoot,
 }
 
 impl Finding {
@@ -70,10 +75,9 @@ impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
             Self::KeyTwice { .. } | Self::OnlineKeyOffline { .. } | Self::BelowThreshold { .. } => Severity::Danger,
-            Self::NoConsistentSnapshots => Severity::Danger,
-            Self::ThresholdOne { .. } | Self::EndsSoon { .. } | Self::OddKeyId { .. } | Self::RareKey { .. } => {
-                Severity::Warning
-            }
+            Self::NoConsistentSnapshots | Self::UnusableTarget { .. } => Severity::Danger,
+            Self::ThresholdOne { .. } | Self::EndsSoon { .. } => Severity::Warning,
+            Self::OddKeyId { .. } | Self::RareKey { .. } | Self::NoTrustedRoot => Severity::Warning,
             Self::NoSpareKey { .. } | Self::DelegationEndsSoon { .. } => Severity::Note,
         }
     }
@@ -105,6 +109,10 @@ impl fmt::Display for Finding {
             Self::EndsSoon { role, expires } => write!(f, "{role} expires at {expires}"),
             Self::DelegationEndsSoon { role, expires } => write!(f, "the delegated role {role} expires at {expires}"),
             Self::NoConsistentSnapshots => f.write_str("consistent snapshots are off"),
+            Self::UnusableTarget { name, problem } => {
+                write!(f, "the target {name} is not what its name says: {problem}")
+            }
+            Self::NoTrustedRoot => write!(f, "there is no target {TRUSTED_ROOT}: clients have nothing to verify by"),
         }
     }
 }
@@ -137,6 +145,11 @@ pub fn lint(walked: &Walked, now: Timestamp) -> Vec<Finding> {
         if ends_soon(document, now) {
             findings.push(Finding::DelegationEndsSoon { role: role.clone(), expires: document.expires() });
         }
+    }
+    let problems = walked.files.iter().filter_map(|(name, bytes)| Some((name, content::problem(name, bytes)?)));
+    findings.extend(problems.map(|(name, problem)| Finding::UnusableTarget { name: name.clone(), problem }));
+    if !walked.files.contains_key(TRUSTED_ROOT) {
+        findings.push(Finding::NoTrustedRoot);
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
     findings

@@ -62,6 +62,9 @@ impl TargetFile {
     }
 
     fn read(path: &str, entry: &Value) -> Result<Self, MetadataError> {
+        if !is_plain(path) {
+            return Err(MetadataError::Member { member: "targets", expected: "files in plain directories" });
+        }
         let content = Content::read(entry)?;
         let length = content.length.ok_or(MetadataError::Member { member: "length", expected: "a number" })?;
         if content.hashes.is_empty() {
@@ -155,6 +158,12 @@ impl Content {
         }
         Err(MetadataError::Content { by: by.to_owned() })
     }
+}
+
+/// A path that stays below its directory wherever it is put: on disk, in a bucket or in a URL.
+fn is_plain(path: &str) -> bool {
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..");
+    path.split('/').all(is_plain) && !path.contains(['\\', '?', '#']) && !path.contains(char::is_control)
 }
 
 #[cfg(test)]

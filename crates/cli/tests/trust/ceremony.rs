@@ -205,7 +205,15 @@ fn what_cannot_be_meant_is_refused_and_says_what_to_do() {
     machine.write("bob.json", &text.replace("\"holder\": \"ann\"", "\"holder\": \"bob\""));
     machine.run(2, "trust key accept --dir stick bob.json");
     machine.run(0, "trust key accept --dir stick ann.json");
-    assert!(machine.run(2, "trust key accept --dir stick ann.json").contains("ann.json"));
+    // The same once more does no harm; another one is told from it, and of several all are taken or none.
+    machine.run(0, "trust key accept --dir stick ann.json");
+    let enrol = "trust key enrol --ceremony example --unencrypted-key --new-key";
+    machine.run(0, &format!("{enrol} other.pem --holder ann --out ann.json"));
+    machine.run(0, &format!("{enrol} cy.pem --holder cy --out cy.json"));
+    let said = machine.run(2, "trust key accept --dir stick cy.json ann.json");
+    assert!(said.contains("ann.json: ann has enrolled another key already") && said.contains("remove"), "{said}");
+    assert!(machine.run(16, "trust doctor --dir stick").contains("no key was accepted of bob, cy, online"));
+    assert!(machine.run(2, "trust doctor --dir stick --without dee").contains("dee is no holder"));
 }
 
 #[test]

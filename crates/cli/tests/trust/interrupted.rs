@@ -4,12 +4,12 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::machines::{Machine, Team, says};
+use super::machines::{Machine, Team, says, trusted_root};
 
 /// An event of root and targets that everybody has signed.
 fn signed_event() -> Team {
     let team = Team::published(&["ann", "bob", "cy"], 2);
-    team.coordinator.write("a.txt", "two");
+    team.coordinator.write("a.txt", &trusted_root("two"));
     team.step(0, "event new --renew --target trusted_root.json=a.txt");
     team.signs("ann");
     team.signs("bob");

@@ -112,7 +112,7 @@ impl Team {
     /// The same, with a first root that is published.
     pub(crate) fn published(holders: &[&'static str], threshold: u32) -> Self {
         let team = Self::of(holders, threshold);
-        team.coordinator.write("a.txt", "one");
+        team.coordinator.write("a.txt", &trusted_root("one"));
         team.publishes_first();
         team
     }
@@ -121,8 +121,7 @@ impl Team {
     pub(crate) fn published_now(holders: &[&'static str], threshold: u32) -> Self {
         let team = Self::of(holders, threshold);
         team.clock.set(None);
-        let public = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/sigstore-tuf-repository/targets");
-        std::fs::copy(format!("{public}/trusted_root.json"), team.coordinator.path("a.txt")).unwrap();
+        team.coordinator.write("a.txt", &trusted_root(""));
         team.publishes_first();
         team
     }
@@ -249,6 +248,13 @@ impl Team {
         let now = self.clock.get().unwrap();
         self.clock.set(Some(now + SignedDuration::from_hours(24 * days)));
     }
+}
+
+/// The public trusted root, with a member that nobody knows: another content for each note.
+pub(crate) fn trusted_root(note: &str) -> String {
+    let public = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/sigstore-tuf-repository/targets");
+    let text = std::fs::read_to_string(format!("{public}/trusted_root.json")).unwrap();
+    text.replacen('{', &format!("{{\"note\":\"{note}\","), 1)
 }
 
 /// Whether every text stands in what was said.

@@ -146,16 +146,11 @@ fn a_repository_that_was_rolled_back_is_refused_and_no_number_is_given_twice() {
     // Somebody put an old timestamp back, as from a backup.
     before.carry("stick/repository/timestamp.json", &mirror.machine, "mirror/timestamp.json");
     says(&client.comes(16), &["timestamp"]);
-    // The coordinator, too: he cannot publish over it, for version 2 of the targets is there with another content.
+    // The coordinator, too: he can make nothing of it, for he would give version 2 of the targets a second time.
     before.carry("stick/repository/timestamp.json", &team.coordinator, "stick/repository/timestamp.json");
     team.coordinator.write("b.txt", "b");
-    team.step(0, "event new --target b.txt=b.txt");
-    team.signs("ann");
-    team.signs("bob");
-    let said = team.step(16, "publish --key online.pem");
-    says(&said, &["2.targets.json is published already with another content"]);
-    // The newest copy mends it.
-    team.coordinator.run(0, "trust event abort --dir stick");
+    let said = team.step(16, "event new --target b.txt=b.txt");
+    says(&said, &["the ceremony log says that targets 2 was published, and what is published now is targets 1"]);
     mirror.shows(&team);
     client.comes(16);
 }

@@ -6,7 +6,7 @@ use touchmark_outbound::{Limits, Outbound, Reach};
 use touchmark_testing::process::{ServerProcess, free_port, log_path};
 use url::Url;
 
-use super::machines::{BINARY, Team, says};
+use super::machines::{BINARY, Team, says, trusted_root};
 
 const THREE: [&str; 3] = ["ann", "bob", "cy"];
 
@@ -78,7 +78,7 @@ async fn the_server_announces_the_end_of_the_root_in_its_log_and_its_metrics() {
         let team = Team::of(&THREE, 2);
         let begun = Timestamp::now() - SignedDuration::from_hours(24 * days_ago);
         team.sets_clock(begun);
-        team.coordinator.write("a.txt", "one");
+        team.coordinator.write("a.txt", &trusted_root("one"));
         team.publishes_first();
         let (port, metrics) = (free_port().unwrap(), free_port().unwrap());
         team.coordinator.write(

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::CeremonyError;
 use super::enrolment::{EnrolledKey, Enrolment, ONLINE};
 use super::policy::{Period, Solo, expect_threshold};
+use crate::content::{self, TRUSTED_ROOT};
 use crate::document::{Document, RoleType};
 use crate::key::{Fingerprint, Key, KeyId};
 use crate::role::{Root, RootView};
@@ -251,10 +252,16 @@ fn next_targets(
     let mut targets = signed.get("targets").and_then(Value::as_object).cloned().unwrap_or_default();
     for name in &change.remove_targets {
         targets.remove(name).ok_or_else(|| CeremonyError::NoTarget { name: name.clone() })?;
+        if name == TRUSTED_ROOT {
+            return Err(CeremonyError::Needed { name: name.clone() });
+        }
     }
     for name in &change.set_targets {
         super::expect_target_name(name)?;
         let bytes = files.get(name).ok_or_else(|| CeremonyError::TargetFile { name: name.clone() })?;
+        if let Some(problem) = content::problem(name, bytes) {
+            return Err(CeremonyError::UnusableTarget { name: name.clone(), problem });
+        }
         let mut entry = TargetFile::entry(bytes);
         // What a file is for may stand beside its hash.
         if let Some(custom) = targets.get(name).and_then(|present| present.get("custom")) {

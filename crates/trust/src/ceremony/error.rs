@@ -31,6 +31,8 @@ pub enum CeremonyError {
     Name { what: &'static str, name: String },
     #[error("there is a ceremony in {} already", path.display())]
     Exists { path: PathBuf },
+    #[error("{holder} has enrolled another key already: {}", path.display())]
+    Enrolled { holder: String, path: PathBuf },
     #[error("there is no ceremony in {}", path.display())]
     NoCeremony { path: PathBuf },
 
@@ -67,6 +69,10 @@ pub enum CeremonyError {
     NothingChanges,
     #[error("there is no target {name:?} to remove")]
     NoTarget { name: String },
+    #[error("clients verify by the target {name:?}: it can be replaced, and not removed")]
+    Needed { name: String },
+    #[error("the file for the target {name:?} is none: {problem}; clients would lose what they verify or sign by")]
+    UnusableTarget { name: String, problem: String },
     #[error("nothing that is published is {what}")]
     NothingTrusted { what: String },
     #[error("{url} would be signed with from {starts} on, but not every verifier knows its key before {earliest}")]
@@ -79,6 +85,10 @@ pub enum CeremonyError {
     UnknownBase { known: [u8; 32], roots: usize },
     #[error("the event continues a published root, and nothing says which root you know")]
     NoKnownRoot,
+    #[error("the event is made on targets {found}, which are not those that you know, nor later ones")]
+    UnknownTargets { found: u64 },
+    #[error("the event has sha256 {}, not {}", hex::encode(found), hex::encode(expected))]
+    AnotherEvent { expected: [u8; 32], found: [u8; 32] },
     #[error("the key at hand is {found}; {holder} signs with {expected}")]
     WrongKey { holder: String, expected: Fingerprint, found: Fingerprint },
     #[error("the event was made on root {} and targets {}, but root {} and targets {} are published: make it anew", base.0, base.1, published.0, published.1)]
@@ -102,7 +112,14 @@ pub enum CeremonyError {
     Ended { role: &'static str, expires: Timestamp },
     #[error("line {line} of the ceremony log does not follow the line before: it was changed")]
     LogBroken { line: usize },
-
+    #[error("the ceremony log says that {name} was published, and it is not in the repository")]
+    Lost { name: String },
+    #[error("the ceremony log says that {name} was published with another content")]
+    NotAsRecorded { name: String },
+    #[error("the ceremony log says that {role} {recorded} was published, and what is published now is {role} {found}")]
+    RolledBack { role: &'static str, recorded: u64, found: u64 },
+    #[error("{name} is published, and no line of the ceremony log says so")]
+    Unrecorded { name: String },
     #[error("the ceremony log does not begin with the earlier copy: it was written anew")]
     LogRewritten,
 

@@ -60,6 +60,15 @@ pub struct Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownRoot(pub [u8; 32]);
 
+/// Targets that a holder knows from before.
+#[derive(Debug, Clone)]
+pub enum KnownTargets {
+    /// These, or later ones.
+    From(Document),
+    /// None but those of this SHA-256.
+    Exactly([u8; 32]),
+}
+
 /// The event continues a chain that the holder knows, or begins one.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownEvent<'a>(&'a Event);
@@ -153,6 +162,23 @@ impl Event {
         }
     }
 
+    /// Ties the event to targets that the holder knows. A root alone does not: whoever has the online key can serve older targets again, and an event
+    /// on top of them would take back what came since.
+    ///
+    /// # Errors
+    /// If the event is made on older or other targets.
+    pub fn continues(&self, known: &KnownTargets) -> Result<(), CeremonyError> {
+        let base = self.base.as_ref().map(|base| &base.targets);
+        let continues = |base: &&Document| match known {
+            KnownTargets::From(known) => base.version() > known.version() || base.digest() == known.digest(),
+            KnownTargets::Exactly(hash) => sha256(base.bytes()) == *hash,
+        };
+        match base.filter(continues) {
+            Some(_) => Ok(()),
+            None => Err(CeremonyError::UnknownTargets { found: base.map_or(0, Document::version) }),
+        }
+    }
+
     #[must_use]
     pub fn ceremony(&self) -> &str {
         &self.ceremony
@@ -205,12 +231,18 @@ impl Event {
         &self.files
     }
 
-    /// Which content is signed in it: two events of one id ask for the same signatures.
+    /// What is signed in it: two events of one digest ask for the same signatures.
     #[must_use]
-    pub fn id(&self) -> String {
+    pub fn digest(&self) -> [u8; 32] {
         let digest = |document: Option<&Document>| document.map(Document::digest).unwrap_or_default();
         let (root, targets) = (digest(self.root().map(RootView::document)), digest(self.targets()));
-        hex::encode(&sha256_parts(&[b"touchmark trust event\n", &root, &targets])[..8])
+        sha256_parts(&[b"touchmark trust event\n", &root, &targets])
+    }
+
+    /// The beginning of the digest, to tell events apart. Whoever makes events can make two of one id, but not of one digest.
+    #[must_use]
+    pub fn id(&self) -> String {
+        hex::encode(&self.digest()[..8])
     }
 
     /// What is to be signed.

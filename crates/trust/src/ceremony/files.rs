@@ -66,10 +66,14 @@ pub(crate) fn sync(directory: &Path) -> Result<(), CeremonyError> {
     File::open(directory).and_then(|file| file.sync_all()).map_err(failed("sync", directory))
 }
 
-/// Adds a line, durably.
-pub(crate) fn append(path: &Path, line: &str) -> Result<(), CeremonyError> {
+/// Adds a line at `end`, durably; what a crash left behind that goes.
+pub(crate) fn append(path: &Path, end: usize, line: &str) -> Result<(), CeremonyError> {
+    let end = u64::try_from(end).unwrap_or(u64::MAX);
     let mut options = OpenOptions::new();
     let mut file = options.append(true).create(true).open(path).map_err(failed("open", path))?;
+    if file.metadata().map_err(failed("open", path))?.len() > end {
+        file.set_len(end).map_err(failed("write", path))?;
+    }
     file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))
 }
 

@@ -8,8 +8,8 @@ use jiff::{Timestamp, ToSpan as _};
 
 use super::policy::Period;
 use super::publication::Repository;
-use super::rotation::TRUSTED_ROOT;
 use super::{CeremonyError, files};
+use crate::content::TRUSTED_ROOT;
 use crate::document::{Document, RoleType};
 use crate::role::Root;
 use crate::stated::{Pin, TargetFile};

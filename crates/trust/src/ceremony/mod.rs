@@ -27,6 +27,7 @@ mod policy;
 mod publication;
 mod push;
 mod record;
+mod recorded;
 mod rotation;
 mod signing;
 
@@ -53,11 +54,13 @@ pub use attestation::Attested;
 pub use change::{Base, Change};
 pub use enrolment::{EnrolledKey, Enrolment, ONLINE};
 pub use error::CeremonyError;
-pub use event::{Event, KnownEvent, KnownRoot};
+pub use event::{Event, KnownEvent, KnownRoot, KnownTargets};
 pub use policy::{HOLDERS_DEFAULT, Period, Policy, Solo, THRESHOLD_DEFAULT};
 pub use publication::{Publication, Repository};
 pub use push::{Object, Objects};
-pub use rotation::{Documents, SIGNING_CONFIG, TRUSTED_ROOT, revoke, rotate};
+pub use rotation::{Documents, revoke, rotate};
+
+pub use crate::content::{SIGNING_CONFIG, TRUSTED_ROOT};
 pub use signing::{Collected, SignatureFile, Standing, collect, sign};
 
 /// How long a holder has for PIN and touch.
@@ -139,20 +142,30 @@ impl Ceremony {
         self.directory.join("event/event.json")
     }
 
-    /// Takes an enrolment in; one that is there under that name must be removed first.
+    /// The key of an enrolment that can be taken in. The very same may be there; another one under that name must be removed first.
     ///
     /// # Errors
     /// If it does not hold.
-    pub fn enrol(&self, enrolment: &Enrolment, now: Timestamp) -> Result<PathBuf, CeremonyError> {
+    pub fn expect_enrollable(&self, enrolment: &Enrolment) -> Result<EnrolledKey, CeremonyError> {
         let key = enrolment.verified(self.policy.name())?;
         let path = self.enrolment_path(key.holder());
-        if path.exists() {
-            return Err(CeremonyError::Exists { path });
+        match files::read_if_there(&path, files::FILE_BYTES_MAX)? {
+            Some(present) if present != enrolment.to_json() => {
+                Err(CeremonyError::Enrolled { holder: key.holder().to_owned(), path })
+            }
+            _ => Ok(key),
         }
-        files::write(&path, &enrolment.to_json())?;
+    }
+
+    /// Takes an enrolment in, if it is [enrollable](Ceremony::expect_enrollable).
+    ///
+    /// # Errors
+    /// If it does not hold, or cannot be written.
+    pub fn enrol(&self, enrolment: &Enrolment, now: Timestamp) -> Result<(), CeremonyError> {
+        let key = self.expect_enrollable(enrolment)?;
+        files::write(&self.enrolment_path(key.holder()), &enrolment.to_json())?;
         let details = json!({ "holder": key.holder(), "key": logged(key.fingerprint()) });
-        self.record(now, "enrol", details)?;
-        Ok(path)
+        self.record(now, "enrol", details)
     }
 
     fn enrolment_path(&self, holder: &str) -> PathBuf {
@@ -175,7 +188,7 @@ impl Ceremony {
         }
         // The key that was heard and attested then, and no other that was put in its place.
         let key = logged(enrolment.verified(self.policy.name())?.fingerprint());
-        if record::accepted_key(&self.log_path(), holder)? != Some(key) {
+        if self.log()?.accepted_key(holder) != Some(key.as_str()) {
             return Err(CeremonyError::NotAccepted { holder: holder.to_owned(), path });
         }
         Ok(enrolment)
@@ -219,8 +232,8 @@ impl Ceremony {
         if let Some(pending) = self.event()? {
             return Err(CeremonyError::EventPending { since: pending.created() });
         }
-        let base =
-            self.published()?.map(|(roots, walked)| Base { roots, targets: walked.targets, files: walked.files });
+        let base = self.published_as_recorded()?;
+        let base = base.map(|(roots, walked)| Base { roots, targets: walked.targets, files: walked.files });
         let event = Event::make(self.policy.name(), base, change, files, now)?;
         files::write(&self.event_path(), &event.to_json())?;
         files::make_directory(&self.signatures_directory())?;
@@ -254,20 +267,24 @@ impl Ceremony {
         if !self.event_path().exists() {
             return Err(CeremonyError::NoEvent);
         }
-        let name = self.put_away("aborted", now)?;
-        self.record(now, "abort", json!({ "event": name }))
+        let name = self.past_name("aborted", now);
+        self.record(now, "abort", json!({ "event": name }))?;
+        self.put_away(&name)
     }
 
-    fn put_away(&self, how: &str, now: Timestamp) -> Result<String, CeremonyError> {
-        let event = self.directory.join("event");
+    fn past_name(&self, how: &str, now: Timestamp) -> String {
         let id = self.event().ok().flatten().map_or_else(|| "unreadable".to_owned(), |event| event.id());
-        let name = format!("{}-{how}-{id}", now.as_second());
+        format!("{}-{how}-{id}", now.as_second())
+    }
+
+    fn put_away(&self, name: &str) -> Result<(), CeremonyError> {
+        let event = self.directory.join("event");
         if event.exists() {
             let past = self.directory.join("past");
             files::make_directory(&past)?;
-            files::rename(&event, &past.join(&name))?;
+            files::rename(&event, &past.join(name))?;
         }
-        Ok(name)
+        Ok(())
     }
 
     /// The signature files that have come.
@@ -294,7 +311,8 @@ impl Ceremony {
         self.expect_no_publication()?;
         let event = self.event()?.ok_or(CeremonyError::NoEvent)?;
         let signed = collect(&event, &self.signatures()?).complete(&event)?;
-        publication::plan(&event, signed, self.published()?.as_ref(), &self.repository(), online, now).await
+        let published = self.published_as_recorded()?;
+        publication::plan(&event, signed, published.as_ref(), &self.repository(), online, now).await
     }
 
     /// Publishes what was planned.
@@ -319,15 +337,16 @@ impl Ceremony {
                 Ok(Some(publication.published()))
             }
             // A server that signs the online roles may have finished it.
-            None if self.event_is_published() => self.conclude(&[], now).map(Some),
+            None if self.event_is_published() => self.conclude(&self.repository().offline_files()?, now).map(Some),
             None => Ok(None),
         }
     }
 
-    /// A crash before this leaves an event whose result is published; `resume` puts it away.
+    /// A crash before this leaves an event whose result is published, and a crash in it an event that is recorded as such; `resume` puts it away.
     fn conclude(&self, files: &[(String, Vec<u8>)], now: Timestamp) -> Result<Published, CeremonyError> {
-        let event = self.put_away("published", now)?;
+        let event = self.past_name("published", now);
         self.record(now, "publish", json!({ "event": event, "files": hashes(files) }))?;
+        self.put_away(&event)?;
         Ok(Published { files: files.iter().map(|(name, _)| name.clone()).collect() })
     }
 
@@ -343,14 +362,54 @@ impl Ceremony {
     /// If what is published does not verify, or root or targets have ended.
     pub async fn refresh(&self, online: &dyn Signer, now: Timestamp) -> Result<Option<Published>, CeremonyError> {
         self.expect_no_publication()?;
+        self.published_as_recorded()?;
         let Some(published) = self.repository().refresh(online, now).await? else { return Ok(None) };
         self.record(now, "online", json!({ "files": published.files }))?;
         Ok(Some(published))
     }
 
-    fn expect_no_publication(&self) -> Result<(), CeremonyError> {
+    /// A publication that was interrupted waits for [`Ceremony::resume`].
+    ///
+    /// # Errors
+    /// If one does.
+    pub fn expect_no_publication(&self) -> Result<(), CeremonyError> {
         let is_pending = self.repository().note_path().exists() || self.event_is_published();
         if is_pending { Err(CeremonyError::PublicationPending) } else { Ok(()) }
+    }
+
+    /// What is published, if that is what the ceremony log says was published: nothing lost, nothing older, nothing else; `None` where nothing is.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn published_as_recorded(&self) -> Result<Option<(Vec<Root>, Walked)>, CeremonyError> {
+        let published = self.published()?;
+        recorded::compare(&self.log()?.published(), &self.repository(), published.as_ref())?;
+        Ok(published)
+    }
+
+    /// Writes into the ceremony log what is published, after the log was lost: from then on it is what was published. The names of the files.
+    ///
+    /// # Errors
+    /// If what is published does not verify, or something is lost that the log knows.
+    pub fn record_what_is_published(&self, now: Timestamp) -> Result<Vec<String>, CeremonyError> {
+        self.expect_no_publication()?;
+        let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        let mut files = self.repository().offline_files()?;
+        files.extend(published.0.iter().map(|root| {
+            let document = root.document();
+            (format!("{}.root.json", document.version()), document.bytes().to_vec())
+        }));
+        let hashes = hashes(&files);
+        let log = self.log()?;
+        let mut recorded = log.published();
+        recorded.extend(hashes.iter().filter_map(|(name, hash)| Some((name.as_str(), hash.as_str()?))));
+        recorded::compare(&recorded, &self.repository(), Some(&published))?;
+        self.record(now, "found", json!({ "files": hashes }))?;
+        Ok(files.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn log(&self) -> Result<record::Log, CeremonyError> {
+        record::Log::read(&self.log_path())
     }
 
     /// Checks the ceremony log: how many lines there are, and the hash that commits to all of them.
@@ -358,7 +417,15 @@ impl Ceremony {
     /// # Errors
     /// If a line was changed.
     pub fn check_log(&self) -> Result<(usize, [u8; 32]), CeremonyError> {
-        record::check(&self.log_path())
+        self.log().map(|log| log.head())
+    }
+
+    /// How many bytes of a last line a crash left in the ceremony log; the next line takes their place.
+    ///
+    /// # Errors
+    /// If a line was changed.
+    pub fn torn_log_bytes(&self) -> Result<usize, CeremonyError> {
+        self.log().map(|log| log.torn())
     }
 
     /// Checks that the ceremony log begins with an earlier copy of itself, which is kept where nobody can write it anew.

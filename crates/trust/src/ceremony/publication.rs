@@ -99,6 +99,26 @@ impl Repository {
         Ok(Some((roots, walked)))
     }
 
+    /// What the holders signed of what is published now, and the files that it states.
+    ///
+    /// # Errors
+    /// If what is published does not verify.
+    pub(crate) fn offline_files(&self) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
+        let (_, walked) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        let mut files = Vec::new();
+        for file in TargetFile::all(&walked.targets).map_err(CeremonyError::metadata("targets"))? {
+            let bytes = walked.files.get(file.path()).cloned();
+            files.push((
+                file.served_as(),
+                bytes.ok_or_else(|| CeremonyError::TargetFile { name: file.path().to_owned() })?,
+            ));
+        }
+        for document in [&walked.targets, walked.root.document()] {
+            files.push((format!("{}.{}.json", document.version(), document.role_type()), document.bytes().to_vec()));
+        }
+        Ok(files)
+    }
+
     /// Writes one file of a publication.
     ///
     /// # Errors
@@ -203,6 +223,9 @@ impl Repository {
 }
 
 pub(super) const TIMESTAMP: &str = "timestamp.json";
+/// The highest number of an online role that is gone on from once its key was exchanged. Whoever stole the old one may have given the last number
+/// there is; clients forget what it signed (TUF §5.3.11), and so the numbers begin anew.
+const CONTINUED_MAX: u64 = u32::MAX as u64;
 
 /// Signs what an event's root and targets need around them, and puts everything in order.
 ///
@@ -224,16 +247,17 @@ pub(super) async fn plan(
     expect_order(event, known.as_ref(), now, life)?;
     let view = event.root_after();
     let before = published.map(|(_, walked)| walked);
+    let continued = |document: &&Document| view.verify(document).is_ok() || document.version() <= CONTINUED_MAX;
     let targets_after = event.targets_after();
     let online = Online { repository, signer: online, offline_end: offline_end(view, targets_after) };
     // The snapshot changes with the targets, and with its key.
     let has_new_key = before.is_some_and(|before| view.verify(&before.snapshot).is_err());
-    let present = before.map(|before| &before.snapshot);
+    let present = before.map(|before| &before.snapshot).filter(continued);
     let snapshot = match present {
         Some(snapshot) if targets.is_none() && !has_new_key && !is_due(view, snapshot, now) => snapshot.clone(),
         _ => online.next(RoleType::Snapshot, present, view, targets_after, now).await?,
     };
-    let stamp = before.map(|before| &before.timestamp);
+    let stamp = before.map(|before| &before.timestamp).filter(continued);
     let timestamp = online.next(RoleType::Timestamp, stamp, view, &snapshot, now).await?;
     let mut order = Vec::new();
     for file in TargetFile::all(targets_after).map_err(CeremonyError::metadata("targets"))? {
@@ -435,12 +459,23 @@ impl Publication {
         self.files.iter().try_for_each(|(name, bytes)| repository.put(name, bytes))
     }
 
-    /// The timestamp of this publication is newer than the published one.
+    /// The timestamp of this publication is newer than the published one, or that one counts for nothing under the new root.
     fn expect_newest(&self, repository: &Repository) -> Result<(), CeremonyError> {
         let wanted = Wanted { name: TIMESTAMP.to_owned(), bytes_max: RoleType::Timestamp.bytes_max() };
         let Some(present) = repository.file(&wanted)? else { return Ok(()) };
         let own = self.files.last().map(|(_, bytes)| bytes.clone()).unwrap_or_default();
         let parse = |bytes| Document::parse(RoleType::Timestamp, bytes).map_err(CeremonyError::metadata(TIMESTAMP));
-        if parse(present)?.version() < parse(own)?.version() { Ok(()) } else { Err(CeremonyError::SignedMeanwhile) }
+        let present = parse(present)?;
+        let is_forgotten = present.version() > CONTINUED_MAX && self.exchanges_key_of(&present);
+        let is_newer = present.version() < parse(own)?.version();
+        if is_newer || is_forgotten { Ok(()) } else { Err(CeremonyError::SignedMeanwhile) }
+    }
+
+    /// This publication brings a root under which the document does not verify.
+    fn exchanges_key_of(&self, document: &Document) -> bool {
+        let root = self.files.iter().find(|(name, _)| name.ends_with(".root.json"));
+        let root =
+            root.and_then(|(_, bytes)| RootView::read(Document::parse(RoleType::Root, bytes.clone()).ok()?).ok());
+        root.is_some_and(|root| root.verify(document).is_err())
     }
 }

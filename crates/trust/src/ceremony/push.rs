@@ -66,6 +66,9 @@ impl Repository {
 
     /// Every file that a client needs who knows any root, those first that others name.
     fn in_order(&self, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
+        if self.note_path().exists() {
+            return Err(CeremonyError::PublicationPending);
+        }
         let (roots, _) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
         let newest = roots.last().cloned().ok_or(CeremonyError::NothingPublished)?;
         let walked = self.walk(newest, Memory::default(), now)?;

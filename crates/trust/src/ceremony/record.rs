@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The ceremony log: who did what when, one line of JSON each, every line bound to the one before.
 //!
-//! In scope: writing and checking it. Out of scope: keeping somebody who owns the file from writing it anew as a whole; putting its last
-//! hash where others see it does that.
-//! Invariant: a line that is changed, taken out or put in between breaks the chain.
+//! In scope: writing and checking it, what it says of keys and publications. Out of scope: keeping somebody who owns the file from writing it
+//! anew as a whole; putting its last hash where others see it does that.
+//! Invariants: a line that is changed, taken out or put in between breaks the chain. What a crash left of a last line is no line: the next one
+//! says how long it was and takes its place.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -25,67 +27,132 @@ struct Line {
     details: Map<String, Value>,
 }
 
+/// The log as it was read.
+#[derive(Debug)]
+pub(crate) struct Log {
+    lines: Vec<Line>,
+    last: [u8; 32],
+    /// The length of the whole lines, in bytes.
+    whole: usize,
+    /// How many bytes follow that are no whole line.
+    torn: usize,
+}
+
+impl Log {
+    /// Reads the log and checks its chain.
+    ///
+    /// # Errors
+    /// If a line does not follow the one before.
+    pub(crate) fn read(path: &Path) -> Result<Self, CeremonyError> {
+        let bytes = files::read_if_there(path, files::FILE_BYTES_MAX)?.unwrap_or_default();
+        let mut log = Self { lines: Vec::new(), last: [0; 32], whole: 0, torn: 0 };
+        for text in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = text.strip_suffix(b"\n");
+            match log.next(line.unwrap_or(text)) {
+                Some(parsed) if line.is_some() => log.lines.push(parsed),
+                None if line.is_some() => return Err(CeremonyError::LogBroken { line: log.lines.len() + 1 }),
+                // Without its line feed it was never acknowledged.
+                _ => {
+                    log.torn = text.len();
+                    return Ok(log);
+                }
+            }
+            log.last = sha256(line.unwrap_or(text));
+            log.whole += text.len();
+        }
+        Ok(log)
+    }
+
+    fn next(&self, line: &[u8]) -> Option<Line> {
+        serde_json::from_slice(line).ok().filter(|parsed: &Line| parsed.previous == hex::encode(self.last))
+    }
+
+    /// How many lines there are, and the hash of the last, which commits to all of them.
+    pub(crate) fn head(&self) -> (usize, [u8; 32]) {
+        (self.lines.len(), self.last)
+    }
+
+    /// How many bytes of a last line a crash left.
+    pub(crate) fn torn(&self) -> usize {
+        self.torn
+    }
+
+    /// The key of a holder that was accepted last, as the log calls it.
+    pub(crate) fn accepted_key(&self, holder: &str) -> Option<&str> {
+        let text = |line: &'_ Line, member: &str| line.details.get(member).and_then(Value::as_str).map(str::to_owned);
+        let of_holder = |line: &&Line| line.action == "enrol" && text(line, "holder").as_deref() == Some(holder);
+        self.lines.iter().rev().filter(of_holder).find_map(|line| line.details.get("key")?.as_str())
+    }
+
+    /// Every file that was published, with its SHA-256 in hexadecimal. What the online machine signs later is in no line with its hash.
+    pub(crate) fn published(&self) -> BTreeMap<&str, &str> {
+        let files = self.lines.iter().filter_map(|line| line.details.get("files")?.as_object()).flatten();
+        files.filter_map(|(name, hash)| Some((name.as_str(), hash.as_str()?))).collect()
+    }
+}
+
 /// Adds a line.
 pub(crate) fn record(
     path: &Path,
     at: Timestamp,
     action: &str,
-    details: Map<String, Value>,
+    mut details: Map<String, Value>,
 ) -> Result<(), CeremonyError> {
-    let (_, previous) = check(path)?;
-    let program = concat!("touchmark ", env!("CARGO_PKG_VERSION")).to_owned();
-    let line = Line { previous: hex::encode(previous), at, program, action: action.to_owned(), details };
-    let text = serde_json::to_string(&line).expect("a line of the ceremony log always serialises");
-    files::append(path, &format!("{text}\n"))
-}
-
-/// Checks the chain; how many lines there are and the hash of the last, which commits to all of them.
-pub(crate) fn check(path: &Path) -> Result<(usize, [u8; 32]), CeremonyError> {
-    read(path).map(|(lines, last)| (lines.len(), last))
-}
-
-/// The lines, each of which follows the one before, and the hash of the last.
-fn read(path: &Path) -> Result<(Vec<Line>, [u8; 32]), CeremonyError> {
-    let bytes = files::read_if_there(path, files::FILE_BYTES_MAX)?.unwrap_or_default();
-    let (mut lines, mut last) = (Vec::new(), [0; 32]);
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let parsed = serde_json::from_slice(line).ok().filter(|parsed: &Line| parsed.previous == hex::encode(last));
-        lines.push(parsed.ok_or(CeremonyError::LogBroken { line: lines.len() + 1 })?);
-        last = sha256(line);
+    let log = Log::read(path)?;
+    if log.torn > 0 {
+        details.insert("tornBytes".to_owned(), log.torn.into());
     }
-    Ok((lines, last))
-}
-
-/// The key of a holder that was accepted last, as the log calls it.
-pub(crate) fn accepted_key(path: &Path, holder: &str) -> Result<Option<String>, CeremonyError> {
-    let (lines, _) = read(path)?;
-    let text = |line: &Line, member: &str| line.details.get(member).and_then(Value::as_str).map(str::to_owned);
-    let of_holder = |line: &Line| line.action == "enrol" && text(line, "holder").as_deref() == Some(holder);
-    Ok(lines.iter().rev().filter(|line| of_holder(line)).find_map(|line| text(line, "key")))
+    let program = concat!("touchmark ", env!("CARGO_PKG_VERSION")).to_owned();
+    let line = Line { previous: hex::encode(log.last), at, program, action: action.to_owned(), details };
+    let text = serde_json::to_string(&line).expect("a line of the ceremony log always serialises");
+    files::append(path, log.whole, &format!("{text}\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn three_lines(path: &Path) -> String {
+        for action in ["init", "enrol", "publish"] {
+            record(path, Timestamp::UNIX_EPOCH, action, Map::new()).unwrap();
+        }
+        std::fs::read_to_string(path).unwrap()
+    }
+
     #[test]
     fn a_line_that_is_changed_taken_out_or_moved_breaks_the_chain() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log.jsonl");
-        for action in ["init", "enrol", "publish"] {
-            record(&path, Timestamp::UNIX_EPOCH, action, Map::new()).unwrap();
-        }
-        assert_eq!(check(&path).unwrap().0, 3);
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
+        let text = three_lines(&path);
+        assert_eq!(Log::read(&path).unwrap().head().0, 3);
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
         for (twin, line) in [
             (text.replace("enrol", "unrol"), 3),
-            ([lines[0], lines[2]].join("\n"), 2),
-            ([lines[1], lines[0], lines[2]].join("\n"), 1),
+            ([lines[0], lines[2]].concat(), 2),
+            ([lines[1], lines[0], lines[2]].concat(), 1),
             (text.replace("\"details\"", "\"detail\""), 1),
+            (text.replace("publish", "publisher\n"), 3),
         ] {
             std::fs::write(&path, twin).unwrap();
-            assert!(matches!(check(&path), Err(CeremonyError::LogBroken { line: found }) if found == line));
+            assert!(matches!(Log::read(&path), Err(CeremonyError::LogBroken { line: found }) if found == line));
+        }
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_last_line_is_counted_and_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.jsonl");
+        let text = three_lines(&path);
+        let whole = text[..text.len() - 1].rfind('\n').unwrap() + 1;
+        for length in whole + 1..text.len() {
+            std::fs::write(&path, &text[..length]).unwrap();
+            let log = Log::read(&path).unwrap();
+            assert_eq!((log.head().0, log.torn()), (2, length - whole));
+            record(&path, Timestamp::UNIX_EPOCH, "publish", Map::new()).unwrap();
+            let after = std::fs::read_to_string(&path).unwrap();
+            assert!(after.starts_with(&text[..whole]), "{after}");
+            assert!(after.ends_with(&format!("{{\"tornBytes\":{}}}}}\n", length - whole)), "{after}");
+            assert_eq!((Log::read(&path).unwrap().head().0, Log::read(&path).unwrap().torn()), (3, 0));
         }
     }
 }

@@ -20,12 +20,8 @@ use touchmark_sigstore::x509::Certificate;
 use super::CeremonyError;
 use super::event::Event;
 use super::history::Earlier;
+use crate::content::{SIGNING_CONFIG, TRUSTED_ROOT};
 use crate::json;
-
-/// The targets that clients take.
-pub const TRUSTED_ROOT: &str = "trusted_root.json";
-/// Where they sign.
-pub const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
 
 /// How long after the last signature of an old service its results may still come in: timestamps and log entries of a signing that was begun.
 const LAST_RESULTS: SignedDuration = SignedDuration::from_hours(24);

@@ -3,9 +3,10 @@
 
 mod harness;
 mod interrupted;
+mod recorded;
 mod trouble;
 
-pub(in crate::ceremony) use harness::{NOW, Party};
+pub(in crate::ceremony) use harness::{NOW, Party, trusted_root};
 
 use proptest::prelude::*;
 
@@ -27,7 +28,7 @@ async fn three_holders_of_five_publish_a_root_that_a_client_walks() {
     let published = party.publish(NOW).await.unwrap();
     assert_eq!(published.files.last().map(String::as_str), Some("timestamp.json"));
     let walked = party.walk(NOW, Memory::default()).unwrap();
-    assert_eq!(walked.files["trusted_root.json"], b"one");
+    assert!(walked.files["trusted_root.json"] == trusted_root("one"));
     assert_eq!(walked.root.view().role(RoleType::Root).threshold(), 3);
     assert!(party.ceremony().event().unwrap().is_none());
     // Five enrolments and the online key, the beginning, the event and the publication.
@@ -44,7 +45,7 @@ async fn targets_change_without_a_new_root_and_what_is_unknown_stays() {
     party.publish(NOW).await.unwrap();
     let after = party.walk(NOW, before.memory()).unwrap();
     assert_eq!((after.root.version(), after.targets.version(), after.snapshot.version()), (1, 2, 2));
-    assert_eq!(after.files["trusted_root.json"], b"two");
+    assert!(after.files["trusted_root.json"] == trusted_root("two"));
     assert_eq!(after.targets.signed()["x-tuf-on-ci-expiry-period"], 365);
 }
 
@@ -55,7 +56,7 @@ async fn an_event_is_read_back_as_it_was_made_and_no_byte_of_it_can_be_changed()
     let text = String::from_utf8(event.to_json()).unwrap();
     assert_eq!(Event::from_json(text.as_bytes()).unwrap().id(), event.id());
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let other = party.base64(b"other");
+    let other = party.base64(&trusted_root("other"));
     for (pointer, twin, expect) in [
         ("/files/trusted_root.json", other.as_str(), "targets metadata of the event is not what its inputs give"),
         ("/created", "2026-11-24T10:00:00Z", "is not what its inputs give"),
@@ -91,6 +92,36 @@ async fn a_holder_signs_only_what_continues_a_root_that_he_knows() {
 }
 
 #[tokio::test]
+async fn a_holder_signs_nothing_on_top_of_older_targets_than_he_knows() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    let targets = || party.walk(NOW, Memory::default()).unwrap().targets;
+    let hash = |document: &crate::document::Document| touchmark_keys::sha256(document.bytes());
+    let first = targets();
+    let event = party.begin(party.change_targets("two"), NOW);
+    party.signed_by(&event, &["ann", "bob"]).await;
+    party.publish(NOW).await.unwrap();
+    let second = targets();
+    // The coordinator has older targets, and signs them as the newest.
+    let stale = event;
+    for (known, is_continued) in [
+        (KnownTargets::From(first.clone()), true),
+        (KnownTargets::Exactly(hash(&first)), true),
+        (KnownTargets::From(second.clone()), false),
+        (KnownTargets::Exactly(hash(&second)), false),
+    ] {
+        let continues = stale.continues(&known);
+        assert_eq!(continues.is_ok(), is_continued, "{known:?}");
+        assert!(is_continued || matches!(continues, Err(CeremonyError::UnknownTargets { found: 1 })));
+    }
+    // Later ones than known continue them; others of the same number do not.
+    let event = party.begin(party.change_targets("three"), NOW);
+    assert!(event.continues(&KnownTargets::From(first)).is_ok());
+    let stranger = Party::published(&["ann", "bob"], 2, harness::days_later(1)).await;
+    let other = stranger.walk(NOW, Memory::default()).unwrap().targets;
+    assert!(stale.continues(&KnownTargets::From(other)).is_err());
+}
+
+#[tokio::test]
 async fn a_change_is_told_by_what_it_means() {
     let party = Party::published(&["ann", "bob", "cy"], 2, NOW).await;
     let mut change = party.change_targets("two");
@@ -104,7 +135,7 @@ async fn a_change_is_told_by_what_it_means() {
     assert!(find("root: root signer dee").after.as_ref().unwrap().contains(&dee));
     assert_eq!(find("root: root signer cy").after, None);
     assert_eq!(find("root: version").after.as_deref(), Some("2"));
-    assert!(find("targets: file trusted_root.json").before.as_ref().unwrap().contains("3 bytes"));
+    assert!(find("targets: file trusted_root.json").before.as_ref().unwrap().contains(" bytes"));
     assert!(
         told.iter().all(|difference| !difference.subject.contains("ann") && !difference.subject.contains("threshold"))
     );

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::json;
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
-use touchmark_trust::ceremony::{Attested, EnrolledKey, Enrolment, new_key, read_file, write_file};
+use touchmark_trust::ceremony::{Attested, EnrolledKey, Enrolment, ONLINE, new_key, read_file, write_file};
 
 use super::{DirArgs, KeyArgs, failure};
 use crate::commands::up::read_passphrase;
@@ -109,13 +109,26 @@ fn enrol(args: &EnrolArgs, printer: Printer) -> Result<(), Failure> {
 fn accept(args: &AcceptArgs, printer: Printer) -> Result<(), Failure> {
     let (ceremony, now) = (args.place.open()?, Timestamp::now());
     let roots = args.attestation_roots.as_deref().map(roots).transpose()?;
+    // All of them, or none.
+    let mut enrolments = Vec::new();
     for file in &args.files {
-        let enrolment = Enrolment::from_json(&read_file(file).map_err(failure)?).map_err(failure)?;
-        if let Some(roots) = &roots {
-            print_attested(&enrolment.attested(roots, now).map_err(failure)?, printer);
+        let named = |failure: Failure| failure.about(&file.display().to_string());
+        let enrolment = Enrolment::from_json(&read_file(file).map_err(failure)?).map_err(failure).map_err(named)?;
+        let key = ceremony.expect_enrollable(&enrolment).map_err(failure).map_err(named)?;
+        let attested = roots.as_ref().map(|roots| enrolment.attested(roots, now)).transpose();
+        enrolments.push((enrolment, key, attested.map_err(failure).map_err(named)?));
+    }
+    for (enrolment, key, attested) in &enrolments {
+        ceremony.enrol(enrolment, now).map_err(failure)?;
+        print(key, args.output, printer);
+        attested.iter().for_each(|attested| print_attested(attested, printer));
+        let is_named = key.holder() == ONLINE || ceremony.policy().holders().iter().any(|name| name == key.holder());
+        if !is_named {
+            printer.note(format_args!(
+                "{0} is none of the first holders: `touchmark trust event new --add-holder {0}`",
+                key.holder()
+            ));
         }
-        ceremony.enrol(&enrolment, now).map_err(failure)?;
-        print(&enrolment.verified(ceremony.policy().name()).map_err(failure)?, args.output, printer);
     }
     printer.note("compare each sha256 with what its holder reads aloud");
     Ok(())

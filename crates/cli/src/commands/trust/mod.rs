@@ -14,6 +14,7 @@ mod instances;
 mod key;
 mod publish;
 mod push;
+mod record;
 mod report;
 mod review;
 mod rotate;
@@ -27,7 +28,10 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use touchmark_keys::sha256;
 use touchmark_signers::{Signer, SignerReference};
-use touchmark_trust::ceremony::{Ceremony, CeremonyError, Clock, Event, KnownRoot, read_file};
+use touchmark_trust::ceremony::{
+    Ceremony, CeremonyError, Clock, Event, KnownEvent, KnownRoot, KnownTargets, read_file,
+};
+use touchmark_trust::document::{Document, RoleType};
 
 use super::up::read_passphrase;
 use crate::exit::ExitStatus;
@@ -83,6 +87,8 @@ enum Command {
     Verify(verify::Args),
     /// Say how a ceremony stands: what ends when, who is missing, what to do
     Doctor(doctor::Args),
+    /// Write into the ceremony log what is published, after the log was lost
+    Record(record::Args),
 }
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
@@ -106,6 +112,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Revoke(args) => rotate::revoke(args, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
+        Command::Record(args) => record::run(args, printer),
     }
 }
 
@@ -184,6 +191,9 @@ struct EventArgs {
     /// A root that you know from before: its file, or sha256:HEX; not for the first event of a ceremony
     #[arg(long, value_name = "ROOT")]
     known_root: Option<String>,
+    /// Targets that you know from before: their file, and the event must be made on these or later ones; or sha256:HEX, and it must be these
+    #[arg(long, value_name = "TARGETS")]
+    known_targets: Option<String>,
 }
 
 impl EventArgs {
@@ -191,18 +201,51 @@ impl EventArgs {
         Event::from_json(&read_file(&self.event).map_err(failure)?).map_err(failure)
     }
 
+    /// The event, tied to what its reader knows.
+    fn tied<'e>(&self, event: &'e Event, printer: Printer) -> Result<KnownEvent<'e>, Failure> {
+        let known = event.known_to(self.known_root()?).map_err(failure)?;
+        match (&self.known_targets, event.base()) {
+            (Some(text), _) => event.continues(&known_targets(text)?).map_err(failure)?,
+            (None, Some(base)) => printer.warning(format_args!(
+                "nothing says which targets you know: compare targets {} with those of the last event, or name them with --known-targets",
+                base.targets.version()
+            )),
+            (None, None) => {}
+        }
+        Ok(known)
+    }
+
     fn known_root(&self) -> Result<Option<KnownRoot>, Failure> {
-        self.known_root.as_deref().map(known_root).transpose()
+        let Some(text) = self.known_root.as_deref() else { return Ok(None) };
+        let hash = match stated_hash(text)? {
+            Some(hash) => hash,
+            None => sha256(&read_file(Path::new(text)).map_err(failure)?),
+        };
+        Ok(Some(KnownRoot(hash)))
     }
 }
 
-fn known_root(text: &str) -> Result<KnownRoot, Failure> {
+fn known_targets(text: &str) -> Result<KnownTargets, Failure> {
+    if let Some(hash) = stated_hash(text)? {
+        return Ok(KnownTargets::Exactly(hash));
+    }
+    let bytes = read_file(Path::new(text)).map_err(failure)?;
+    Document::parse(RoleType::Targets, bytes)
+        .map(KnownTargets::From)
+        .map_err(|error| Failure::new(ExitStatus::Unreadable, format!("{text}: {error}")))
+}
+
+/// The hash of `sha256:HEX`; `None` of the name of a file.
+fn stated_hash(text: &str) -> Result<Option<[u8; 32]>, Failure> {
     let Some(digits) = text.strip_prefix("sha256:") else {
-        return Ok(KnownRoot(sha256(&read_file(Path::new(text)).map_err(failure)?)));
+        let is_hash = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        return match is_hash {
+            true => Err(Failure::new(ExitStatus::Usage, format!("{text} is no file; did you mean sha256:{text}?"))),
+            false => Ok(None),
+        };
     };
     let hash: Option<[u8; 32]> = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
-    hash.map(KnownRoot)
-        .ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")))
+    hash.map(Some).ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")))
 }
 
 /// The errors are whole sentences; here they get their class and advice.
@@ -227,6 +270,21 @@ fn failure(error: CeremonyError) -> Failure {
         CeremonyError::NoKnownRoot => {
             failure.hint("--known-root with a root.json that you kept, or with the sha256 of one that you wrote down")
         }
+        CeremonyError::UnknownTargets { .. } => {
+            failure.hint("sign nothing: it would take back what was published since; the event must be made anew on what is published")
+        }
+        CeremonyError::AnotherEvent { .. } => {
+            failure.hint("nothing was signed: this is not the event that was looked at; look at it anew, without --yes")
+        }
+        CeremonyError::Enrolled { path, .. } => {
+            failure.hint(format!("to exchange the key remove {}, and accept the new enrolment again", path.display()))
+        }
+        CeremonyError::Lost { .. } | CeremonyError::NotAsRecorded { .. } | CeremonyError::RolledBack { .. } => failure.hint(
+            "put the repository back from what clients are served; to go on without would give numbers a second time, and clients that saw the first refuse the second",
+        ),
+        CeremonyError::Unrecorded { .. } => failure.hint(
+            "was the ceremony log lost, or put back from an older copy? Put the newest back; if there is none, look at the repository with `touchmark trust verify`, and `touchmark trust record --yes`",
+        ),
         CeremonyError::WrongKey { .. } => failure.hint("is another token in the slot, or another key meant with --key?"),
         CeremonyError::Overtaken { .. } => {
             failure.hint("`touchmark trust event abort`, then make the event again; signatures of the old one do not count")
@@ -251,6 +309,8 @@ fn class(error: &CeremonyError) -> ExitStatus {
     match error {
         CeremonyError::Name { .. }
         | CeremonyError::Exists { .. }
+        | CeremonyError::Enrolled { .. }
+        | CeremonyError::Needed { .. }
         | CeremonyError::NoCeremony { .. }
         | CeremonyError::Threshold { .. }
         | CeremonyError::ThresholdOne
@@ -275,6 +335,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::Busy { .. }
         | CeremonyError::Unreadable { .. }
         | CeremonyError::Version { .. }
+        | CeremonyError::UnusableTarget { .. }
         | CeremonyError::OtherCeremony { .. }
         | CeremonyError::Store { .. }
         | CeremonyError::Signer(_) => ExitStatus::Unreadable,
@@ -283,12 +344,17 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::TargetFile { .. }
         | CeremonyError::NotAccepted { .. }
         | CeremonyError::NotReproduced { .. }
+        | CeremonyError::AnotherEvent { .. }
+        | CeremonyError::NotAsRecorded { .. }
         | CeremonyError::LogBroken { .. }
         | CeremonyError::LogRewritten => ExitStatus::Tampered,
         CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } => ExitStatus::WrongSigner,
         CeremonyError::BelowThreshold(_) => ExitStatus::NotSigned,
-        CeremonyError::UnknownBase { .. } => ExitStatus::Untrusted,
+        CeremonyError::UnknownBase { .. } | CeremonyError::UnknownTargets { .. } => ExitStatus::Untrusted,
         CeremonyError::Overtaken { .. }
+        | CeremonyError::Lost { .. }
+        | CeremonyError::RolledBack { .. }
+        | CeremonyError::Unrecorded { .. }
         | CeremonyError::OtherContent { .. }
         | CeremonyError::NewerThere { .. }
         | CeremonyError::Unwalkable { .. }

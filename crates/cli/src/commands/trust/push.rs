@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark trust push`: hands a published repository on, to a directory or a bucket, from where clients are served.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use touchmark_trust::ceremony::Repository;
+use touchmark_trust::ceremony::{Ceremony, Clock, Repository};
 use url::Url;
 
 use super::bucket::Bucket;
@@ -28,8 +28,20 @@ pub(super) struct Args {
     store: StoreArgs,
 }
 
+/// The ceremony that the repository belongs to, held until it is pushed: nothing is handed on that its log does not know, nor while it changes.
+fn ceremony_of(repository: &Path) -> Result<Option<Ceremony>, Failure> {
+    let Ok(repository) = repository.canonicalize() else { return Ok(None) };
+    let directory = repository.parent().filter(|directory| directory.join("ceremony.json").exists());
+    let Some(directory) = directory.filter(|_| repository.ends_with("repository")) else { return Ok(None) };
+    let ceremony = Ceremony::open(directory, Clock::Machine).map_err(failure)?;
+    ceremony.expect_no_publication().map_err(failure)?;
+    ceremony.published_as_recorded().map_err(failure)?;
+    Ok(Some(ceremony))
+}
+
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let repository = Repository::at(&args.repository);
+    let _ceremony = ceremony_of(&args.repository)?;
     let now = Timestamp::now();
     let place = args.to.strip_prefix("file://").unwrap_or(&args.to);
     if !args.to.starts_with("s3://") && place.contains("://") {

@@ -3,8 +3,10 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use touchmark_keys::sha256;
 use touchmark_trust::ceremony::{Event, Standing};
 use touchmark_trust::diff::Difference;
+use touchmark_trust::document::Document;
 use touchmark_trust::lint::Finding;
 use touchmark_trust::walk::Walked;
 
@@ -16,6 +18,11 @@ pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printe
     if !event.change().note.is_empty() {
         printer.result(format_args!("  why: {}", printable(&event.change().note)));
     }
+    for document in event.base().map(|base| [base.root().document(), &base.targets]).into_iter().flatten() {
+        let hash = hex::encode(sha256(document.bytes()));
+        printer.result(format_args!("  on {} {}, sha256 {hash}", document.role_type(), document.version()));
+    }
+    printer.result(format_args!("  signed is sha256 {}", hex::encode(event.digest())));
     for change in changes {
         let subject = printable(&change.subject);
         match (&change.before, &change.after) {
@@ -36,10 +43,20 @@ pub(super) fn event_json(event: &Event, changes: &[Difference]) -> Value {
     json!({
         "version": 1,
         "event": event.id(),
+        "sha256": hex::encode(event.digest()),
         "ceremony": event.ceremony(),
+        "base": event.base().map(|base| [base.root().document(), &base.targets].map(base_json)),
         "created": event.created().to_string(),
         "note": event.change().note,
         "changes": changes.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+fn base_json(document: &Document) -> Value {
+    json!({
+        "role": document.role_type().name(),
+        "version": document.version(),
+        "sha256": hex::encode(sha256(document.bytes())),
     })
 }
 
@@ -88,7 +105,7 @@ pub(super) fn print_walked(walked: &Walked, now: Timestamp, printer: Printer) {
 }
 
 pub(super) fn walked_json(walked: &Walked, findings: &[Finding], now: Timestamp) -> Value {
-    let document = |document: &touchmark_trust::document::Document| {
+    let document = |document: &Document| {
         json!({
             "role": document.role_type().name(),
             "version": document.version(),

@@ -31,7 +31,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let event = args.event.read()?;
-    event.known_to(args.event.known_root()?).map_err(failure)?;
+    args.event.tied(&event, printer)?;
     for (name, path) in &args.targets {
         let own = read_file(path).map_err(failure)?;
         if event.files().get(name) != Some(&own) {

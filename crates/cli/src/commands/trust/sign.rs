@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use touchmark_trust::ceremony::{sign, write_file};
+use touchmark_trust::ceremony::{CeremonyError, sign, write_file};
 use touchmark_trust::diff::differences;
 
 use super::report::{event_json, print_event};
@@ -26,25 +26,39 @@ pub(super) struct Args {
     /// Directory to write the signature to [default: `signatures` beside the event]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Sign; without it, it is only said what would be signed
-    #[arg(long)]
-    yes: bool,
+    /// Sign; without it, it is only said what would be signed. With a SHA256, sign this event and no other: the one that was looked at
+    #[arg(long, value_name = "SHA256", num_args = 0..=1, require_equals = true, value_parser = sha256_of)]
+    #[expect(clippy::option_option, reason = "not given, given, given with a value")]
+    yes: Option<Option<[u8; 32]>>,
     /// How to print what is signed
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
+fn sha256_of(text: &str) -> Result<[u8; 32], &'static str> {
+    let hash = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    hash.ok_or("64 hexadecimal digits are needed: what `signed is sha256` says")
+}
+
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let event = args.event.read()?;
-    let known = event.known_to(args.event.known_root()?).map_err(failure)?;
+    let known = args.event.tied(&event, printer)?;
     let changes = differences(&event);
     match args.output {
         Output::Text => print_event(&event, &changes, printer),
         Output::Json => printer.result(event_json(&event, &changes)),
     }
-    if !args.yes {
-        printer.note("nothing was signed: add --yes if this is what you want");
-        return Ok(());
+    let found = event.digest();
+    match args.yes {
+        None => {
+            printer.note("nothing was signed; if this is what you want, sign this very event with:");
+            printer.command(&format!("--yes={}", hex::encode(found)));
+            return Ok(());
+        }
+        Some(Some(expected)) if expected != found => {
+            return Err(failure(CeremonyError::AnotherEvent { expected, found }));
+        }
+        Some(_) => {}
     }
     let signature = crate::commands::block_on(async {
         let signer = args.key.open().await?;
