@@ -69,6 +69,8 @@ pub enum CeremonyError {
     NoTarget { name: String },
     #[error("nothing that is published is {what}")]
     NothingTrusted { what: String },
+    #[error("the signing config still sends clients to {}, whose key would no longer be trusted", urls.join(", "))]
+    StillNamed { urls: Vec<String> },
     #[error("{url} would be signed with from {starts} on, but not every verifier knows its key before {earliest}")]
     SignsTooEarly { url: String, starts: Timestamp, earliest: Timestamp },
     #[error("the event does not hold the file of target {name:?} that its metadata states")]

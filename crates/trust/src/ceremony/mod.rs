@@ -29,6 +29,7 @@ mod push;
 mod record;
 mod rotation;
 mod signing;
+mod switch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,8 +58,9 @@ pub use event::{Event, KnownEvent, KnownRoot};
 pub use policy::{HOLDERS_DEFAULT, Period, Policy, Solo, THRESHOLD_DEFAULT};
 pub use publication::{Publication, Repository};
 pub use push::{Object, Objects};
-pub use rotation::{Documents, SIGNING_CONFIG, TRUSTED_ROOT, revoke, rotate};
+pub use rotation::{Addresses, Documents, SIGNING_CONFIG, TRUSTED_ROOT, revoke, rotate};
 pub use signing::{Collected, SignatureFile, Standing, collect, sign};
+pub use switch::{SWITCH_SHOWN_AHEAD, Switch, ended_by, switches};
 
 /// How long a holder has for PIN and touch.
 pub(crate) const HOLDER_DEADLINE: Duration = Duration::from_secs(120);

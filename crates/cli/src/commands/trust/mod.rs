@@ -238,6 +238,8 @@ fn failure(error: CeremonyError) -> Failure {
         CeremonyError::SignsTooEarly { .. } => failure.hint(
             "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
         ),
+        CeremonyError::StillNamed { urls } => failure
+            .hint(format!("--url {} takes it out; --keep-url leaves it there, where it gets another key at once", urls.join(" --url "))),
         CeremonyError::NothingPublished => failure.hint("`touchmark trust event new` makes the first event"),
         CeremonyError::OtherContent { .. } => {
             failure.hint("nothing was overwritten; was the repository rolled back, or is this the place of another one?")
@@ -265,6 +267,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NothingChanges
         | CeremonyError::NoTarget { .. }
         | CeremonyError::NothingTrusted { .. }
+        | CeremonyError::StillNamed { .. }
         | CeremonyError::SignsTooEarly { .. }
         | CeremonyError::NoKnownRoot
         | CeremonyError::PublicationPending
