@@ -6,6 +6,7 @@
 //! DIR/holders/NAME.json        enrolments; `online.json` is the key of snapshot and timestamp
 //! DIR/event/event.json         the pending change: the file that is carried to every holder
 //! DIR/event/signatures/…       what comes back
+//! DIR/event/delegated/…        targets of delegated roles that are published with the event
 //! DIR/repository/              what clients are served; `publication.json` is a publication under way, gone when it is whole
 //! DIR/past/ID/                 events that were published or aborted
 //! DIR/log.jsonl                who did what when
@@ -18,6 +19,8 @@
 
 mod attestation;
 mod change;
+mod delegated;
+mod delegating;
 mod enrolment;
 mod error;
 mod event;
@@ -52,6 +55,8 @@ use crate::walk::Walked;
 
 pub use attestation::Attested;
 pub use change::{Base, Change};
+pub use delegated::{DelegatedVersion, RoleWish};
+pub use delegating::{DelegationWish, ScopeWish, Search};
 pub use enrolment::{EnrolledKey, Enrolment, ONLINE};
 pub use error::CeremonyError;
 pub use event::{Event, KnownEvent, KnownRoot};
@@ -296,6 +301,8 @@ impl Ceremony {
         self.expect_no_publication()?;
         let event = self.event()?.ok_or(CeremonyError::NoEvent)?;
         let signed = collect(&event, &self.signatures()?).complete(&event)?;
+        let versions = self.delegated_with_event()?;
+        let signed = publication::Signed { root: signed.0, targets: signed.1, delegated: &versions };
         publication::plan(&event, signed, self.published()?.as_ref(), &self.repository(), online, now).await
     }
 

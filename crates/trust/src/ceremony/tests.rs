@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ceremonies from nothing to a published root, and each way in which they go wrong.
 
+mod delegations;
 mod harness;
 mod interrupted;
 mod trouble;
