@@ -68,6 +68,30 @@ pub(crate) fn accepted_key(path: &Path, holder: &str) -> Result<Option<String>, 
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        // Each case syncs a file several times.
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_are_a_log_or_an_error(bytes: Vec<u8>, position: proptest::sample::Index, byte: u8) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("log.jsonl");
+            std::fs::write(&path, &bytes).unwrap();
+            let is_empty = bytes.iter().all(|byte| *byte == b'\n');
+            proptest::prop_assert_eq!(check(&path).is_ok(), is_empty);
+            // A log of two lines with one byte exchanged: whatever is still a log commits to other bytes.
+            std::fs::remove_file(&path).unwrap();
+            for action in ["init", "enrol"] {
+                record(&path, Timestamp::UNIX_EPOCH, action, Map::new()).unwrap();
+            }
+            let (good, mut bytes) = (check(&path).unwrap(), std::fs::read(&path).unwrap());
+            let position = position.index(bytes.len() - 1);
+            let is_same = bytes[position] == byte;
+            bytes[position] = byte;
+            std::fs::write(&path, bytes).unwrap();
+            proptest::prop_assert_eq!(check(&path).ok() == Some(good), is_same);
+        }
+    }
+
     #[test]
     fn a_line_that_is_changed_taken_out_or_moved_breaks_the_chain() {
         let directory = tempfile::tempdir().unwrap();

@@ -95,6 +95,9 @@ fn look(
             Finding::BelowThreshold { .. } => {
                 "the metadata cannot be mended: begin a new ceremony and hand its root to every client anew"
             }
+            Finding::DelegationEndsSoon { .. } | Finding::DelegationUnpublished { .. } => {
+                "its holders make and sign targets: `touchmark trust delegate make`"
+            }
             _ => "hold an event that mends it",
         };
         worries.push(format!("{finding}: {advice}"));

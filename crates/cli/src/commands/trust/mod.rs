@@ -5,6 +5,7 @@
 //! client's part is in [`instances`], [`export`] and [`import`]; what they decide is in `touchmark_client::trust`.
 
 mod bucket;
+mod delegate;
 mod doctor;
 mod event;
 mod export;
@@ -79,6 +80,9 @@ enum Command {
     Rotate(rotate::RotateArgs),
     /// End the trust in a key of a service: an event that closes its window
     Revoke(rotate::RevokeArgs),
+    /// Delegate targets to roles of their own, and publish what these state
+    #[command(subcommand)]
+    Delegate(delegate::Command),
     /// Walk a repository as a client does, and say what is wrong with it
     Verify(verify::Args),
     /// Say how a ceremony stands: what ends when, who is missing, what to do
@@ -104,6 +108,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Push(args) => push::run(args, printer),
         Command::Rotate(args) => rotate::rotate(args, printer),
         Command::Revoke(args) => rotate::revoke(args, printer),
+        Command::Delegate(command) => delegate::run(command, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
     }
@@ -232,6 +237,11 @@ fn failure(error: CeremonyError) -> Failure {
             failure.hint("`touchmark trust event abort`, then make the event again; signatures of the old one do not count")
         }
         CeremonyError::BelowThreshold(_) => failure.hint("`touchmark trust event status` says who is missing"),
+        CeremonyError::NoDelegation { .. } => failure.hint("`touchmark trust delegate add` makes the event that delegates to it"),
+        CeremonyError::NoSay { .. } => failure.hint("is another token in the slot, or another key meant with --key?"),
+        CeremonyError::DelegatedBelowThreshold(_) => failure.hint("carry the file to another holder of the role: `touchmark trust delegate sign`"),
+        CeremonyError::DelegatedOvertaken { .. } => failure.hint("`touchmark trust delegate make` from what is published now, and sign it again"),
+        CeremonyError::DelegatedEndsSoon { .. } => failure.hint("`touchmark trust delegate make --days NUMBER`"),
         CeremonyError::Unwalkable { .. } | CeremonyError::Unsound { .. } => failure.hint("nothing was published"),
         CeremonyError::Ended { .. } => failure
             .hint("only the holders can renew it: `touchmark trust event new --renew`; clients refuse everything until then"),
@@ -267,6 +277,12 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NothingChanges
         | CeremonyError::NoTarget { .. }
         | CeremonyError::NothingTrusted { .. }
+        | CeremonyError::NoDelegation { .. }
+        | CeremonyError::BinsAlone { .. }
+        | CeremonyError::Scope { .. }
+        | CeremonyError::OutOfScope { .. }
+        | CeremonyError::TargetPath { .. }
+        | CeremonyError::DelegatedEndsSoon { .. }
         | CeremonyError::StillNamed { .. }
         | CeremonyError::SignsTooEarly { .. }
         | CeremonyError::NoKnownRoot
@@ -288,10 +304,13 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NotReproduced { .. }
         | CeremonyError::LogBroken { .. }
         | CeremonyError::LogRewritten => ExitStatus::Tampered,
-        CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } => ExitStatus::WrongSigner,
-        CeremonyError::BelowThreshold(_) => ExitStatus::NotSigned,
+        CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } | CeremonyError::NoSay { .. } => {
+            ExitStatus::WrongSigner
+        }
+        CeremonyError::BelowThreshold(_) | CeremonyError::DelegatedBelowThreshold(_) => ExitStatus::NotSigned,
         CeremonyError::UnknownBase { .. } => ExitStatus::Untrusted,
         CeremonyError::Overtaken { .. }
+        | CeremonyError::DelegatedOvertaken { .. }
         | CeremonyError::OtherContent { .. }
         | CeremonyError::NewerThere { .. }
         | CeremonyError::Unwalkable { .. }

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 
+use touchmark_signers::Signer as _;
+
 use super::harness::{NOW, Party, days_later};
 use crate::MetadataError;
 use crate::ceremony::{
     CeremonyError, Change, DelegatedVersion, DelegationWish, Event, ONLINE, Publication, Published, RoleWish,
     ScopeWish, Search, write_file,
 };
-use crate::document::Document;
+use crate::document::{Document, SignatureEntry};
 use crate::lint::{Finding, lint};
-use crate::stated::Pin;
+use crate::stated::{Pin, TargetFile};
 use crate::walk::{Memory, Walked};
 
 fn paths(pattern: &str) -> ScopeWish {
@@ -149,6 +151,27 @@ async fn only_what_the_role_may_say_is_published() {
     let short = signed(&party, made(&party, "team", short).unwrap(), "tess").await.unwrap();
     let short = signed(&party, short, "tom").await.unwrap();
     assert!(matches!(plan(&party, &short).await, Err(CeremonyError::DelegatedEndsSoon { .. })));
+}
+
+/// Whoever has a key of the role can sign what `make` refuses.
+#[tokio::test]
+async fn a_role_that_says_more_than_was_delegated_is_not_published() {
+    let party = delegating(1).await;
+    let version = signed(&party, made(&party, "team", file("team/tool", "one")).unwrap(), "tess").await.unwrap();
+    let mut stated = version.document().signed().clone();
+    stated["targets"]["trusted_root.json"] = TargetFile::entry(b"evil");
+    let document = Document::write(version.document().role_type(), &stated, &[]).unwrap();
+    let key_id = version.document().signatures()[0].key_id.clone();
+    let signature = party.key("tess").sign(document.canonical()).await.unwrap();
+    let document = document.with_signatures(&[SignatureEntry { key_id, signature }]).unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&version.to_json()).unwrap();
+    file["metadata"] = party.base64(document.bytes()).into();
+    file["files"]["trusted_root.json"] = party.base64(b"evil").into();
+    let evil = DelegatedVersion::from_json(file.to_string().as_bytes()).unwrap();
+    assert_eq!(evil.votes(&published(&party), None).unwrap(), (1, 1));
+    assert!(
+        matches!(plan(&party, &evil).await, Err(CeremonyError::OutOfScope { path, .. }) if path == "trusted_root.json")
+    );
 }
 
 #[tokio::test]
