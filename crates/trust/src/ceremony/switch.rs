@@ -37,16 +37,11 @@ pub struct Switch {
     pub not_after: Timestamp,
 }
 
-/// Every service whose key ends after `now`, the soonest first.
-///
-/// # Errors
-/// If a document cannot be read. Where there is no trusted root, nothing ends.
-pub fn switches(documents: &Documents, now: Timestamp) -> Result<Vec<Switch>, CeremonyError> {
-    if !documents.contains_key(TRUSTED_ROOT) {
-        return Ok(Vec::new());
-    }
-    let root = document(documents, TRUSTED_ROOT)?;
-    let config = documents.get(SIGNING_CONFIG).map(|_| document(documents, SIGNING_CONFIG)).transpose()?;
+/// Every service whose key ends after `now`, the soonest first. A document that is not there or cannot be read says nothing.
+#[must_use]
+pub fn switches(documents: &Documents, now: Timestamp) -> Vec<Switch> {
+    let Ok(root) = document(documents, TRUSTED_ROOT) else { return Vec::new() };
+    let config = document(documents, SIGNING_CONFIG).ok();
     let mut found = Vec::new();
     for (list, kind, services) in KINDS {
         for entry in list_of(&root, list) {
@@ -62,7 +57,7 @@ pub fn switches(documents: &Documents, now: Timestamp) -> Result<Vec<Switch>, Ce
         }
     }
     found.sort_by_key(|switch| switch.not_after);
-    Ok(found)
+    found
 }
 
 /// When the services begin that are there after the old key has ended; where the signing config does not say it, the day before that, as `rotate`
@@ -74,16 +69,14 @@ fn sign_from(services: &[Value], not_after: Timestamp) -> Timestamp {
 }
 
 /// What a rotation ends: the services of `next` that end and did not, or later, in what is published.
-///
-/// # Errors
-/// If a document cannot be read.
-pub fn ended_by(published: &Documents, next: &Documents, now: Timestamp) -> Result<Vec<Switch>, CeremonyError> {
+#[must_use]
+pub fn ended_by(published: &Documents, next: &Documents, now: Timestamp) -> Vec<Switch> {
     let mut after = published.clone();
     after.extend(next.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
-    let before = switches(published, now)?;
+    let before = switches(published, now);
     let is_new =
         |switch: &Switch| before.iter().all(|old| (&old.service, old.not_after) != (&switch.service, switch.not_after));
-    Ok(switches(&after, now)?.into_iter().filter(is_new).collect())
+    switches(&after, now).into_iter().filter(is_new).collect()
 }
 
 /// Nobody is sent to a service whose key is taken back. `after` is what would be published; keys live that are good at `now`.
@@ -163,7 +156,7 @@ mod tests {
             { "url": "https://one.example", "validFor": { "start": "2026-01-01T00:00:00Z", "end": "2026-12-10T00:00:00Z" } },
         ] });
         let documents = documents(&root, &config);
-        let found = switches(&documents, at("2026-11-24T00:00:00Z")).unwrap();
+        let found = switches(&documents, at("2026-11-24T00:00:00Z"));
         let tlog = Switch {
             service: "signature log https://one.example".to_owned(),
             sign_from: Some(at("2026-12-10T00:00:00Z")),
@@ -172,8 +165,8 @@ mod tests {
         assert_eq!(found[0], tlog);
         // Nothing comes after the only CT log.
         assert_eq!((found[1].service.as_str(), found[1].sign_from), ("certificate log https://one.example", None));
-        assert!(switches(&documents, at("2026-12-11T00:00:00Z")).unwrap().is_empty());
-        assert!(switches(&Documents::new(), Timestamp::MIN).unwrap().is_empty());
+        assert!(switches(&documents, at("2026-12-11T00:00:00Z")).is_empty());
+        assert!(switches(&Documents::new(), Timestamp::MIN).is_empty());
     }
 
     #[test]
@@ -183,11 +176,11 @@ mod tests {
         let root = |end| json!({ "tlogs": [planned, log("one", "https://one.example", end), log("two", "two", None)] });
         let (published, next) =
             (documents(&root(None), &json!({})), documents(&root(Some("2026-12-11T00:00:00Z")), &json!({})));
-        let ended = ended_by(&published, &next, now).unwrap();
+        let ended = ended_by(&published, &next, now);
         assert_eq!(ended.len(), 1);
         // The signing config names nobody: the day that is left for the last results.
         assert_eq!(ended[0].sign_from, Some(at("2026-12-10T00:00:00Z")));
-        assert!(ended_by(&next, &next, now).unwrap().is_empty());
+        assert!(ended_by(&next, &next, now).is_empty());
     }
 
     #[test]

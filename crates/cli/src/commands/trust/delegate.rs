@@ -4,6 +4,7 @@
 //! `add` and `remove` make events, as `rotate` does. `make`, `sign` and `publish` are about the targets of such a role: its own holders make and
 //! sign them, wherever they see the repository, and the online machine publishes them; the holders of the root are not asked.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -187,7 +188,7 @@ fn add(args: &AddArgs, printer: Printer) -> Result<(), Failure> {
         scope: args.scope.wish(if args.terminating { Search::Terminates } else { Search::GoesOn }),
     };
     let change = Change { set_delegations: vec![wish], ..Change::none(args.note.clone()) };
-    event::begin(&ceremony, change, Default::default(), now, printer)
+    event::begin(&ceremony, change, BTreeMap::new(), now, printer)
 }
 
 impl ScopeArgs {
@@ -203,7 +204,7 @@ impl ScopeArgs {
 fn remove(args: &RemoveArgs, printer: Printer) -> Result<(), Failure> {
     let (ceremony, now) = args.step.open(printer)?;
     let change = Change { remove_delegations: vec![args.role.clone()], ..Change::none(args.note.clone()) };
-    event::begin(&ceremony, change, Default::default(), now, printer)
+    event::begin(&ceremony, change, BTreeMap::new(), now, printer)
 }
 
 impl RepositoryArgs {

@@ -78,7 +78,7 @@ pub(super) fn rotate(args: &RotateArgs, printer: Printer) -> Result<(), Failure>
     let next = ceremony::rotate(&published, &trusted_root, signing_config.as_deref(), sign_from).map_err(failure)?;
     let sign_before_verifiers_know = args.sign_before_verifiers_know;
     let change = Change { sign_before_verifiers_know, ..Change::none(args.note.clone()) };
-    let switches = ceremony::ended_by(&published, &next, now).map_err(failure)?;
+    let switches = ceremony::ended_by(&published, &next, now);
     let change = Change { set_targets: next.keys().cloned().collect(), ..change };
     if args.output == Output::Json {
         let event = ceremony.begin(change, next, now).map_err(failure)?;
@@ -97,11 +97,10 @@ pub(super) fn rotate(args: &RotateArgs, printer: Printer) -> Result<(), Failure>
 }
 
 /// Says which services have to change over soon, by what is published.
-pub(super) fn print_switches(published: &Documents, now: Timestamp, printer: Printer) -> Result<(), Failure> {
+pub(super) fn print_switches(published: &Documents, now: Timestamp, printer: Printer) {
     let soon = now.checked_add(SWITCH_SHOWN_AHEAD).unwrap_or(Timestamp::MAX);
-    let switches = ceremony::switches(published, now).map_err(failure)?;
+    let switches = ceremony::switches(published, now);
     switches.iter().filter(|switch| switch.not_after <= soon).for_each(|switch| print_switch(switch, printer));
-    Ok(())
 }
 
 fn print_switch(switch: &Switch, printer: Printer) {
