@@ -6,16 +6,20 @@
 //! says. Invariant: a check depends on its input alone, so that every crash can be reproduced.
 
 pub mod bundle;
+pub mod ceremony_file;
 pub mod certificate;
 pub mod checkpoint;
 pub mod convert;
 pub mod dsse_statement;
 pub mod entry_body;
+pub mod metadata;
 pub mod policy_file;
 pub mod public_key;
 pub mod sct_list;
 pub mod seeds;
+pub mod timestamp_request;
 pub mod timestamp_token;
+pub mod trust_export;
 pub mod trusted_root;
 pub mod vectors;
 pub mod verify_bundle;
@@ -24,7 +28,7 @@ pub mod verify_bundle;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 16] = [
     ("bundle", bundle::check),
     ("trusted_root", trusted_root::check),
     ("checkpoint", checkpoint::check),
@@ -37,6 +41,10 @@ pub const TARGETS: [Target; 12] = [
     ("convert", convert::check),
     ("public_key", public_key::check),
     ("verify_bundle", verify_bundle::check),
+    ("metadata", metadata::check),
+    ("ceremony_file", ceremony_file::check),
+    ("trust_export", trust_export::check),
+    ("timestamp_request", timestamp_request::check),
 ];
 
 #[cfg(test)]

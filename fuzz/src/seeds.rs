@@ -7,6 +7,7 @@ use serde_json::Value;
 use touchmark_sigstore::ct;
 use touchmark_sigstore::rekor::EntryKind;
 use touchmark_sigstore::tsp::TimestampRequest;
+use touchmark_sigstore::wire;
 use touchmark_sigstore::x509::Certificate;
 
 use crate::vectors::{self, Case, decoded};
@@ -28,6 +29,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "convert" => convert::seeds(),
         "public_key" => keys(&cases),
         "verify_bundle" => verify_bundle::seeds(),
+        "metadata" => [vectors::tuf_roots(), vectors::own_files("trust/testdata/repository")].concat(),
+        "ceremony_file" => vectors::own_files("trust/testdata/ceremony"),
+        "trust_export" => exports(),
+        "timestamp_request" => timestamp_requests(),
         _ => Vec::new(),
     };
     seeds.sort();
@@ -130,12 +135,35 @@ fn scts(cases: &[Case]) -> Vec<Vec<u8>> {
 
 fn timestamps(cases: &[Case]) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = cases.iter().flat_map(Case::timestamps).collect();
+    found.extend(timestamp_requests().into_iter().filter(|request| !request.starts_with(b"{")));
+    found
+}
+
+fn timestamp_requests() -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
     let imprint = touchmark_keys::digest(touchmark_keys::HashAlgorithm::Sha256, b"message");
     for (nonce, policy) in [(None, None), (Some(vec![0x80, 1]), Some("1.3.6.1.4.1.57264.2".to_owned()))] {
         let request = TimestampRequest { imprint: imprint.clone(), nonce, cert_req: policy.is_some(), policy };
         found.extend(request.to_der());
+        let json = wire::tsa::TimestampRequest {
+            artifact_hash: imprint.as_bytes().to_vec(),
+            certificates: request.cert_req,
+            hash_algorithm: "sha256".to_owned(),
+            nonce: request.nonce.map(|_| 7),
+            tsa_policy_oid: request.policy.unwrap_or_default(),
+        };
+        found.push(json.to_json());
     }
     found
+}
+
+fn exports() -> Vec<Vec<u8>> {
+    let file = |files: &str| {
+        format!(r#"{{"format":"touchmark-trust-export","version":1,"mirror":"https://lab.example/tuf","files":[{files}]}}"#)
+    };
+    let timestamp = r#"{"name":"timestamp.json","content":"e30="}"#;
+    let two = format!(r#"{timestamp},{{"name":"targets/00.trusted_root.json","content":""}}"#);
+    ["", timestamp, &two].map(|files| file(files).into_bytes()).to_vec()
 }
 
 fn bodies(cases: &[Case]) -> Vec<Vec<u8>> {

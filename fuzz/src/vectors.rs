@@ -120,6 +120,14 @@ fn public_root() -> Vec<u8> {
     std::fs::read(path).expect("the public trusted root")
 }
 
+/// The roots of the public instance.
+#[must_use]
+pub fn tuf_roots() -> Vec<Vec<u8>> {
+    let folder = Path::new(VECTORS).join("sigstore-tuf-repository/metadata");
+    let all = [files(&folder), files(&folder.join("root_history"))].concat();
+    all.iter().filter_map(|path| std::fs::read(path).ok()).collect()
+}
+
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

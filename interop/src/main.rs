@@ -82,9 +82,9 @@ async fn walk(repository: &str, root: &str, cache: &str) -> Result<()> {
     let mut updater = Updater::new(Directory(PathBuf::from(repository)), &root)?;
     updater.refresh(Timestamp::now()).await.context("refresh")?;
     std::fs::create_dir_all(cache).context("cache")?;
-    for name in ["trusted_root.json", "signing_config.v0.2.json"] {
+    for name in ["trusted_root.json", "signing_config.v0.2.json", "tools/hello.txt"] {
         let target = updater.get_target(name, Timestamp::now()).await.with_context(|| name.to_owned())?;
-        std::fs::write(PathBuf::from(cache).join(name), target).context("cache")?;
+        std::fs::write(PathBuf::from(cache).join(name.replace('/', "-")), target).context("cache")?;
         println!("{name}");
     }
     Ok(())

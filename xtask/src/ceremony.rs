@@ -2,7 +2,7 @@
 //! `cargo xtask interop trust`: docs/ceremony.md as it stands, and foreign clients in what comes of it.
 //!
 //! The shell blocks of the page are one script: five holders with tokens of SoftHSM2 make a root with threshold 3, a signature is made and verified
-//! under it, a key is exchanged and the threshold changed. Then python-tuf, tuf-js and sigstore-tuf walk the repository from each root, and refuse a
+//! under it, a key is exchanged and the threshold changed, and a team states targets that were delegated to it. Then python-tuf, tuf-js and sigstore-tuf walk the repository from each root, and refuse a
 //! tampered one; then it is handed on to a bucket (`bucket`).
 //! Out of scope: our own client, which the page drives.
 
@@ -134,17 +134,11 @@ fn with_free_ports(script: &str) -> Result<String> {
     Ok(PORTS.into_iter().zip(free..).fold(script.to_owned(), exchange))
 }
 
-/// Foreign clients, from each root, and with one byte of a target changed.
+/// Foreign clients, from each root, and with one byte of targets changed.
 fn walks(repository: &Path, home: &Path) -> Result<usize> {
     let mut passed = 0;
-    let tampered = home.join("tampered");
-    copy(repository, &tampered)?;
-    for file in files(&tampered.join("targets"))? {
-        let mut bytes = std::fs::read(&file).context("cannot read a target")?;
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::write(&file, bytes).context("cannot write a target")?;
-    }
+    let twins = ["targets", "targets/tools"].map(|directory| tampered(repository, directory, home));
+    let twins = twins.into_iter().collect::<Result<Vec<_>>>()?;
     for (name, mut client) in
         [("python-tuf", python_client(home)?), ("tuf-js", js_client(home)?), ("sigstore-tuf", rust_client())]
     {
@@ -155,16 +149,36 @@ fn walks(repository: &Path, home: &Path) -> Result<usize> {
                 break;
             }
             let said = quiet(&mut client.command(repository, &root, home))?;
-            ensure!(said.contains("trusted_root.json"), "{name} from root {version} said {said}");
+            let has_all = ["trusted_root.json", "tools/hello.txt"].iter().all(|target| said.contains(target));
+            ensure!(has_all, "{name} from root {version} said {said}");
             passed += 1;
         }
-        let refused = client.command(&tampered, &repository.join("1.root.json"), home).output();
-        let refused = refused.with_context(|| format!("cannot start {name}"))?;
-        ensure!(!refused.status.success(), "{name} accepts a tampered target");
-        passed += 1;
-        println!("interop: {name} walks the repository of the ceremony from every root and refuses a tampered target");
+        for twin in &twins {
+            let refused = client.command(twin, &repository.join("1.root.json"), home).output();
+            let refused = refused.with_context(|| format!("cannot start {name}"))?;
+            ensure!(!refused.status.success(), "{name} accepts a tampered target of {}", twin.display());
+            passed += 1;
+        }
+        println!(
+            "interop: {name} walks the repository of the ceremony from every root, to a delegated target, too, and refuses tampered ones"
+        );
     }
     Ok(passed)
+}
+
+/// A copy with one byte of each target in a directory changed.
+fn tampered(repository: &Path, directory: &str, home: &Path) -> Result<PathBuf> {
+    let twin = home.join(format!("tampered-{}", directory.replace('/', "-")));
+    copy(repository, &twin)?;
+    let tampered = files(&twin.join(directory))?;
+    ensure!(!tampered.is_empty(), "there is no target in {directory}");
+    for file in tampered {
+        let mut bytes = std::fs::read(&file).context("cannot read a target")?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).context("cannot write a target")?;
+    }
+    Ok(twin)
 }
 
 /// A foreign client: a program, and its script or command, which takes repository, root and a directory of its own.
@@ -219,7 +233,7 @@ url = f"http://127.0.0.1:{server.server_port}"
 os.makedirs(cache)
 updater = Updater(cache, url, cache, f"{url}/targets", bootstrap=open(root, "rb").read())
 updater.refresh()
-for name in ["trusted_root.json", "signing_config.v0.2.json"]:
+for name in ["trusted_root.json", "signing_config.v0.2.json", "tools/hello.txt"]:
     updater.download_target(updater.get_targetinfo(name))
     print(name)
 "#;
@@ -241,7 +255,7 @@ server.listen(0, '127.0.0.1', async () => {
   try {
     const updater = new Updater({ ...options, config: { fetchRetry: 0 } });
     await updater.refresh();
-    for (const name of ['trusted_root.json', 'signing_config.v0.2.json']) {
+    for (const name of ['trusted_root.json', 'signing_config.v0.2.json', 'tools/hello.txt']) {
       await updater.downloadTarget(await updater.getTargetInfo(name));
       console.log(name);
     }
@@ -254,8 +268,8 @@ server.listen(0, '127.0.0.1', async () => {
 "#;
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to.join("targets")).context("cannot make a copy of the repository")?;
-    for directory in ["", "targets"] {
+    std::fs::create_dir_all(to.join("targets/tools")).context("cannot make a copy of the repository")?;
+    for directory in ["", "targets", "targets/tools"] {
         for file in files(&from.join(directory))? {
             let name = file.file_name().context("a file has a name")?;
             std::fs::copy(&file, to.join(directory).join(name)).context("cannot copy the repository")?;

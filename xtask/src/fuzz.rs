@@ -16,7 +16,7 @@ use crate::process::{self, workspace};
 use crate::tools;
 
 /// Each target and the longest input that it is given: somewhat more than the longest seed.
-const TARGETS: [(&str, usize); 12] = [
+const TARGETS: [(&str, usize); 16] = [
     ("bundle", 24 << 10),
     ("trusted_root", 12 << 10),
     ("checkpoint", 2 << 10),
@@ -29,6 +29,10 @@ const TARGETS: [(&str, usize); 12] = [
     ("convert", 24 << 10),
     ("public_key", 2 << 10),
     ("verify_bundle", 96),
+    ("metadata", 8 << 10),
+    ("ceremony_file", 24 << 10),
+    ("trust_export", 4 << 10),
+    ("timestamp_request", 1 << 10),
 ];
 /// Limit on resident memory, the address sanitizer's included.
 const MEMORY_MIB: u32 = 1024;

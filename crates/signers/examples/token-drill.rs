@@ -2,7 +2,7 @@
 //! PKCS#11 signers against SoftHSM2: `cargo xtask interop keys` runs this.
 //!
 //! In scope: keys of every supported kind, wrong names and PINs, a token that is pulled and put back while others sign, a key that is
-//! exchanged. SoftHSM2 keeps each token in a directory: a token is pulled by moving its directory away. Out of scope: installing SoftHSM2
+//! exchanged, one that wants the PIN for each signature. SoftHSM2 keeps each token in a directory: a token is pulled by moving its directory away. Out of scope: installing SoftHSM2
 //! and telling it, by `SOFTHSM2_CONF`, where tokens lie (the caller's).
 //! Arguments: the module, the directory of the tokens, a directory for keys and PINs.
 #![expect(
@@ -16,6 +16,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cryptoki::context::Pkcs11;
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::Attribute;
+use cryptoki::session::UserType;
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
 use touchmark_keys::{KeyType, digest};
 use touchmark_signers::{FileSigner, Pkcs11Problem, Signer, SignerError, SignerReference};
 
@@ -28,7 +35,8 @@ async fn main() {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [module, tokens, home] = arguments.as_slice() else { panic!("three arguments are needed") };
     let drill = Drill { module: module.clone(), tokens: tokens.clone(), home: home.clone() };
-    for token in ["one", "two"] {
+    // SoftHSM2 sees those tokens that are there when it is initialised.
+    for token in ["one", "two", "four"] {
         drill.make_token(token);
     }
     drill.write_pin("pin", PIN);
@@ -39,7 +47,8 @@ async fn main() {
     drill.a_pin_that_became_wrong_waits_for_another().await;
     drill.nothing_wrong_is_signed_while_tokens_come_and_go().await;
     drill.another_key_under_the_same_name_signs_nothing().await;
-    println!("7 passed, 0 failed");
+    drill.a_key_that_wants_the_pin_each_time_signs().await;
+    println!("8 passed, 0 failed");
 }
 
 struct Drill {
@@ -242,6 +251,66 @@ impl Drill {
         println!("ok: another key under the same name signs nothing");
     }
 
+    /// SoftHSM2 signs in parts what it hashes itself: messages, with RSA keys. So a digest is refused, and ECDSA, and the message says why; PIV
+    /// cards take all of them.
+    async fn a_key_that_wants_the_pin_each_time_signs(&self) {
+        self.write_pin("each", PIN);
+        for (label, kind) in [("each", Generated::Rsa), ("each-ec", Generated::P256)] {
+            self.generate_attended("four", label, kind);
+        }
+        let signer = self.open("token=four;object=each", "each").await.expect("the key is there");
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let signer = Arc::clone(&signer);
+            callers.spawn(async move { signer.sign(b"message").await });
+        }
+        while let Some(done) = callers.join_next().await {
+            let signature = done.expect("no panic").expect("a signature");
+            signer.public_key().verify(signer.scheme(), b"message", &signature).expect("it verifies");
+        }
+        self.write_pin("each", "0000");
+        for _ in 0..5 {
+            let refused = signer.sign(b"message").await.expect_err("the PIN is wrong now");
+            assert!(matches!(problem_of(&refused), Pkcs11Problem::PinRefused { .. }), "{refused}");
+        }
+        self.write_pin("each", PIN);
+        signer.sign(b"message").await.expect("the right PIN is tried");
+        // The signer's session is logged in, and shows the key to everybody in this process.
+        let without = format!("pkcs11:token=four;object=each?module-path={}", self.module.display());
+        let opened = SignerReference::parse(&without, &self.home).expect("the URI is right").open(None).await;
+        assert_eq!(problem(opened), Pkcs11Problem::PinMissing);
+        let digest = digest(signer.scheme().hash().expect("RSA hashes"), b"message");
+        let refused = signer.sign_digest(&digest).await.expect_err("SoftHSM2 takes no digest in parts");
+        assert!(matches!(problem_of(&refused), Pkcs11Problem::NotInParts { .. }), "{refused}");
+        let ec = self.open("token=four;object=each-ec", "each").await.expect("the key is there");
+        let refused = ec.sign(b"message").await.expect_err("SoftHSM2 takes no ECDSA in parts");
+        assert!(matches!(problem_of(&refused), Pkcs11Problem::NotInParts { .. }), "{refused}");
+        println!("ok: a key that wants the PIN for each signature gets it, a wrong one once");
+    }
+
+    /// Makes a key in a token with `CKA_ALWAYS_AUTHENTICATE`, which `softhsm2-util` cannot.
+    fn generate_attended(&self, token: &str, label: &str, kind: Generated) {
+        let context = Pkcs11::new(&self.module).expect("the module loads");
+        // The signers of this process have initialised it.
+        let slots = context.get_slots_with_token().expect("tokens");
+        let has_label = |slot: &Slot| context.get_token_info(*slot).is_ok_and(|info| info.label() == token);
+        let slot = slots.into_iter().find(has_label).expect("the token is there");
+        let session = context.open_rw_session(slot).expect("a session");
+        match session.login(UserType::User, Some(&AuthPin::new(PIN.into()))) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+            Err(error) => panic!("{error}"),
+        }
+        let (mechanism, public) = match kind {
+            Generated::Rsa => (Mechanism::RsaPkcsKeyPairGen, Attribute::ModulusBits(2048.into())),
+            Generated::P256 => (Mechanism::EccKeyPairGen, Attribute::EcParams(P256_OID.to_vec())),
+        };
+        let named = [Attribute::Label(label.into()), Attribute::Id(label.into()), Attribute::Token(true)];
+        let public: Vec<_> = named.iter().cloned().chain([public, Attribute::Verify(true)]).collect();
+        let attended = [Attribute::Private(true), Attribute::Sign(true), Attribute::AlwaysAuthenticate(true)];
+        let private: Vec<_> = named.into_iter().chain(attended).collect();
+        session.generate_key_pair(&mechanism, &public, &private).expect("a key pair");
+    }
+
     /// Moves the directory of a token away, and waits until the signer has noticed.
     async fn pull(&self, label: &str, signer: &dyn Signer) -> Away {
         let entries = std::fs::read_dir(&self.tokens).expect("the tokens are listed").flatten();
@@ -261,6 +330,15 @@ impl Drill {
         Away { from, to }
     }
 }
+
+#[derive(Clone, Copy)]
+enum Generated {
+    Rsa,
+    P256,
+}
+
+/// `prime256v1` in DER.
+const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
 /// A token that is not there.
 struct Away {
@@ -286,8 +364,12 @@ async fn signs(signer: &dyn Signer) -> Result<(), SignerError> {
 }
 
 fn problem(opened: Result<Arc<dyn Signer>, SignerError>) -> Pkcs11Problem {
-    match opened.map(drop) {
-        Err(SignerError::Pkcs11 { problem, .. }) => problem,
+    problem_of(&opened.map(drop).expect_err("it is refused")).clone()
+}
+
+fn problem_of(error: &SignerError) -> &Pkcs11Problem {
+    match error {
+        SignerError::Pkcs11 { problem, .. } => problem,
         other => panic!("{other:?}"),
     }
 }

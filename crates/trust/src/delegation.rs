@@ -14,6 +14,8 @@ use crate::role::{Keys, RoleKeys, keys};
 
 /// Most delegations of one role; python-tuf visits 32 roles in one search.
 const DELEGATIONS_MAX: usize = 1024;
+/// Bins that are looked for in a snapshot: as many as a walk follows.
+const BINS_LOOKED_AT_MAX: usize = 1024;
 /// TAP 15: at most 2^32 bins.
 const BIT_LENGTH_MAX: u64 = 32;
 
@@ -91,6 +93,21 @@ impl Delegations {
             }
         }
         asked
+    }
+
+    /// The roles that are delegated to and that `is_there` does not know; of bins the first one.
+    pub(crate) fn first_missing(&self, is_there: impl Fn(&String) -> bool) -> Vec<String> {
+        let missing = |delegation: &Delegation| match &delegation.scope {
+            Scope::Paths { name, .. } | Scope::HashPrefixes { name, .. } => {
+                Some(name.clone()).filter(|name| !is_there(name))
+            }
+            Scope::Succinct { name_prefix, bits } => {
+                // More bins than a walk looks at are missing somewhere.
+                let mut bins = (0..1_u64 << bits).take(BINS_LOOKED_AT_MAX).map(|bin| bin_name(name_prefix, *bits, bin));
+                bins.find(|name| !is_there(name))
+            }
+        };
+        self.roles.iter().filter_map(missing).collect()
     }
 
     /// The delegation to a role of that name.

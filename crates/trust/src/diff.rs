@@ -5,6 +5,7 @@
 //! Invariants: what differs in the signed bytes is shown, if not by its meaning then as a member that differs; a key that changed under an
 //! unchanged id is shown, because keys are compared by what they are.
 
+mod delegations;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use touchmark_keys::sha256;
 
 use crate::ceremony::Event;
 use crate::document::{Document, RoleType};
+use crate::key::Key;
 use crate::role::RootView;
 use crate::stated::TargetFile;
 
@@ -49,6 +51,12 @@ pub fn differences(event: &Event) -> Vec<Difference> {
         all.extend(compare(name, &before, &after));
     }
     all
+}
+
+/// What the next targets of a delegated role change.
+#[must_use]
+pub fn differences_of_role(role: &str, before: Option<&Document>, after: &Document) -> Vec<Difference> {
+    compare(role, &before.map(facts_of_targets).unwrap_or_default(), &facts_of_targets(after))
 }
 
 fn compare(what: &str, before: &Facts, after: &Facts) -> Vec<Difference> {
@@ -91,17 +99,15 @@ fn facts_of_root(root: &RootView) -> Facts {
         facts.extend(more.into_iter().map(|(member, value)| (format!("role {name} {member}"), value)));
     }
     for (key_id, key) in root.keys() {
-        facts.insert(
-            format!("key object {}", key_id.short()),
-            hex::encode(&sha256(key.object().to_string().as_bytes())[..8]),
-        );
+        facts.insert(format!("key object {}", key_id.short()), object_hash(key));
     }
     facts
 }
 
 fn facts_of_targets(targets: &Document) -> Facts {
     let mut facts = common(targets);
-    others(targets.signed(), &["targets"], &mut facts);
+    others(targets.signed(), &["targets", "delegations"], &mut facts);
+    facts.extend(delegations::facts(targets.signed()));
     for file in TargetFile::all(targets).unwrap_or_default() {
         facts.insert(format!("file {}", file.path()), format!("{} bytes, {}", file.length(), file.digest()));
     }
@@ -112,6 +118,11 @@ fn facts_of_targets(targets: &Document) -> Facts {
         facts.extend(more.into_iter().map(|(member, value)| (format!("file {name} {member}"), value)));
     }
     facts
+}
+
+/// Tells two key objects apart, whatever of them has a meaning here.
+fn object_hash(key: &Key) -> String {
+    hex::encode(&sha256(key.object().to_string().as_bytes())[..8])
 }
 
 fn common(document: &Document) -> Facts {

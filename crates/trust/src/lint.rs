@@ -11,10 +11,13 @@ use std::fmt;
 use jiff::{Timestamp, ToSpan as _};
 use touchmark_keys::KeyType;
 
+use crate::ceremony::Period;
 use crate::content::{self, TRUSTED_ROOT};
+use crate::delegation::Delegations;
 use crate::document::{Document, RoleType};
 use crate::key::{Fingerprint, Key, KeyId};
 use crate::role::RootView;
+use crate::stated::Pin;
 use crate::walk::Walked;
 
 /// How long before its end metadata that holders must sign is announced: the public instance's window.
@@ -62,6 +65,8 @@ pub enum Finding {
     EndsSoon { role: RoleType, expires: Timestamp },
     /// A delegated role ends soon.
     DelegationEndsSoon { role: String, expires: Timestamp },
+    /// A client that looks for a target there is refused instead of told that there is none.
+    DelegationUnpublished { role: String },
     /// Without them a client may see files of two versions.
     NoConsistentSnapshots,
     /// A target is not what its name says: clients that take it have lost what they went by.
@@ -78,7 +83,8 @@ impl Finding {
             Self::NoConsistentSnapshots | Self::UnusableTarget { .. } => Severity::Danger,
             Self::ThresholdOne { .. } | Self::EndsSoon { .. } => Severity::Warning,
             Self::OddKeyId { .. } | Self::RareKey { .. } | Self::NoTrustedRoot => Severity::Warning,
-            Self::NoSpareKey { .. } | Self::DelegationEndsSoon { .. } => Severity::Note,
+            Self::DelegationEndsSoon { .. } | Self::DelegationUnpublished { .. } => Severity::Warning,
+            Self::NoSpareKey { .. } => Severity::Note,
         }
     }
 }
@@ -108,6 +114,9 @@ impl fmt::Display for Finding {
             }
             Self::EndsSoon { role, expires } => write!(f, "{role} expires at {expires}"),
             Self::DelegationEndsSoon { role, expires } => write!(f, "the delegated role {role} expires at {expires}"),
+            Self::DelegationUnpublished { role } => {
+                write!(f, "the delegated role {role} has no targets yet: clients that look for one are refused")
+            }
             Self::NoConsistentSnapshots => f.write_str("consistent snapshots are off"),
             Self::UnusableTarget { name, problem } => {
                 write!(f, "the target {name} is not what its name says: {problem}")
@@ -141,10 +150,15 @@ pub fn lint(walked: &Walked, now: Timestamp) -> Vec<Finding> {
             findings.push(Finding::EndsSoon { role: document.role_type(), expires: document.expires() });
         }
     }
-    for (role, document) in &walked.delegated {
-        if ends_soon(document, now) {
-            findings.push(Finding::DelegationEndsSoon { role: role.clone(), expires: document.expires() });
+    for (role, delegated) in &walked.delegated {
+        let (document, expires) = (&delegated.document, delegated.document.expires());
+        // A delegate says himself how long before the end he signs.
+        if Period::of_document(document).is_due(expires, now) {
+            findings.push(Finding::DelegationEndsSoon { role: role.clone(), expires });
         }
+    }
+    for role in unpublished(walked) {
+        findings.push(Finding::DelegationUnpublished { role });
     }
     let problems = walked.files.iter().filter_map(|(name, bytes)| Some((name, content::problem(name, bytes)?)));
     findings.extend(problems.map(|(name, problem)| Finding::UnusableTarget { name: name.clone(), problem }));
@@ -201,6 +215,14 @@ fn keys_of_role(root: &RootView, role: RoleType, findings: &mut Vec<Finding>) {
 
 fn ends_soon(document: &Document, now: Timestamp) -> bool {
     now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= document.expires())
+}
+
+/// Roles that are delegated to and that the snapshot does not name. Bins are too many to be listed: the first missing one stands for all.
+fn unpublished(walked: &Walked) -> Vec<String> {
+    let documents = [&walked.targets].into_iter().chain(walked.delegated.values().map(|role| &role.document));
+    let read = |document: &Document| Delegations::read(document.signed().get("delegations")).ok().flatten();
+    let is_pinned = |role: &String| Pin::read(&walked.snapshot, &format!("{role}.json")).is_ok();
+    documents.filter_map(read).flat_map(|delegations| delegations.first_missing(is_pinned)).collect()
 }
 
 fn name(key_id: &KeyId, key: &Key) -> String {

@@ -5,7 +5,8 @@
 //! In scope: the root chain, timestamp, snapshot, targets, every delegated role that the snapshot pins and every target, so that a repository
 //! is known as a whole before it is published. Out of scope: the client's own walk and cache (crate `client`), searching one target.
 //! Invariants: what a walk gives is verified from the root that it started from, and was fresh at the time of the walk. What is wrong with a
-//! delegated role or a target is told and does not hide the rest.
+//! delegated role or a target is told and does not hide the rest. A delegated role has a say in the paths that were delegated to it, and
+//! never in what the targets role itself states.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -59,7 +60,7 @@ pub struct Walk {
     next: Next,
     seen: Seen,
     delegated: VecDeque<Pending>,
-    files: VecDeque<TargetFile>,
+    files: VecDeque<WantedFile>,
     found: Found,
 }
 
@@ -86,9 +87,17 @@ struct Found {
     timestamp: Option<Document>,
     snapshot: Option<Document>,
     targets: Option<Document>,
-    delegated: BTreeMap<String, Document>,
+    delegated: BTreeMap<String, DelegatedRole>,
     files: BTreeMap<String, Vec<u8>>,
     unsound: Vec<WalkError>,
+}
+
+/// A target that is to be fetched.
+#[derive(Debug, Clone)]
+struct WantedFile {
+    /// `None` if the targets role itself states it.
+    role: Option<String>,
+    file: TargetFile,
 }
 
 /// A delegated role that is to be fetched, and who delegates to it.
@@ -96,6 +105,16 @@ struct Found {
 struct Pending {
     role: String,
     delegator: String,
+}
+
+/// A delegated role that was walked.
+#[derive(Debug, Clone)]
+pub struct DelegatedRole {
+    pub document: Document,
+    /// The role that delegates to it, `targets` or a delegated one.
+    pub delegator: String,
+    /// Its targets by their paths, of those that were delegated to it.
+    pub files: BTreeMap<String, Vec<u8>>,
 }
 
 /// A repository that was walked from its root on.
@@ -106,8 +125,8 @@ pub struct Walked {
     pub snapshot: Document,
     pub targets: Document,
     /// By the names of their roles.
-    pub delegated: BTreeMap<String, Document>,
-    /// Every target, by its path.
+    pub delegated: BTreeMap<String, DelegatedRole>,
+    /// Every target that the targets role itself states, by its path.
     pub files: BTreeMap<String, Vec<u8>>,
     /// What is wrong with delegated roles and targets.
     pub unsound: Vec<WalkError>,
@@ -174,7 +193,7 @@ impl Walk {
             Next::Targets => (self.name_of("targets"), RoleType::Targets.bytes_max()),
             Next::Delegated => (self.name_of(&self.delegated.front()?.role), RoleType::Targets.bytes_max()),
             Next::File => {
-                let file = self.files.front()?;
+                let file = &self.files.front()?.file;
                 let is_consistent = self.root.view().has_consistent_snapshots();
                 let name = if is_consistent { file.served_as() } else { format!("targets/{}", file.path()) };
                 (name, TARGET_BYTES_MAX)
@@ -295,7 +314,7 @@ impl Walk {
             not_older("targets", seen.version(), targets.version())?;
         }
         targets.fresh_at(self.now)?;
-        self.look_into("targets", &targets)?;
+        self.look_into("targets", &targets, &[])?;
         self.found.targets = Some(targets);
         self.next = Next::Delegated;
         self.end_delegated();
@@ -307,38 +326,42 @@ impl Walk {
         let pin = Pin::read(self.snapshot(), &format!("{role}.json"))?;
         pin.expect(&bytes, "the snapshot")?;
         let document = Document::parse(RoleType::Targets, bytes)?;
-        let by =
-            if delegator == "targets" { self.found.targets.as_ref() } else { self.found.delegated.get(&delegator) };
-        let delegations = by.map(|by| Delegations::read(by.signed().get("delegations"))).transpose()?.flatten();
+        let chain = self.chain_to(&role, &delegator)?;
+        let (delegations, _) = &chain[0];
         let not_named = || MetadataError::NotNamed { by: "the delegating role", name: role.clone() };
-        let delegations = delegations.ok_or_else(not_named)?;
         let delegate = delegations.to_role(&role).ok_or_else(not_named)?;
         delegate.role_keys.verify(delegations.keys(), &document)?;
         expect_version(pin.version, document.version())?;
         document.fresh_at(self.now)?;
-        self.look_into(&role, &document)?;
+        self.look_into(&role, &document, &chain)?;
         self.delegated.pop_front();
-        self.found.delegated.insert(role, document);
+        self.found.delegated.insert(role, DelegatedRole { document, delegator, files: BTreeMap::new() });
         self.end_delegated();
         Ok(())
     }
 
     fn take_file(&mut self, bytes: Vec<u8>) -> Result<(), MetadataError> {
-        let Some(file) = self.files.front() else { return Ok(()) };
+        let Some(WantedFile { role, file }) = self.files.front() else { return Ok(()) };
         file.expect(&bytes)?;
-        self.found.files.insert(file.path().to_owned(), bytes);
+        let path = file.path().to_owned();
+        match role {
+            None => self.found.files.insert(path, bytes),
+            Some(role) => self.found.delegated.get_mut(role).and_then(|role| role.files.insert(path, bytes)),
+        };
         self.files.pop_front();
         Ok(())
     }
 
     /// Remembers what a targets role states and to whom it delegates.
-    fn look_into(&mut self, role: &str, document: &Document) -> Result<(), MetadataError> {
+    fn look_into(&mut self, role: &str, document: &Document, chain: &[Step]) -> Result<(), MetadataError> {
         let files = TargetFile::all(document)?;
-        let Some(delegations) = Delegations::read(document.signed().get("delegations"))? else {
-            self.files.extend(files);
-            return Ok(());
-        };
+        // A client never comes to a path that was not delegated to the role.
+        let files = files.into_iter().filter(|file| leads_to(chain, file.path()));
+        let of_role = (role != TARGETS).then(|| role.to_owned());
+        let files: Vec<_> = files.map(|file| WantedFile { role: of_role.clone(), file }).collect();
+        let delegations = Delegations::read(document.signed().get("delegations"))?;
         self.files.extend(files);
+        let Some(delegations) = delegations else { return Ok(()) };
         // Which roles there are, the snapshot says; what it does not pin is not trusted.
         let pinned: Vec<String> = versions(self.snapshot())
             .filter_map(|(name, _)| name.strip_suffix(".json"))
@@ -356,6 +379,24 @@ impl Walk {
             self.delegated.push_back(Pending { role: name, delegator: role.to_owned() });
         }
         Ok(())
+    }
+
+    /// How a search comes to a role: the delegations on the way, its own delegator's first, each with the role that they lead to.
+    fn chain_to(&self, role: &str, delegator: &str) -> Result<Vec<Step>, MetadataError> {
+        let (mut role, mut by) = (role, delegator);
+        let mut chain = Vec::new();
+        loop {
+            let above = self.found.delegated.get(by);
+            let document = if by == TARGETS { self.found.targets.as_ref() } else { above.map(|above| &above.document) };
+            let delegations = document.map(|document| Delegations::read(document.signed().get("delegations")));
+            let not_named = || MetadataError::NotNamed { by: "the delegating role", name: role.to_owned() };
+            chain.push((delegations.transpose()?.flatten().ok_or_else(not_named)?, role.to_owned()));
+            match above {
+                // Who delegates was found before its delegate, so the chain has an end.
+                Some(above) => (role, by) = (by, &above.delegator),
+                None => return Ok(chain),
+            }
+        }
     }
 
     fn end_delegated(&mut self) {
@@ -407,6 +448,17 @@ impl Walk {
     }
 }
 
+/// Delegations, and the role that they lead to.
+type Step = (Delegations, String);
+
+/// The top of every chain.
+const TARGETS: &str = "targets";
+
+/// Whether each delegation on the way is for that path.
+fn leads_to(chain: &[Step], path: &str) -> bool {
+    chain.iter().all(|(delegations, role)| delegations.for_target(path).iter().any(|delegate| delegate.name == *role))
+}
+
 fn expect_version(expected: u64, found: u64) -> Result<(), MetadataError> {
     if expected == found { Ok(()) } else { Err(MetadataError::Version { expected, found }) }
 }
@@ -416,7 +468,8 @@ fn not_older(role: &str, known: u64, found: u64) -> Result<(), MetadataError> {
 }
 
 /// The name of a role as it stands in a URL: what is not unreserved (RFC 3986 §2.3) is percent-encoded, so that no role leaves its directory.
-pub(crate) fn quoted(role: &str) -> String {
+#[must_use]
+pub fn quoted(role: &str) -> String {
     let mut text = String::with_capacity(role.len());
     for byte in role.bytes() {
         match byte {

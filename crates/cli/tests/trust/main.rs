@@ -9,6 +9,7 @@
 
 mod buckets;
 mod ceremony;
+mod delegations;
 mod failures;
 mod interrupted;
 mod machines;

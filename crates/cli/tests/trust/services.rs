@@ -65,6 +65,11 @@ fn a_shard_is_verified_by_everybody_before_anybody_signs_with_it() {
     }
     let said = team.step(0, shard);
     says(&said, &["+ trusted_root.json: signature log ", NEW_LOG, "2026-01-15T00:00:00Z"]);
+    let old = "sign with the new key from 2026-01-15T00:00:00Z on, and not with the old one after 2026-01-16T00:00:00Z";
+    says(&said, &["signature log https://", old]);
+    team.step(0, "event abort");
+    let said = team.step(0, &format!("{shard} --output json"));
+    says(&said, &[r#""signFrom":"2026-01-15T00:00:00Z""#, r#""notAfter":"2026-01-16T00:00:00Z""#]);
     signed_and_published(&team);
     let config = target(&team, "signing_config.v0.2.json");
     assert_eq!(config["rekorTlogUrls"][0]["url"], NEW_LOG);
@@ -74,6 +79,7 @@ fn a_shard_is_verified_by_everybody_before_anybody_signs_with_it() {
 
     // A second event, made the next day, does not pull it forward.
     team.days_pass(1);
+    says(&team.doctor(0, ""), &["signature log https://", old]);
     let mut early = config;
     early["rekorTlogUrls"][0]["validFor"]["start"] = json!("2026-01-02T00:00:00Z");
     team.coordinator.write("early.json", &early.to_string());
@@ -98,7 +104,12 @@ fn trust_in_a_stolen_key_of_a_service_is_taken_back() {
     says(&team.step(2, &format!("{revoke} {}", "00".repeat(32))), &["nothing that is published is 0000"]);
     let config: Value = serde_json::from_str(&team.coordinator.read("config.json")).unwrap();
     let url = config["rekorTlogUrls"][0]["url"].as_str().unwrap();
-    team.step(0, &format!("{revoke} {} --url {url}", hex::encode(sha256(&log))));
+    let key = hex::encode(sha256(&log));
+    says(
+        &team.step(2, &format!("{revoke} {key}")),
+        &["still sends clients to", url, &format!("--url {url}"), "--keep-url"],
+    );
+    team.step(0, &format!("{revoke} {key} --url {url}"));
     signed_and_published(&team);
     let trusted = target(&team, "trusted_root.json");
     assert_eq!(trusted["tlogs"][1]["publicKey"]["validFor"]["end"], "2025-12-31T00:00:00Z");

@@ -3,10 +3,11 @@
 //!
 //! Spec: PKCS#11 3.1; RFC 7512 for the names of keys.
 //! In scope: ECDSA keys on P-256, P-384 and P-521, RSA keys of 2048, 3072 and 4096 bits (PKCS#1 v1.5); a few sessions; a deadline; finding
-//! the key again after the token was lost. Out of scope: making keys, PIN pads, keys that want a login for each signature.
+//! the key again after the token was lost; keys that want the PIN for each signature ([`attended`]). Out of scope: making keys, PIN pads.
 //! Invariants: a signature that is returned was verified with the public key that was found when the signer was opened; calls into the
 //! library run on threads of their own, at most [`SESSIONS_MAX`] at once; no error holds a PIN.
 
+mod attended;
 mod module;
 mod pin;
 mod token;
@@ -23,7 +24,7 @@ use thiserror::Error;
 use touchmark_keys::{Digest, KeyError, PublicKey, Scheme, digest};
 
 use self::module::Module;
-use self::token::{KeyPlace, OpenKey};
+use self::token::{Asked, KeyPlace, OpenKey};
 use self::workers::Workers;
 use crate::{Signer, SignerError, proof};
 
@@ -36,11 +37,16 @@ const SESSIONS_MAX: usize = 4;
 /// How long a signature may take, with opening a session again: less than [`crate::SIGN_DEADLINE`], so that the reason is named.
 const PKCS11_DEADLINE: Duration = Duration::from_secs(8);
 
+/// The same for a key that wants the PIN each time: such a key often wants to be touched as well, and a YubiKey waits 15 s for that. A service
+/// gives up before, at its own deadline.
+const ATTENDED_DEADLINE: Duration = Duration::from_secs(60);
+
 /// A key in a token.
 pub struct Pkcs11Signer {
     key: Arc<Key>,
     workers: Workers,
     public: PublicKey,
+    is_attended: bool,
 }
 
 struct Key {
@@ -67,9 +73,17 @@ pub enum Pkcs11Problem {
     #[error("the token's public key: {0}")]
     PublicKey(KeyError),
     #[error(
-        "the key wants the PIN again for each signature (CKA_ALWAYS_AUTHENTICATE), which is not supported: use one that does not, on a YubiKey in slot 9a"
+        "the key wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE), and the URI does not say where it is: add `pin-source`"
     )]
-    AlwaysAuthenticate,
+    PinMissing,
+    #[error(
+        "the key wants the PIN for each signature, and the module cannot take it between the beginning of a signature and its end: it answers {code} to {function}"
+    )]
+    NotInParts { function: String, code: String },
+    #[error(
+        "the token took the PIN and did not sign all the same: if it wants to be touched, touch it while it blinks, and try again"
+    )]
+    NotTouched,
     #[error(
         "another key is there now under the same name; nothing is signed with it. Put the old one back, or restart with a certificate of the new one"
     )]
@@ -90,8 +104,8 @@ pub enum Pkcs11Problem {
     Module { problem: String },
     #[error("the token made a signature that its own public key does not verify; it was not used")]
     WrongSignature,
-    #[error("no answer within {} s", PKCS11_DEADLINE.as_secs())]
-    Deadline,
+    #[error("no answer within {} s; a token that blinks waits to be touched", within.as_secs())]
+    Deadline { within: Duration },
     #[error("no thread can be started: {kind}")]
     Threads { kind: std::io::ErrorKind },
     #[error("the module's thread broke off")]
@@ -109,14 +123,16 @@ impl Pkcs11Problem {
             | Self::TokenNotUnique { .. }
             | Self::KeyKind
             | Self::PublicKey(_)
-            | Self::AlwaysAuthenticate
+            | Self::PinMissing
+            | Self::NotInParts { .. }
+            | Self::NotTouched
             | Self::KeyChanged
             | Self::PinFile(_)
             | Self::PinVariable { .. }
             | Self::PinRefused { .. }
             | Self::PinLocked
             | Self::WrongSignature
-            | Self::Deadline
+            | Self::Deadline { .. }
             | Self::Threads { .. }
             | Self::Panicked => false,
         }
@@ -145,19 +161,31 @@ impl Pkcs11Signer {
         let opening = workers.run(move || {
             let module = Module::load(&uri.module_path)?;
             let key = Key { module, place: KeyPlace::new(uri), name: key_name };
-            let public = key.module.with_key(&key.place, |open: &OpenKey| Ok(open.public.clone()))?;
-            Ok((Arc::new(key), public))
+            let found = |open: &OpenKey| Ok((open.public.clone(), open.is_attended()));
+            let found = key.module.with_key(&key.place, found)?;
+            Ok((Arc::new(key), found))
         });
-        let (key, public) = within_deadline(opening).await.map_err(problem)?;
-        Ok(Self { key, workers, public })
+        let (key, (public, is_attended)) = answered_within(PKCS11_DEADLINE, opening).await.map_err(problem)?;
+        Ok(Self { key, workers, public, is_attended })
+    }
+
+    async fn ask(&self, asked: Asked) -> Result<Vec<u8>, SignerError> {
+        let key = Arc::clone(&self.key);
+        let signing = self.workers.run(move || key.module.with_key(&key.place, |open| open.sign(&key.place, &asked)));
+        let within = if self.is_attended { ATTENDED_DEADLINE } else { PKCS11_DEADLINE };
+        let problem = |problem| SignerError::Pkcs11 { key: self.key.name.clone(), problem };
+        answered_within(within, signing).await.map_err(problem)
     }
 }
 
-async fn within_deadline<T>(work: impl Future<Output = Option<Result<T, Pkcs11Problem>>>) -> Result<T, Pkcs11Problem> {
-    match tokio::time::timeout(PKCS11_DEADLINE, work).await {
+async fn answered_within<T>(
+    within: Duration,
+    work: impl Future<Output = Option<Result<T, Pkcs11Problem>>>,
+) -> Result<T, Pkcs11Problem> {
+    match tokio::time::timeout(within, work).await {
         Ok(Some(done)) => done,
         Ok(None) => Err(Pkcs11Problem::Panicked),
-        Err(_) => Err(Pkcs11Problem::Deadline),
+        Err(_) => Err(Pkcs11Problem::Deadline { within }),
     }
 }
 
@@ -173,15 +201,15 @@ impl Signer for Pkcs11Signer {
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let hash = proof::hash_of(self.scheme())?;
-        self.sign_digest(&digest(hash, message)).await
+        if self.is_attended {
+            return self.ask(Asked::Message(message.to_vec())).await;
+        }
+        self.ask(Asked::Digest(digest(hash, message))).await
     }
 
     async fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, SignerError> {
         proof::expect_digest(self.scheme(), digest)?;
-        let (key, digest) = (Arc::clone(&self.key), digest.clone());
-        let signing = self.workers.run(move || key.module.with_key(&key.place, |open| open.sign(&digest)));
-        let problem = |problem| SignerError::Pkcs11 { key: self.key.name.clone(), problem };
-        within_deadline(signing).await.map_err(problem)
+        self.ask(Asked::Digest(digest.clone())).await
     }
 }
 

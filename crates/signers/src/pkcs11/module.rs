@@ -23,6 +23,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 
 use super::Pkcs11Problem;
+use super::attended::Turns;
 use super::token::{KeyPlace, OpenKey};
 
 /// How long a library is left alone after it was started: hardware takes a part of a second for that, and other keys in the same library
@@ -41,6 +42,7 @@ struct Library {
     started: Instant,
     /// Idle sessions by [`KeyPlace::number`].
     idle: Mutex<BTreeMap<u64, Vec<OpenKey>>>,
+    turns: Turns,
 }
 
 impl Module {
@@ -57,7 +59,7 @@ impl Module {
         let context = Pkcs11::new(&real).map_err(|error| library(error.to_string()))?;
         initialize(&context)?;
         let idle = Mutex::new(BTreeMap::new());
-        let loaded = Library { context, generation: 0, started: Instant::now(), idle };
+        let loaded = Library { context, generation: 0, started: Instant::now(), idle, turns: Turns::default() };
         let module = Arc::new(Self { library: RwLock::new(loaded) });
         modules.insert(real, Arc::clone(&module));
         Ok(module)
@@ -128,7 +130,7 @@ impl Library {
                 done => return self.put_back(place, open, done),
             }
         }
-        let open = place.open(&self.context)?;
+        let open = place.open(&self.context, &self.turns)?;
         let done = work(&open);
         self.put_back(place, open, done)
     }

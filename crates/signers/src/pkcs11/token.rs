@@ -16,9 +16,10 @@ use cryptoki::object::{Attribute, AttributeType, KeyType as TokenKeyType, Object
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
-use touchmark_keys::{Digest, KeyError, KeyFamily, PublicKey, pkcs11};
+use touchmark_keys::{Digest, KeyError, KeyFamily, PublicKey, digest, pkcs11};
 
 use super::Pkcs11Problem;
+use super::attended::{Attended, Turns};
 use super::pin::{self, RefusedPin};
 use super::uri::{PinSource, Pkcs11Uri, TokenMatch};
 use crate::proof::{self, Input};
@@ -33,11 +34,29 @@ pub(super) struct KeyPlace {
     refused_pin: RefusedPin,
 }
 
+/// What is to be signed.
+pub(super) enum Asked {
+    Message(Vec<u8>),
+    Digest(Digest),
+}
+
+impl Asked {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Self::Message(message) => Input::Message(message),
+            Self::Digest(digest) => Input::Digest(digest),
+        }
+    }
+}
+
 /// A session in which the key was found.
 pub(super) struct OpenKey {
     session: Session,
     private: ObjectHandle,
     pub(super) public: PublicKey,
+    /// Where the key wants the PIN for each signature.
+    attended: Option<Attended>,
+    turns: Turns,
 }
 
 impl KeyPlace {
@@ -48,38 +67,46 @@ impl KeyPlace {
     }
 
     /// Opens a session, logs in and finds the key.
-    pub(super) fn open(&self, context: &Pkcs11) -> Result<OpenKey, Pkcs11Problem> {
+    pub(super) fn open(&self, context: &Pkcs11, turns: &Turns) -> Result<OpenKey, Pkcs11Problem> {
         let (slot, info) = find_token(context, &self.uri.token)?;
         let session = context.open_ro_session(slot)?;
         if let (true, Some(source)) = (info.login_required(), &self.uri.pin_source) {
             let refused = |problem| pin::after_refusal(problem, context.get_token_info(slot).ok().as_ref());
-            self.log_in(&session, source).map_err(refused)?;
+            self.log_in(&session, UserType::User, source).map_err(refused)?;
         }
-        let private = self.private_key(&session)?;
+        let (private, wants_pin_each_time) = self.private_key(&session)?;
         let public = self.public_key_of(&session, private)?;
         if *self.known.get_or_init(|| public.clone()) != public {
             return Err(Pkcs11Problem::KeyChanged);
         }
-        Ok(OpenKey { session, private, public })
+        let attended = match (wants_pin_each_time, &self.uri.pin_source) {
+            (false, _) => None,
+            (true, None) => return Err(Pkcs11Problem::PinMissing),
+            (true, Some(_)) => Some(Attended::look(context, slot, &public)?),
+        };
+        Ok(OpenKey { session, private, public, attended, turns: turns.clone() })
     }
 
-    fn log_in(&self, session: &Session, source: &PinSource) -> Result<(), Pkcs11Problem> {
+    fn log_in(&self, session: &Session, user: UserType, source: &PinSource) -> Result<(), Pkcs11Problem> {
         let pin = pin::read(source)?;
-        let login = |pin: &[u8]| session.login_with_raw(UserType::User, &RawAuthPin::from(Box::new(pin.to_vec())));
+        let login = |pin: &[u8]| session.login_with_raw(user, &RawAuthPin::from(Box::new(pin.to_vec())));
         self.refused_pin.log_in(&pin, login)
     }
 
-    fn private_key(&self, session: &Session) -> Result<ObjectHandle, Pkcs11Problem> {
+    /// Says the PIN for the one signature that was begun.
+    pub(super) fn log_in_for_signature(&self, session: &Session) -> Result<(), Pkcs11Problem> {
+        let source = self.uri.pin_source.as_ref().ok_or(Pkcs11Problem::PinMissing)?;
+        self.log_in(session, UserType::ContextSpecific, source)
+    }
+
+    /// The key, and whether it wants the PIN for each signature.
+    fn private_key(&self, session: &Session) -> Result<(ObjectHandle, bool), Pkcs11Problem> {
         let mut template = vec![Attribute::Class(ObjectClass::PRIVATE_KEY)];
         template.extend(self.uri.object.clone().map(Attribute::Label));
         template.extend(self.uri.id.clone().map(Attribute::Id));
         let private = only(session, &template).map_err(|found| found.of("private keys"))?;
-        for attribute in session.get_attributes(private, &[AttributeType::AlwaysAuthenticate])? {
-            if matches!(attribute, Attribute::AlwaysAuthenticate(true)) {
-                return Err(Pkcs11Problem::AlwaysAuthenticate);
-            }
-        }
-        Ok(private)
+        let attributes = session.get_attributes(private, &[AttributeType::AlwaysAuthenticate])?;
+        Ok((private, attributes.contains(&Attribute::AlwaysAuthenticate(true))))
     }
 
     /// The public key with the private key's `CKA_ID`; where that is empty, with the label of the URI.
@@ -97,19 +124,45 @@ impl KeyPlace {
 }
 
 impl OpenKey {
-    /// Signs the message that has this digest; what comes back has been verified.
-    pub(super) fn sign(&self, digest: &Digest) -> Result<Vec<u8>, Pkcs11Problem> {
-        let key_type = self.public.key_type();
+    pub(super) fn is_attended(&self) -> bool {
+        self.attended.is_some()
+    }
+
+    /// Signs; what comes back has been verified.
+    pub(super) fn sign(&self, place: &KeyPlace, asked: &Asked) -> Result<Vec<u8>, Pkcs11Problem> {
+        let (key_type, scheme) = (self.public.key_type(), self.public.default_scheme());
+        let made = match &self.attended {
+            Some(attended) => {
+                let _alone = self.turns.alone();
+                attended.sign(place, &self.session, self.private, asked)?
+            }
+            None => {
+                let _beside_others = self.turns.beside_others();
+                let (mechanism, data) = of_digest(&self.public, asked)?;
+                self.session.sign(&mechanism, self.private, &data)?
+            }
+        };
         let signature = match key_type.family() {
             KeyFamily::Ecdsa => {
-                let raw = self.session.sign(&Mechanism::Ecdsa, self.private, digest.as_bytes())?;
-                pkcs11::ecdsa_signature_der(key_type, &raw).map_err(|_| Pkcs11Problem::WrongSignature)?
+                pkcs11::ecdsa_signature_der(key_type, &made).map_err(|_| Pkcs11Problem::WrongSignature)?
             }
-            _ => self.session.sign(&Mechanism::RsaPkcs, self.private, &pkcs11::digest_info(digest))?,
+            _ => made,
         };
-        let verified = proof::verified(&self.public, self.public.default_scheme(), Input::Digest(digest), signature);
-        verified.map_err(|_| Pkcs11Problem::WrongSignature)
+        proof::verified(&self.public, scheme, asked.input(), signature).map_err(|_| Pkcs11Problem::WrongSignature)
     }
+}
+
+/// The mechanism that signs digests, and what it is given.
+pub(super) fn of_digest(public: &PublicKey, asked: &Asked) -> Result<(Mechanism<'static>, Vec<u8>), Pkcs11Problem> {
+    let scheme = public.default_scheme();
+    let digest = match asked {
+        Asked::Message(message) => digest(proof::hash_of(scheme).map_err(Pkcs11Problem::PublicKey)?, message),
+        Asked::Digest(digest) => digest.clone(),
+    };
+    Ok(match public.key_type().family() {
+        KeyFamily::Ecdsa => (Mechanism::Ecdsa, digest.as_bytes().to_vec()),
+        _ => (Mechanism::RsaPkcs, pkcs11::digest_info(&digest)),
+    })
 }
 
 fn find_token(context: &Pkcs11, wanted: &TokenMatch) -> Result<(Slot, TokenInfo), Pkcs11Problem> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::CeremonyError;
+use super::delegating::{DelegationWish, delegate};
 use super::enrolment::{EnrolledKey, Enrolment, ONLINE};
 use super::policy::{Period, Solo, expect_threshold};
 use crate::content::{self, TRUSTED_ROOT};
@@ -40,6 +41,11 @@ pub struct Change {
     /// Targets that are new or have new content; the event holds their files.
     pub set_targets: Vec<String>,
     pub remove_targets: Vec<String>,
+    /// Roles that are delegated to, new or exchanged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_delegations: Vec<DelegationWish>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove_delegations: Vec<String>,
     /// Sign root and targets anew although nothing else changes.
     pub renew: bool,
     /// A new service may be used before every verifier knows its key: signatures made meanwhile are refused by some.
@@ -59,6 +65,8 @@ impl Change {
             online_key: None,
             set_targets: Vec::new(),
             remove_targets: Vec::new(),
+            set_delegations: Vec::new(),
+            remove_delegations: Vec::new(),
             renew: false,
             sign_before_verifiers_know: false,
         }
@@ -68,6 +76,11 @@ impl Change {
         let touches_holders =
             !self.add_holders.is_empty() || !self.remove_holders.is_empty() || self.threshold.is_some();
         touches_holders || self.online_key.is_some() || self.renew
+    }
+
+    fn touches_targets(&self) -> bool {
+        let touches_files = !self.set_targets.is_empty() || !self.remove_targets.is_empty();
+        touches_files || !self.set_delegations.is_empty() || !self.remove_delegations.is_empty()
     }
 }
 
@@ -111,10 +124,10 @@ pub(super) fn propose(
         _ => Some(next_root(ceremony, base.map(Base::root), change, now)?),
     };
     // A new root brings new targets, so that targets never end before the root does.
-    let changes_targets = change.touches_root() || !change.set_targets.is_empty() || !change.remove_targets.is_empty();
+    let changes_targets = change.touches_root() || change.touches_targets();
     let targets = match base {
         Some(_) if !changes_targets => None,
-        _ => Some(next_targets(base.map(|base| &base.targets), change, files, now)?),
+        _ => Some(next_targets(ceremony, base.map(|base| &base.targets), change, files, now)?),
     };
     match (root, targets) {
         (None, None) => Err(CeremonyError::NothingChanges),
@@ -179,7 +192,7 @@ fn expect_exchanged(enrolled: &EnrolledKey, base: Option<&Root>, role_type: Role
     }
 }
 
-fn named(enrolled: &EnrolledKey) -> Result<(KeyId, Key), CeremonyError> {
+pub(super) fn named(enrolled: &EnrolledKey) -> Result<(KeyId, Key), CeremonyError> {
     let id = enrolled.key().computed_id().map_err(CeremonyError::metadata("the enrolment"))?;
     Ok((id, enrolled.key().clone()))
 }
@@ -188,7 +201,7 @@ fn keys_of(root: &RootView, role_type: RoleType) -> Vec<(KeyId, Key)> {
     root.keys_of(role_type).map(|(id, key)| (id.clone(), key.clone())).collect()
 }
 
-fn expect_different<'a>(keys: impl Iterator<Item = &'a (KeyId, Key)>) -> Result<(), CeremonyError> {
+pub(super) fn expect_different<'a>(keys: impl Iterator<Item = &'a (KeyId, Key)>) -> Result<(), CeremonyError> {
     let mut seen: Vec<(Fingerprint, String)> = Vec::new();
     for (id, key) in keys {
         let Some(fingerprint) = key.fingerprint() else { continue };
@@ -240,6 +253,7 @@ fn write_keys(
 }
 
 fn next_targets(
+    ceremony: &str,
     base: Option<&Document>,
     change: &Change,
     files: &BTreeMap<String, Vec<u8>>,
@@ -249,15 +263,27 @@ fn next_targets(
         Some(targets) => targets.signed().clone(),
         None => blank(RoleType::Targets, json!({ "targets": {} })),
     };
+    change.set_targets.iter().try_for_each(|name| super::expect_target_name(name))?;
+    edit_targets(&mut signed, &change.set_targets, &change.remove_targets, files)?;
+    delegate(&mut signed, ceremony, change)?;
+    finish(RoleType::Targets, signed, base, now)
+}
+
+/// Writes what is stated of files into targets.
+pub(super) fn edit_targets(
+    signed: &mut Map<String, Value>,
+    set: &[String],
+    remove: &[String],
+    files: &BTreeMap<String, Vec<u8>>,
+) -> Result<(), CeremonyError> {
     let mut targets = signed.get("targets").and_then(Value::as_object).cloned().unwrap_or_default();
-    for name in &change.remove_targets {
+    for name in remove {
         targets.remove(name).ok_or_else(|| CeremonyError::NoTarget { name: name.clone() })?;
         if name == TRUSTED_ROOT {
             return Err(CeremonyError::Needed { name: name.clone() });
         }
     }
-    for name in &change.set_targets {
-        super::expect_target_name(name)?;
+    for name in set {
         let bytes = files.get(name).ok_or_else(|| CeremonyError::TargetFile { name: name.clone() })?;
         if let Some(problem) = content::problem(name, bytes) {
             return Err(CeremonyError::UnusableTarget { name: name.clone(), problem });
@@ -270,10 +296,10 @@ fn next_targets(
         targets.insert(name.clone(), entry);
     }
     signed.insert("targets".to_owned(), targets.into());
-    finish(RoleType::Targets, signed, base, now)
+    Ok(())
 }
 
-fn blank(role_type: RoleType, members: Value) -> Map<String, Value> {
+pub(super) fn blank(role_type: RoleType, members: Value) -> Map<String, Value> {
     let mut signed = members.as_object().cloned().unwrap_or_default();
     signed.insert("_type".to_owned(), role_type.name().into());
     signed.insert("spec_version".to_owned(), SPEC_VERSION.into());
@@ -293,11 +319,11 @@ fn finish(
     Document::write(role_type, &signed, &[]).map_err(CeremonyError::metadata(format!("the next {role_type}")))
 }
 
-/// Next metadata of an online role that pins one file and ends at `end`; other pins stay, because no role may disappear from a snapshot.
+/// Next metadata of an online role that pins these files and ends at `end`; other pins stay, because no role may disappear from a snapshot.
 pub(crate) fn next_online(
     role_type: RoleType,
     before: Option<&Document>,
-    pinned: &Document,
+    pins: &[(String, u64)],
     version: u64,
     end: Timestamp,
 ) -> Result<Document, CeremonyError> {
@@ -310,7 +336,7 @@ pub(crate) fn next_online(
         }
     };
     let mut meta = signed.get("meta").and_then(Value::as_object).cloned().unwrap_or_default();
-    meta.insert(format!("{}.json", pinned.role_type()), json!({ "version": pinned.version() }));
+    meta.extend(pins.iter().map(|(role, version)| (format!("{role}.json"), json!({ "version": version }))));
     signed.insert("meta".to_owned(), meta.into());
     signed.insert("version".to_owned(), version.into());
     signed.insert("expires".to_owned(), end.to_string().into());

@@ -73,8 +73,30 @@ pub enum CeremonyError {
     Needed { name: String },
     #[error("the file for the target {name:?} is none: {problem}; clients would lose what they verify or sign by")]
     UnusableTarget { name: String, problem: String },
+    #[error("nobody delegates to a role {role:?}")]
+    NoDelegation { role: String },
+    #[error("{role} cannot stand beside bins: targets delegate to roles or to bins")]
+    BinsAlone { role: String },
+    #[error(
+        "the delegation to {role} is not to 1 to 256 patterns of at most 256 bytes, as many prefixes of a SHA-256 in lower-case hex, or bins of 1 to 10 bits, for 1 to 3653 days"
+    )]
+    Scope { role: String },
+    #[error("{path:?} is not delegated to {role}: no client would look for it there")]
+    OutOfScope { role: String, path: String },
+    #[error("{path:?} is no path of at most 16 names of letters, digits, dots, hyphens and underscores, and 512 bytes")]
+    TargetPath { path: String },
+    #[error("the key at hand is {found}, which has no say in the role {role}")]
+    NoSay { role: String, found: Fingerprint },
+    #[error("not enough holders of the role have signed: {0}")]
+    DelegatedBelowThreshold(MetadataError),
+    #[error("these are targets {found} of {role}, and the next ones are {expected}: make them anew")]
+    DelegatedOvertaken { role: String, expected: u64, found: u64 },
+    #[error("the targets of {role} end at {expires}, and the timestamp over them only at {end}")]
+    DelegatedEndsSoon { role: String, expires: Timestamp, end: Timestamp },
     #[error("nothing that is published is {what}")]
     NothingTrusted { what: String },
+    #[error("the signing config still sends clients to {}, whose key would no longer be trusted", urls.join(", "))]
+    StillNamed { urls: Vec<String> },
     #[error("{url} would be signed with from {starts} on, but not every verifier knows its key before {earliest}")]
     SignsTooEarly { url: String, starts: Timestamp, earliest: Timestamp },
     #[error("the event does not hold the file of target {name:?} that its metadata states")]

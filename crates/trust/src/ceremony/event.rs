@@ -128,7 +128,6 @@ impl Event {
     /// The file that is carried around.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let encode = |bytes: &[u8]| STANDARD.encode(bytes);
         super::to_json(&EventFile {
             version: VERSION,
             ceremony: self.ceremony.clone(),
@@ -252,7 +251,7 @@ impl Event {
 }
 
 /// Every stated target is there and is what is stated, and nothing else is.
-fn expect_files(targets: &Document, files: &BTreeMap<String, Vec<u8>>) -> Result<(), CeremonyError> {
+pub(super) fn expect_files(targets: &Document, files: &BTreeMap<String, Vec<u8>>) -> Result<(), CeremonyError> {
     let stated = stated(targets)?;
     let missing = |name: &str| CeremonyError::TargetFile { name: name.to_owned() };
     for file in &stated {
@@ -265,7 +264,7 @@ fn expect_files(targets: &Document, files: &BTreeMap<String, Vec<u8>>) -> Result
     }
 }
 
-fn stated(targets: &Document) -> Result<Vec<TargetFile>, CeremonyError> {
+pub(super) fn stated(targets: &Document) -> Result<Vec<TargetFile>, CeremonyError> {
     TargetFile::all(targets).map_err(CeremonyError::metadata("targets"))
 }
 
@@ -295,18 +294,22 @@ fn read_base(file: BaseFile) -> Result<Base, CeremonyError> {
     Ok(Base { roots, targets, files })
 }
 
-fn encode_all(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
-    files.iter().map(|(name, bytes)| (name.clone(), STANDARD.encode(bytes))).collect()
+pub(super) fn encode_all(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    files.iter().map(|(name, bytes)| (name.clone(), encode(bytes))).collect()
 }
 
-fn decode_all(files: BTreeMap<String, String>) -> Result<BTreeMap<String, Vec<u8>>, CeremonyError> {
+pub(super) fn encode(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+pub(super) fn decode_all(files: BTreeMap<String, String>) -> Result<BTreeMap<String, Vec<u8>>, CeremonyError> {
     files.into_iter().map(|(name, text)| Ok((name, decode(&text)?))).collect()
 }
 
-fn decode(text: &str) -> Result<Vec<u8>, CeremonyError> {
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, CeremonyError> {
     STANDARD
         .decode(text)
-        .map_err(|error| CeremonyError::Unreadable { what: "the event".to_owned(), problem: error.to_string() })
+        .map_err(|error| CeremonyError::Unreadable { what: "a file in base64".to_owned(), problem: error.to_string() })
 }
 
 fn same(role: &'static str, stated: Option<String>, made: Option<&Document>) -> Result<(), CeremonyError> {

@@ -6,6 +6,7 @@
 //! DIR/holders/NAME.json        enrolments; `online.json` is the key of snapshot and timestamp
 //! DIR/event/event.json         the pending change: the file that is carried to every holder
 //! DIR/event/signatures/…       what comes back
+//! DIR/event/delegated/…        targets of delegated roles that are published with the event
 //! DIR/repository/              what clients are served; `publication.json` is a publication under way, gone when it is whole
 //! DIR/past/ID/                 events that were published or aborted
 //! DIR/log.jsonl                who did what when
@@ -18,6 +19,8 @@
 
 mod attestation;
 mod change;
+mod delegated;
+mod delegating;
 mod enrolment;
 mod error;
 mod event;
@@ -30,6 +33,7 @@ mod record;
 mod recorded;
 mod rotation;
 mod signing;
+mod switch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,16 +56,19 @@ use crate::walk::Walked;
 
 pub use attestation::Attested;
 pub use change::{Base, Change};
+pub use delegated::{DelegatedVersion, RoleWish};
+pub use delegating::{DelegationWish, ScopeWish, Search};
 pub use enrolment::{EnrolledKey, Enrolment, ONLINE};
 pub use error::CeremonyError;
 pub use event::{Event, KnownEvent, KnownRoot, KnownTargets};
 pub use policy::{HOLDERS_DEFAULT, Period, Policy, Solo, THRESHOLD_DEFAULT};
 pub use publication::{Publication, Repository};
 pub use push::{Object, Objects};
-pub use rotation::{Documents, revoke, rotate};
+pub use rotation::{Addresses, Documents, revoke, rotate};
+pub use signing::{Collected, SignatureFile, Standing, collect, sign};
+pub use switch::{SWITCH_SHOWN_AHEAD, Switch, ended_by, switches};
 
 pub use crate::content::{SIGNING_CONFIG, TRUSTED_ROOT};
-pub use signing::{Collected, SignatureFile, Standing, collect, sign};
 
 /// How long a holder has for PIN and touch.
 pub(crate) const HOLDER_DEADLINE: Duration = Duration::from_secs(120);
@@ -311,6 +318,8 @@ impl Ceremony {
         self.expect_no_publication()?;
         let event = self.event()?.ok_or(CeremonyError::NoEvent)?;
         let signed = collect(&event, &self.signatures()?).complete(&event)?;
+        let versions = self.delegated_with_event()?;
+        let signed = publication::Signed { root: signed.0, targets: signed.1, delegated: &versions };
         let published = self.published_as_recorded()?;
         publication::plan(&event, signed, published.as_ref(), &self.repository(), online, now).await
     }

@@ -44,7 +44,7 @@ impl Period {
         Self { expiry_days, signing_days }
     }
 
-    fn read(fields: &Map<String, Value>) -> Option<Self> {
+    pub(crate) fn read(fields: &Map<String, Value>) -> Option<Self> {
         let days = |field| fields.get(field)?.as_u64().and_then(|days| u32::try_from(days).ok());
         let period = Self { expiry_days: days(EXPIRY_FIELD)?, signing_days: days(SIGNING_FIELD)? };
         (period.signing_days < period.expiry_days && period.expiry_days <= EXPIRY_DAYS_MAX).then_some(period)

@@ -5,9 +5,11 @@
 //! who has signed (`signing`), serving.
 //! Invariants: nothing is published that a client would refuse: one that is new, one that knows any older root, one that has the last
 //! cache, and one that comes when the timestamp is about to end. Files that name others are written after those that they name, the timestamp
-//! last; what is published already is never changed, except the timestamp. A publication is noted down as a whole before its first file is
+//! last; what is published already is never changed, except the timestamp. A delegated role that is published may end: clients refuse it alone,
+//! and the rest goes on. A publication is noted down as a whole before its first file is
 //! written: whoever finds the note writes the rest.
 
+mod delegated;
 mod note;
 
 use std::path::{Path, PathBuf};
@@ -16,17 +18,21 @@ use jiff::{SignedDuration, Timestamp};
 use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 
 use super::change::next_online;
+use super::delegated::DelegatedVersion;
 use super::event::Event;
 use super::history::earlier;
 use super::policy::Period;
 use super::rotation::expect_order;
 use super::{CeremonyError, Published, files};
+use crate::MetadataError;
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
 use crate::lint::{Severity, lint};
 use crate::role::{Root, RootView};
 use crate::stated::TargetFile;
-use crate::walk::{Memory, Walked, Wanted, walk};
+use crate::walk::{Memory, WalkError, Walked, Wanted, walk};
+
+pub(super) use delegated::plan_delegated;
 
 /// A published repository in a directory.
 #[derive(Debug, Clone)]
@@ -227,13 +233,21 @@ pub(super) const TIMESTAMP: &str = "timestamp.json";
 /// there is; clients forget what it signed (TUF §5.3.11), and so the numbers begin anew.
 const CONTINUED_MAX: u64 = u32::MAX as u64;
 
+/// What holders have signed.
+pub(super) struct Signed<'a> {
+    pub(super) root: Option<Document>,
+    pub(super) targets: Option<Document>,
+    /// Of delegated roles, to be published with the event.
+    pub(super) delegated: &'a [DelegatedVersion],
+}
+
 /// Signs what an event's root and targets need around them, and puts everything in order.
 ///
 /// # Errors
 /// If the online key is not the one that the root names, or a client would refuse the result.
 pub(super) async fn plan(
     event: &Event,
-    (root, targets): (Option<Document>, Option<Document>),
+    Signed { root, targets, delegated }: Signed<'_>,
     published: Option<&(Vec<Root>, Walked)>,
     repository: &Repository,
     online: &dyn Signer,
@@ -249,17 +263,23 @@ pub(super) async fn plan(
     let before = published.map(|(_, walked)| walked);
     let continued = |document: &&Document| view.verify(document).is_ok() || document.version() <= CONTINUED_MAX;
     let targets_after = event.targets_after();
+    delegated::expect_publishable(delegated, before, targets_after, now.checked_add(life).unwrap_or(now))?;
     let online = Online { repository, signer: online, offline_end: offline_end(view, targets_after) };
     // The snapshot changes with the targets, and with its key.
     let has_new_key = before.is_some_and(|before| view.verify(&before.snapshot).is_err());
     let present = before.map(|before| &before.snapshot).filter(continued);
     let snapshot = match present {
-        Some(snapshot) if targets.is_none() && !has_new_key && !is_due(view, snapshot, now) => snapshot.clone(),
-        _ => online.next(RoleType::Snapshot, present, view, targets_after, now).await?,
+        Some(snapshot) if targets.is_none() && delegated.is_empty() && !has_new_key && !is_due(view, snapshot, now) => {
+            snapshot.clone()
+        }
+        _ => online.next(RoleType::Snapshot, present, view, &pins(targets_after, delegated), now).await?,
     };
     let stamp = before.map(|before| &before.timestamp).filter(continued);
-    let timestamp = online.next(RoleType::Timestamp, stamp, view, &snapshot, now).await?;
+    let timestamp = online.next(RoleType::Timestamp, stamp, view, &pins(&snapshot, &[]), now).await?;
     let mut order = Vec::new();
+    for version in delegated {
+        order.extend(version.served()?);
+    }
     for file in TargetFile::all(targets_after).map_err(CeremonyError::metadata("targets"))? {
         let bytes = event.files().get(file.path()).cloned();
         let bytes = bytes.ok_or_else(|| CeremonyError::TargetFile { name: file.path().to_owned() })?;
@@ -283,12 +303,7 @@ async fn plan_online(
 ) -> Result<Option<Publication>, CeremonyError> {
     let (_, walked) = published;
     let view = walked.root.view();
-    for document in [view.document(), &walked.targets] {
-        if document.expires() <= now {
-            let (role, expires) = (document.role_type().name(), document.expires());
-            return Err(CeremonyError::Ended { role, expires });
-        }
-    }
+    expect_lasting(view, &walked.targets, now)?;
     let online = Online { repository, signer: online, offline_end: offline_end(view, &walked.targets) };
     let snapshot_is_due = is_due(view, &walked.snapshot, now);
     // One that ends with the root cannot be made to last longer.
@@ -301,19 +316,33 @@ async fn plan_online(
     let mut snapshot = walked.snapshot.clone();
     if snapshot_is_due {
         let before = Some(&walked.snapshot);
-        snapshot = online.next(RoleType::Snapshot, before, view, &walked.targets, now).await?;
+        snapshot = online.next(RoleType::Snapshot, before, view, &pins(&walked.targets, &[]), now).await?;
         order.push((format!("{}.snapshot.json", snapshot.version()), snapshot.bytes().to_vec()));
     }
     let before = Some(&walked.timestamp);
-    let timestamp = online.next(RoleType::Timestamp, before, view, &snapshot, now).await?;
+    let timestamp = online.next(RoleType::Timestamp, before, view, &pins(&snapshot, &[]), now).await?;
     order.push((TIMESTAMP.to_owned(), timestamp.bytes().to_vec()));
     let publication = Publication { files: order };
     publication.expect_walkable(repository, Some(published), now)?;
     Ok(Some(publication))
 }
 
+/// What the metadata above says of these files.
+fn pins(document: &Document, delegated: &[DelegatedVersion]) -> Vec<(String, u64)> {
+    let own = (document.role_type().name().to_owned(), document.version());
+    [own].into_iter().chain(delegated.iter().map(DelegatedVersion::pin)).collect()
+}
+
 fn is_due(root: &RootView, document: &Document, now: Timestamp) -> bool {
     Period::of_online(root.document(), document.role_type()).is_due(document.expires(), now)
+}
+
+/// Nothing is signed over a root or targets that have ended.
+fn expect_lasting(root: &RootView, targets: &Document, now: Timestamp) -> Result<(), CeremonyError> {
+    match [root.document(), targets].into_iter().find(|document| document.expires() <= now) {
+        Some(ended) => Err(CeremonyError::Ended { role: ended.role_type().name(), expires: ended.expires() }),
+        None => Ok(()),
+    }
 }
 
 /// When the first of the roles ends that only the holders can renew.
@@ -351,13 +380,13 @@ impl Online<'_> {
         if role_type == RoleType::Timestamp { end.min(self.offline_end) } else { end }
     }
 
-    /// Signs the next metadata of a role, which pins one file.
+    /// Signs the next metadata of a role, which pins these files.
     async fn next(
         &self,
         role_type: RoleType,
         before: Option<&Document>,
         root: &RootView,
-        pinned: &Document,
+        pins: &[(String, u64)],
         now: Timestamp,
     ) -> Result<Document, CeremonyError> {
         let found = Fingerprint::of(self.signer.public_key());
@@ -367,7 +396,7 @@ impl Online<'_> {
             return Err(CeremonyError::WrongOnlineKey { expected, found });
         };
         let version = self.repository.next_version(role_type, before);
-        let document = next_online(role_type, before, pinned, version, self.end_of(role_type, root, now))?;
+        let document = next_online(role_type, before, pins, version, self.end_of(role_type, root, now))?;
         let signature = sign_within(self.signer, document.canonical(), SIGN_DEADLINE).await?;
         let entry = SignatureEntry { key_id, signature };
         let signed = document.with_signatures(&[entry]).map_err(CeremonyError::metadata(role_type.name()))?;
@@ -418,7 +447,7 @@ impl Publication {
             let walked = walk(root.clone(), memory, at, fetch);
             match walked {
                 Err(CeremonyError::Walk(problem)) => Err(CeremonyError::Unwalkable { client, problem }),
-                Ok(walked) => match walked.unsound.first() {
+                Ok(walked) => match walked.unsound.iter().find(|problem| !self.may_stay(problem)) {
                     Some(problem) => Err(CeremonyError::Unwalkable { client, problem: problem.clone() }),
                     None => Ok(walked),
                 },
@@ -439,6 +468,11 @@ impl Publication {
             Some(finding) => Err(CeremonyError::Unsound { finding: finding.to_string() }),
             None => Ok(()),
         }
+    }
+
+    /// A delegated role that is published already and has ended. What is published now has not.
+    fn may_stay(&self, WalkError { file, problem }: &WalkError) -> bool {
+        matches!(problem, MetadataError::Expired { .. }) && self.files.iter().all(|(name, _)| name != file)
     }
 
     /// A noted publication leads on from what is there: its timestamp is newer, or is there already, and a new client can walk all of it.

@@ -69,16 +69,15 @@ impl Repository {
         if self.note_path().exists() {
             return Err(CeremonyError::PublicationPending);
         }
-        let (roots, _) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        let (roots, walked) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
         let newest = roots.last().cloned().ok_or(CeremonyError::NothingPublished)?;
-        let walked = self.walk(newest, Memory::default(), now)?;
-        if let Some(error) = walked.unsound.first() {
-            return Err(error.clone().into());
-        }
+        // A delegated role that has ended is handed on: clients refuse it alone.
+        self.walk(newest, Memory::default(), now)?;
         let mut order = Vec::new();
-        for document in [&walked.targets].into_iter().chain(walked.delegated.values()) {
+        let delegated = walked.delegated.values().map(|role| (&role.document, &role.files));
+        for (document, files) in [(&walked.targets, &walked.files)].into_iter().chain(delegated) {
             for file in TargetFile::all(document).map_err(CeremonyError::metadata("targets"))? {
-                if let Some(bytes) = walked.files.get(file.path()) {
+                if let Some(bytes) = files.get(file.path()) {
                     order.push((file.served_as(), bytes.clone()));
                 }
             }
@@ -86,7 +85,7 @@ impl Repository {
         let numbered = |name: &str, document: &Document| {
             (format!("{}.{}.json", document.version(), crate::walk::quoted(name)), document.bytes().to_vec())
         };
-        order.extend(walked.delegated.iter().map(|(name, document)| numbered(name, document)));
+        order.extend(walked.delegated.iter().map(|(name, role)| numbered(name, &role.document)));
         order.push(numbered("targets", &walked.targets));
         order.push(numbered("snapshot", &walked.snapshot));
         order.extend(roots.iter().map(|root| numbered("root", root.document())));

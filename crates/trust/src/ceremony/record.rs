@@ -119,6 +119,35 @@ mod tests {
         std::fs::read_to_string(path).unwrap()
     }
 
+    fn head(path: &Path) -> Result<(usize, [u8; 32]), CeremonyError> {
+        Log::read(path).map(|log| log.head())
+    }
+
+    proptest::proptest! {
+        // Each case syncs a file several times.
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_are_a_log_or_an_error(bytes: Vec<u8>, position: proptest::sample::Index, byte: u8) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("log.jsonl");
+            std::fs::write(&path, &bytes).unwrap();
+            // Without a line feed it is what a crash left of a first line.
+            let is_log = !bytes.contains(&b'\n');
+            proptest::prop_assert_eq!(Log::read(&path).is_ok(), is_log);
+            // A log of two lines with one byte exchanged: whatever is still a log commits to other bytes.
+            std::fs::remove_file(&path).unwrap();
+            for action in ["init", "enrol"] {
+                record(&path, Timestamp::UNIX_EPOCH, action, Map::new()).unwrap();
+            }
+            let (good, mut bytes) = (head(&path).unwrap(), std::fs::read(&path).unwrap());
+            let position = position.index(bytes.len() - 1);
+            let is_same = bytes[position] == byte;
+            bytes[position] = byte;
+            std::fs::write(&path, bytes).unwrap();
+            proptest::prop_assert_eq!(head(&path).ok() == Some(good), is_same);
+        }
+    }
+
     #[test]
     fn a_line_that_is_changed_taken_out_or_moved_breaks_the_chain() {
         let directory = tempfile::tempdir().unwrap();

@@ -20,11 +20,12 @@ use touchmark_sigstore::x509::Certificate;
 use super::CeremonyError;
 use super::event::Event;
 use super::history::Earlier;
+use super::switch::expect_nobody_is_sent;
 use crate::content::{SIGNING_CONFIG, TRUSTED_ROOT};
 use crate::json;
 
 /// How long after the last signature of an old service its results may still come in: timestamps and log entries of a signing that was begun.
-const LAST_RESULTS: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const LAST_RESULTS: SignedDuration = SignedDuration::from_hours(24);
 
 const TRUST_LISTS: [&str; 4] = ["tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities"];
 const SERVICE_LISTS: [&str; 4] = ["caUrls", "oidcUrls", "rekorTlogUrls", "tsaUrls"];
@@ -84,15 +85,25 @@ fn expect_readable(published: &Documents, merged: &[u8]) -> Result<(), CeremonyE
     }
 }
 
-/// Ends the trust in a key or certificate, and the use of addresses.
+/// Whether clients may still be sent to a service whose key is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// None stays that no live key stands behind.
+    Checked,
+    /// Said in so many words.
+    Left,
+}
+
+/// Ends the trust in a key or certificate, and the use of addresses; `now` says which keys live.
 ///
 /// # Errors
-/// If the trusted root knows no such key, or the signing config no such address.
+/// If the trusted root knows no such key, or the signing config no such address; or names the service still.
 pub fn revoke(
     published: &Documents,
     key_sha256: [u8; 32],
-    urls: &[String],
+    (urls, addresses): (&[String], Addresses),
     since: Timestamp,
+    now: Timestamp,
 ) -> Result<Documents, CeremonyError> {
     let mut root = document(published, TRUSTED_ROOT)?;
     let mut found = false;
@@ -111,23 +122,34 @@ pub fn revoke(
     let ended = written(&root);
     expect_readable(published, &ended)?;
     let mut next = Documents::from([(TRUSTED_ROOT.to_owned(), ended)]);
+    let mut config = match published.contains_key(SIGNING_CONFIG) || !urls.is_empty() {
+        true => document(published, SIGNING_CONFIG)?,
+        false => Map::new(),
+    };
+    take_out(&mut config, urls)?;
+    if addresses == Addresses::Checked {
+        expect_nobody_is_sent(&document(published, TRUSTED_ROOT)?, &root, &config, now.max(since))?;
+    }
     if !urls.is_empty() {
-        let mut config = document(published, SIGNING_CONFIG)?;
-        for url in urls {
-            let mut found = false;
-            for list in SERVICE_LISTS {
-                let services = entries(&mut config, list);
-                let before = services.len();
-                services.retain(|service| text(service, "url") != Some(url));
-                found |= services.len() != before;
-            }
-            if !found {
-                return Err(CeremonyError::NothingTrusted { what: url.clone() });
-            }
-        }
         next.insert(SIGNING_CONFIG.to_owned(), written(&config));
     }
     changed(published, next)
+}
+
+fn take_out(config: &mut Map<String, Value>, urls: &[String]) -> Result<(), CeremonyError> {
+    for url in urls {
+        let mut found = false;
+        for list in SERVICE_LISTS {
+            let services = entries(config, list);
+            let before = services.len();
+            services.retain(|service| text(service, "url") != Some(url));
+            found |= services.len() != before;
+        }
+        if !found {
+            return Err(CeremonyError::NothingTrusted { what: url.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Whether clients that sign come to a new service only after clients that verify know its key. `now` is when the event is published; `known` is
@@ -219,7 +241,7 @@ fn merge_services(ours: &mut Vec<Value>, theirs: Option<&Value>, sign_from: Time
 }
 
 /// Which key or chain an entry is about.
-fn identity(entry: &Value) -> Option<&Value> {
+pub(super) fn identity(entry: &Value) -> Option<&Value> {
     entry.get("publicKey").and_then(|key| key.get("rawBytes")).or_else(|| entry.get("certChain"))
 }
 
@@ -241,11 +263,11 @@ fn holds(entry: &Value, key_sha256: [u8; 32]) -> bool {
 }
 
 /// The window of a log is that of its key.
-fn window(entry: &Value, end: &str) -> Option<Timestamp> {
+pub(super) fn window(entry: &Value, end: &str) -> Option<Timestamp> {
     text(entry.get("publicKey").unwrap_or(entry).get("validFor")?, end)?.parse().ok()
 }
 
-fn ends(entry: &Value) -> Option<Timestamp> {
+pub(super) fn ends(entry: &Value) -> Option<Timestamp> {
     let holder = entry.get("publicKey").unwrap_or(entry);
     holder.get("validFor")?.get("end")?.as_str()?.parse().ok()
 }
@@ -264,11 +286,11 @@ fn set_window(entry: &mut Value, end: &str, at: Timestamp) {
     }
 }
 
-fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
+pub(super) fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
     value.get(member).and_then(Value::as_str)
 }
 
-fn list_of<'d>(document: &'d Map<String, Value>, list: &str) -> &'d [Value] {
+pub(super) fn list_of<'d>(document: &'d Map<String, Value>, list: &str) -> &'d [Value] {
     document.get(list).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
@@ -280,7 +302,7 @@ fn entries<'d>(document: &'d mut Map<String, Value>, list: &str) -> &'d mut Vec<
     value.as_array_mut().expect("it is a list since the line above")
 }
 
-fn document(files: &Documents, name: &str) -> Result<Map<String, Value>, CeremonyError> {
+pub(super) fn document(files: &Documents, name: &str) -> Result<Map<String, Value>, CeremonyError> {
     let bytes = files.get(name).ok_or_else(|| CeremonyError::NoTarget { name: name.to_owned() })?;
     object(name, bytes)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ceremonies from nothing to a published root, and each way in which they go wrong.
 
+mod delegations;
 mod harness;
 mod interrupted;
 mod recorded;
@@ -168,6 +169,19 @@ async fn unknown_members_survive_every_edit() {
     assert_eq!(made.version(), 2);
 }
 
+/// Files that were written when the formats were new, one of each.
+#[test]
+fn files_of_the_first_version_are_read() {
+    let event = Event::from_json(include_bytes!("../../testdata/ceremony/event.json")).unwrap();
+    assert_eq!((event.ceremony(), event.files().len()), ("example", 1));
+    let enrolment = Enrolment::from_json(include_bytes!("../../testdata/ceremony/enrolment.json")).unwrap();
+    assert_eq!(enrolment.verified("example").unwrap().holder(), "tess");
+    let signature = SignatureFile::from_json(include_bytes!("../../testdata/ceremony/signature.json")).unwrap();
+    assert_eq!(signature.holder(), "ann");
+    let version = DelegatedVersion::from_json(include_bytes!("../../testdata/ceremony/delegated.json")).unwrap();
+    assert_eq!((version.role(), version.document().version()), ("tools", 1));
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_file_of_a_ceremony_or_an_error(bytes: Vec<u8>) {
@@ -175,6 +189,7 @@ proptest! {
         prop_assert!(SignatureFile::from_json(&bytes).is_err());
         prop_assert!(Enrolment::from_json(&bytes).is_err());
         prop_assert!(Publication::from_json(&bytes).is_err());
+        prop_assert!(DelegatedVersion::from_json(&bytes).is_err());
         prop_assert!(Policy::from_json(&bytes).is_err());
     }
 }

@@ -109,8 +109,10 @@ fn timestamp(version: u64, snapshot: u64) -> Value {
 #[tokio::test]
 async fn a_repository_is_known_as_a_whole() {
     let walked = Shelf::new().await.walk(Memory::default()).unwrap();
-    assert_eq!(walked.files.keys().collect::<Vec<_>>(), ["a.json", "team/tool"]);
-    assert_eq!(walked.delegated["team"].version(), 1);
+    assert_eq!(walked.files.keys().collect::<Vec<_>>(), ["a.json"]);
+    let team = &walked.delegated["team"];
+    assert_eq!((team.document.version(), team.delegator.as_str()), (1, "targets"));
+    assert_eq!(team.files.keys().collect::<Vec<_>>(), ["team/tool"]);
     assert!(walked.unsound.is_empty());
     assert_eq!(walked.targets.signed()["delegations"]["roles"][0]["x-kept"], 1);
 }
@@ -198,7 +200,8 @@ async fn a_bad_delegate_or_target_is_told_and_hides_nothing_else() {
     let mut shelf = Shelf::new().await;
     shelf.files.retain(|name, _| !name.ends_with("a.json"));
     let walked = shelf.walk(Memory::default()).unwrap();
-    assert_eq!((walked.unsound[0].problem.clone(), walked.files.len()), (MetadataError::Missing, 1));
+    assert_eq!((walked.unsound[0].problem.clone(), walked.files.len()), (MetadataError::Missing, 0));
+    assert_eq!(walked.delegated["team"].files.len(), 1);
     // The top-level key has no say in the delegated role.
     let mut shelf = Shelf::new().await;
     std::mem::swap(&mut shelf.signer, &mut shelf.delegate);
@@ -206,6 +209,20 @@ async fn a_bad_delegate_or_target_is_told_and_hides_nothing_else() {
     shelf.put("1.team.json", team).await;
     let walked = shelf.walk(Memory::default()).unwrap();
     assert!(matches!(walked.unsound[0].problem, MetadataError::Threshold { .. }));
+}
+
+#[tokio::test]
+async fn a_delegate_has_a_say_in_what_was_delegated_to_it_alone() {
+    let mut shelf = Shelf::new().await;
+    let stated = json!({ "team/tool": TargetFile::entry(b"tool"), "a.json": TargetFile::entry(b"evil"), "other": TargetFile::entry(b"evil") });
+    shelf.put("1.team.json", json!({ "_type": "targets", "version": 1, "targets": stated })).await;
+    let hash = hex::encode(touchmark_keys::sha256(b"evil"));
+    for name in ["a.json", "other"] {
+        shelf.files.insert(format!("targets/{hash}.{name}"), b"evil".to_vec());
+    }
+    let walked = shelf.walk(Memory::default()).unwrap();
+    assert_eq!((walked.files["a.json"].as_slice(), walked.files.len()), (b"a".as_slice(), 1));
+    assert_eq!(walked.delegated["team"].files.keys().collect::<Vec<_>>(), ["team/tool"]);
 }
 
 #[test]

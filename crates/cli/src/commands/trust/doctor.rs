@@ -12,6 +12,7 @@ use touchmark_trust::role::Root;
 use touchmark_trust::walk::{Memory, Walked};
 
 use super::report::{print_findings, print_standing, print_walked, standing_json, walked_json};
+use super::rotate::{print_switches, switches_json};
 use super::{DirArgs, failure};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
@@ -141,6 +142,7 @@ impl Report {
         }
         if let Some((walked, findings)) = &self.published {
             print_walked(walked, self.now, printer);
+            print_switches(&walked.files, self.now, printer);
             print_findings(findings, printer);
         }
         if let Some((event, standings)) = &self.pending {
@@ -165,6 +167,7 @@ impl Report {
             "version": 1,
             "ceremony": self.name,
             "log": { "lines": self.log_lines, "sha256": hex::encode(self.log_hash) },
+            "switches": self.published.as_ref().map(|(walked, _)| switches_json(&walked.files, self.now)),
             "published": self.published.as_ref().map(|(walked, findings)| walked_json(walked, findings, self.now)),
             "pending": self.pending.as_ref().map(event),
             "toDo": self.worries,
@@ -191,6 +194,9 @@ fn worries(ceremony: &Ceremony, roots: &[Root], walked: &Walked, findings: &[Fin
                 "the metadata cannot be mended: begin a new ceremony and hand its root to every client anew"
             }
             Finding::NoTrustedRoot => "publish one: `touchmark trust event new --target trusted_root.json=FILE`",
+            Finding::DelegationEndsSoon { .. } | Finding::DelegationUnpublished { .. } => {
+                "its holders make and sign targets: `touchmark trust delegate make`"
+            }
             _ => "hold an event that mends it",
         };
         worries.push(format!("{finding}: {advice}"));

@@ -5,6 +5,7 @@
 //! client's part is in [`instances`], [`export`] and [`import`]; what they decide is in `touchmark_client::trust`.
 
 mod bucket;
+mod delegate;
 mod doctor;
 mod event;
 mod export;
@@ -83,6 +84,9 @@ enum Command {
     Rotate(rotate::RotateArgs),
     /// End the trust in a key of a service: an event that closes its window
     Revoke(rotate::RevokeArgs),
+    /// Delegate targets to roles of their own, and publish what these state
+    #[command(subcommand)]
+    Delegate(delegate::Command),
     /// Walk a repository as a client does, and say what is wrong with it
     Verify(verify::Args),
     /// Say how a ceremony stands: what ends when, who is missing, what to do
@@ -110,6 +114,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Push(args) => push::run(args, printer),
         Command::Rotate(args) => rotate::rotate(args, printer),
         Command::Revoke(args) => rotate::revoke(args, printer),
+        Command::Delegate(command) => delegate::run(command, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Doctor(args) => doctor::run(args, printer),
         Command::Record(args) => record::run(args, printer),
@@ -216,12 +221,14 @@ impl EventArgs {
     }
 
     fn known_root(&self) -> Result<Option<KnownRoot>, Failure> {
-        let Some(text) = self.known_root.as_deref() else { return Ok(None) };
-        let hash = match stated_hash(text)? {
-            Some(hash) => hash,
-            None => sha256(&read_file(Path::new(text)).map_err(failure)?),
-        };
-        Ok(Some(KnownRoot(hash)))
+        self.known_root.as_deref().map(known_root).transpose()
+    }
+}
+
+fn known_root(text: &str) -> Result<KnownRoot, Failure> {
+    match stated_hash(text)? {
+        Some(hash) => Ok(KnownRoot(hash)),
+        None => Ok(KnownRoot(sha256(&read_file(Path::new(text)).map_err(failure)?))),
     }
 }
 
@@ -290,12 +297,19 @@ fn failure(error: CeremonyError) -> Failure {
             failure.hint("`touchmark trust event abort`, then make the event again; signatures of the old one do not count")
         }
         CeremonyError::BelowThreshold(_) => failure.hint("`touchmark trust event status` says who is missing"),
+        CeremonyError::NoDelegation { .. } => failure.hint("`touchmark trust delegate add` makes the event that delegates to it"),
+        CeremonyError::NoSay { .. } => failure.hint("is another token in the slot, or another key meant with --key?"),
+        CeremonyError::DelegatedBelowThreshold(_) => failure.hint("carry the file to another holder of the role: `touchmark trust delegate sign`"),
+        CeremonyError::DelegatedOvertaken { .. } => failure.hint("`touchmark trust delegate make` from what is published now, and sign it again"),
+        CeremonyError::DelegatedEndsSoon { .. } => failure.hint("`touchmark trust delegate make --days NUMBER`"),
         CeremonyError::Unwalkable { .. } | CeremonyError::Unsound { .. } => failure.hint("nothing was published"),
         CeremonyError::Ended { .. } => failure
             .hint("only the holders can renew it: `touchmark trust event new --renew`; clients refuse everything until then"),
         CeremonyError::SignsTooEarly { .. } => failure.hint(
             "`touchmark trust event abort`, and make it anew with a later --sign-after; --sign-before-verifiers-know is for emergencies",
         ),
+        CeremonyError::StillNamed { urls } => failure
+            .hint(format!("--url {} takes it out; --keep-url leaves it there, where it gets another key at once", urls.join(" --url "))),
         CeremonyError::NothingPublished => failure.hint("`touchmark trust event new` makes the first event"),
         CeremonyError::OtherContent { .. } => {
             failure.hint("nothing was overwritten; was the repository rolled back, or is this the place of another one?")
@@ -325,6 +339,13 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NothingChanges
         | CeremonyError::NoTarget { .. }
         | CeremonyError::NothingTrusted { .. }
+        | CeremonyError::NoDelegation { .. }
+        | CeremonyError::BinsAlone { .. }
+        | CeremonyError::Scope { .. }
+        | CeremonyError::OutOfScope { .. }
+        | CeremonyError::TargetPath { .. }
+        | CeremonyError::DelegatedEndsSoon { .. }
+        | CeremonyError::StillNamed { .. }
         | CeremonyError::SignsTooEarly { .. }
         | CeremonyError::NoKnownRoot
         | CeremonyError::PublicationPending
@@ -348,10 +369,13 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NotAsRecorded { .. }
         | CeremonyError::LogBroken { .. }
         | CeremonyError::LogRewritten => ExitStatus::Tampered,
-        CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } => ExitStatus::WrongSigner,
-        CeremonyError::BelowThreshold(_) => ExitStatus::NotSigned,
+        CeremonyError::WrongKey { .. } | CeremonyError::WrongOnlineKey { .. } | CeremonyError::NoSay { .. } => {
+            ExitStatus::WrongSigner
+        }
+        CeremonyError::BelowThreshold(_) | CeremonyError::DelegatedBelowThreshold(_) => ExitStatus::NotSigned,
         CeremonyError::UnknownBase { .. } | CeremonyError::UnknownTargets { .. } => ExitStatus::Untrusted,
         CeremonyError::Overtaken { .. }
+        | CeremonyError::DelegatedOvertaken { .. }
         | CeremonyError::Lost { .. }
         | CeremonyError::RolledBack { .. }
         | CeremonyError::Unrecorded { .. }

@@ -62,7 +62,7 @@ pub(super) fn online(args: &OnlineArgs, printer: Printer) -> Result<(), Failure>
     }
 }
 
-fn say(ceremony: &Ceremony, published: &Published, printer: Printer) -> Result<(), Failure> {
+pub(super) fn say(ceremony: &Ceremony, published: &Published, printer: Printer) -> Result<(), Failure> {
     for name in &published.files {
         printer.result(name);
     }

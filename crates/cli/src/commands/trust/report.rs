@@ -23,6 +23,10 @@ pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printe
         printer.result(format_args!("  on {} {}, sha256 {hash}", document.role_type(), document.version()));
     }
     printer.result(format_args!("  signed is sha256 {}", hex::encode(event.digest())));
+    print_changes(changes, printer);
+}
+
+pub(super) fn print_changes(changes: &[Difference], printer: Printer) {
     for change in changes {
         let subject = printable(&change.subject);
         match (&change.before, &change.after) {
@@ -38,8 +42,6 @@ pub(super) fn print_event(event: &Event, changes: &[Difference], printer: Printe
 }
 
 pub(super) fn event_json(event: &Event, changes: &[Difference]) -> Value {
-    let change =
-        |change: &Difference| json!({ "subject": change.subject, "before": change.before, "after": change.after });
     json!({
         "version": 1,
         "event": event.id(),
@@ -48,7 +50,7 @@ pub(super) fn event_json(event: &Event, changes: &[Difference]) -> Value {
         "base": event.base().map(|base| [base.root().document(), &base.targets].map(base_json)),
         "created": event.created().to_string(),
         "note": event.change().note,
-        "changes": changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": changes_json(changes),
     })
 }
 
@@ -58,6 +60,12 @@ fn base_json(document: &Document) -> Value {
         "version": document.version(),
         "sha256": hex::encode(sha256(document.bytes())),
     })
+}
+
+pub(super) fn changes_json(changes: &[Difference]) -> Value {
+    let change =
+        |change: &Difference| json!({ "subject": change.subject, "before": change.before, "after": change.after });
+    changes.iter().map(change).collect()
 }
 
 pub(super) fn print_standing(standing: &Standing, printer: Printer) {
@@ -96,31 +104,37 @@ pub(super) fn print_walked(walked: &Walked, now: Timestamp, printer: Printer) {
             days_left(document.expires(), now)
         ));
     }
-    for name in walked.delegated.keys() {
-        printer.result(format_args!("delegated {}", printable(name)));
+    for (name, role) in &walked.delegated {
+        let (version, expires) = (role.document.version(), role.document.expires());
+        let days = days_left(expires, now);
+        printer.result(format_args!("delegated {} version {version} until {expires} ({days} days)", printable(name)));
     }
-    for (name, bytes) in &walked.files {
+    let delegated = walked.delegated.values().flat_map(|role| &role.files);
+    for (name, bytes) in walked.files.iter().chain(delegated) {
         printer.result(format_args!("target    {} ({} bytes)", printable(name), bytes.len()));
     }
 }
 
 pub(super) fn walked_json(walked: &Walked, findings: &[Finding], now: Timestamp) -> Value {
-    let document = |document: &Document| {
+    let named = |name: &str, document: &Document| {
         json!({
-            "role": document.role_type().name(),
+            "role": name,
             "version": document.version(),
             "expires": document.expires().to_string(),
             "daysLeft": days_left(document.expires(), now),
         })
     };
+    let document = |document: &touchmark_trust::document::Document| named(document.role_type().name(), document);
     let roles = [walked.root.document(), &walked.targets, &walked.snapshot, &walked.timestamp];
+    let delegated = walked.delegated.iter().map(|(name, role)| named(name, &role.document));
+    let files = walked.files.keys().chain(walked.delegated.values().flat_map(|role| role.files.keys()));
     let finding =
         |finding: &Finding| json!({ "severity": finding.severity().to_string(), "text": finding.to_string() });
     json!({
         "version": 1,
         "roles": roles.map(document),
-        "delegated": walked.delegated.keys().collect::<Vec<_>>(),
-        "targets": walked.files.keys().collect::<Vec<_>>(),
+        "delegated": delegated.collect::<Vec<_>>(),
+        "targets": files.collect::<Vec<_>>(),
         "unsound": walked.unsound.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "findings": findings.iter().map(finding).collect::<Vec<_>>(),
     })

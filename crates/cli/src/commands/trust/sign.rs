@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match args.yes {
         None => {
             printer.note("nothing was signed; if this is what you want, sign this very event with:");
-            printer.command(&format!("--yes={}", hex::encode(found)));
+            printer.command(format_args!("--yes={}", hex::encode(found)));
             return Ok(());
         }
         Some(Some(expected)) if expected != found => {

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     }
 }
 
-async fn walk_url(base: &str, root: Root, now: Timestamp, outbound: &Outbound) -> Result<Walked, Failure> {
+pub(super) async fn walk_url(base: &str, root: Root, now: Timestamp, outbound: &Outbound) -> Result<Walked, Failure> {
     let mut walk = Walk::start(root, Memory::default(), now);
     while let Some(wanted) = walk.wanted() {
         let bytes = fetch(base, &wanted, outbound).await?;

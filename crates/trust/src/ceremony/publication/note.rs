@@ -71,7 +71,14 @@ fn is_publishable(name: &str) -> bool {
             let versioned = name
                 .split_once('.')
                 .filter(|(version, _)| !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()));
-            name == TIMESTAMP || matches!(versioned, Some((_, "root.json" | "targets.json" | "snapshot.json")))
+            // A delegated role stands there as in a URL.
+            let is_role = |file: &str| {
+                let role = file.strip_suffix(".json").filter(|role| !role.is_empty() && *role != "timestamp");
+                role.is_some_and(|role| {
+                    role.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~%".contains(&byte))
+                })
+            };
+            name == TIMESTAMP || versioned.is_some_and(|(_, file)| is_role(file))
         }
     }
 }

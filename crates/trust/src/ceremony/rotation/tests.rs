@@ -104,6 +104,30 @@ fn an_entry_that_takes_another_with_it_is_refused() {
     assert!(problem.contains("the same id and another key"), "{problem}");
 }
 
+fn take_back(
+    published: &Documents,
+    key: [u8; 32],
+    urls: &[String],
+    since: Timestamp,
+) -> Result<Documents, CeremonyError> {
+    revoke(published, key, (urls, Addresses::Left), since, NOW)
+}
+
+#[test]
+fn trust_is_not_taken_back_while_clients_are_sent_there() {
+    let published = published();
+    let root = TrustedRoot::from_json(&published[TRUSTED_ROOT]).unwrap();
+    let config = value(&published[SIGNING_CONFIG]);
+    let url = config["rekorTlogUrls"][0]["url"].as_str().unwrap().to_owned();
+    let log = root.tlogs().iter().find(|log| log.base_url() == url).unwrap().public_key().spki_sha256();
+    let revoke =
+        |urls: &[String], addresses| revoke(&published, log, (urls, addresses), at("2026-11-20T00:00:00Z"), NOW);
+    let refused = revoke(&[], Addresses::Checked);
+    assert!(matches!(&refused, Err(CeremonyError::StillNamed { urls }) if *urls == [url.clone()]), "{refused:?}");
+    assert!(revoke(&[], Addresses::Left).is_ok());
+    assert_eq!(revoke(std::slice::from_ref(&url), Addresses::Checked).unwrap().len(), 2);
+}
+
 #[test]
 fn trust_is_taken_back_by_key_or_certificate_and_the_address_goes() {
     let published = published();
@@ -116,7 +140,7 @@ fn trust_is_taken_back_by_key_or_certificate_and_the_address_goes() {
         (sha256(authority.der()), "certificateAuthorities", 1),
         (sha256(authority.spki_der()), "certificateAuthorities", 1),
     ] {
-        let next = revoke(&published, key, &[], since).unwrap();
+        let next = take_back(&published, key, &[], since).unwrap();
         let (after, before) = (value(&next[TRUSTED_ROOT]), value(&published[TRUSTED_ROOT]));
         let entry = &after[list][index];
         assert_eq!(entry.get("publicKey").unwrap_or(entry)["validFor"]["end"], since.to_string());
@@ -124,10 +148,10 @@ fn trust_is_taken_back_by_key_or_certificate_and_the_address_goes() {
         assert!(!next.contains_key(SIGNING_CONFIG));
     }
     let url = value(&published[SIGNING_CONFIG])["rekorTlogUrls"][0]["url"].as_str().unwrap().to_owned();
-    let next = revoke(&published, log, std::slice::from_ref(&url), since).unwrap();
+    let next = take_back(&published, log, std::slice::from_ref(&url), since).unwrap();
     assert!(!String::from_utf8_lossy(&next[SIGNING_CONFIG]).contains(&url));
-    assert!(matches!(revoke(&published, [0; 32], &[], since), Err(CeremonyError::NothingTrusted { .. })));
-    let unknown = revoke(&published, log, &["https://nowhere.example.com".to_owned()], since);
+    assert!(matches!(take_back(&published, [0; 32], &[], since), Err(CeremonyError::NothingTrusted { .. })));
+    let unknown = take_back(&published, log, &["https://nowhere.example.com".to_owned()], since);
     assert!(matches!(unknown, Err(CeremonyError::NothingTrusted { .. })));
 }
 
@@ -141,11 +165,11 @@ fn taking_trust_back_never_gives_more_of_it() {
         |documents: &Documents| value(&documents[TRUSTED_ROOT])["ctlogs"][0]["publicKey"]["validFor"]["end"].clone();
     let ended = end(&published);
     assert!(ended.as_str().unwrap().starts_with("2022-10-31"));
-    assert!(matches!(revoke(&published, log, &[], at("2026-11-20T00:00:00Z")), Err(CeremonyError::NothingChanges)));
-    let earlier = revoke(&published, log, &[], at("2022-01-01T00:00:00Z")).unwrap();
+    assert!(matches!(take_back(&published, log, &[], at("2026-11-20T00:00:00Z")), Err(CeremonyError::NothingChanges)));
+    let earlier = take_back(&published, log, &[], at("2022-01-01T00:00:00Z")).unwrap();
     assert_eq!(end(&earlier), "2022-01-01T00:00:00Z");
     // An entry that would end before it begins is one that no client can read.
-    let refused = revoke(&published, log, &[], at("2001-01-01T00:00:00Z"));
+    let refused = take_back(&published, log, &[], at("2001-01-01T00:00:00Z"));
     assert!(matches!(refused, Err(CeremonyError::Unreadable { .. })), "{refused:?}");
 }
 
