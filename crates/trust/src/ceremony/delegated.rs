@@ -158,8 +158,9 @@ impl DelegatedVersion {
         let found = Fingerprint::of(signer.public_key());
         let delegate = delegations.to_role(&self.role).ok_or_else(|| no_delegation(&self.role))?;
         let own = delegate.role_keys.key_ids().iter();
-        let own = own.filter(|id| delegations.keys().get(*id).and_then(crate::key::Key::fingerprint) == Some(found));
-        let Some(key_id) = own.cloned().next() else {
+        let mut own =
+            own.filter(|id| delegations.keys().get(*id).and_then(crate::key::Key::fingerprint) == Some(found));
+        let Some(key_id) = own.next().cloned() else {
             return Err(CeremonyError::NoSay { role: self.role, found });
         };
         let signature = sign_within(signer, self.document.canonical(), HOLDER_DEADLINE).await?;
