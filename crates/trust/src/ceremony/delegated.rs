@@ -86,8 +86,13 @@ impl DelegatedVersion {
         if let Some(days) = wish.expiry_days {
             Period { expiry_days: days, signing_days: (days / SIGNING_PART).max(1) }.write(&mut signed);
         }
-        let period = Period::read(&signed).ok_or_else(|| CeremonyError::Scope { role: role.to_owned() })?;
-        signed.insert("version".to_owned(), (pinned(walked, role) + 1).into());
+        let period = match (Period::read(&signed), wish.expiry_days) {
+            (Some(period), _) => period,
+            (None, Some(_)) => return Err(CeremonyError::Scope { role: role.to_owned() }),
+            // Others may have made it, who say nothing of that.
+            (None, None) => Period::default_of(RoleType::Targets),
+        };
+        signed.insert("version".to_owned(), next_version(walked, role).into());
         signed.insert("expires".to_owned(), period.end(now).to_string().into());
         let document = Document::write(RoleType::Targets, &signed, &[]).map_err(CeremonyError::metadata(role))?;
         expect_files(&document, &files)?;
@@ -189,7 +194,7 @@ impl DelegatedVersion {
         let delegate = delegations.to_role(&self.role).ok_or_else(|| no_delegation(&self.role))?;
         let verified = delegate.role_keys.verify(delegations.keys(), &self.document);
         verified.map_err(CeremonyError::DelegatedBelowThreshold)?;
-        let (expected, found) = (pinned(walked, &self.role) + 1, self.document.version());
+        let (expected, found) = (next_version(walked, &self.role), self.document.version());
         if expected != found {
             return Err(CeremonyError::DelegatedOvertaken { role: role(), expected, found });
         }
@@ -285,9 +290,9 @@ fn delegations_to(role: &str, walked: &Walked, targets: Option<&Document>) -> Re
     Err(no_delegation(role))
 }
 
-/// The version of the role that the snapshot names; 0 if it names none. One that was removed is still named.
-fn pinned(walked: &Walked, role: &str) -> u64 {
-    Pin::read(&walked.snapshot, &format!("{role}.json")).map_or(0, |pin| pin.version)
+/// The version of the role after the one that the snapshot names. A role that was removed is still named.
+fn next_version(walked: &Walked, role: &str) -> u64 {
+    Pin::read(&walked.snapshot, &format!("{role}.json")).map_or(1, |pin| pin.version.saturating_add(1))
 }
 
 fn expect_in_scope(delegations: &Delegations, role: &str, document: &Document) -> Result<(), CeremonyError> {
