@@ -9,12 +9,13 @@
 //! and the rest goes on. A publication is noted down as a whole before its first file is
 //! written: whoever finds the note writes the rest.
 
+mod clients;
 mod delegated;
 mod note;
 
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use touchmark_signers::{SIGN_DEADLINE, Signer, sign_within};
 
 use super::change::next_online;
@@ -24,13 +25,11 @@ use super::history::earlier;
 use super::policy::Period;
 use super::rotation::expect_order;
 use super::{CeremonyError, Published, files};
-use crate::MetadataError;
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
-use crate::lint::{Severity, lint};
 use crate::role::{Root, RootView};
 use crate::stated::TargetFile;
-use crate::walk::{Memory, WalkError, Walked, Wanted, walk};
+use crate::walk::{Memory, Walked, Wanted, walk};
 
 pub(super) use delegated::plan_delegated;
 
@@ -429,61 +428,6 @@ impl Publication {
         let wanted = Wanted { name: "1.root.json".to_owned(), bytes_max: RoleType::Root.bytes_max() };
         let bytes = self.file(repository, &wanted)?.unwrap_or_default();
         Root::pinned(bytes).map_err(CeremonyError::metadata(wanted.name))
-    }
-
-    /// Sends clients through what will be published.
-    fn expect_walkable(
-        &self,
-        repository: &Repository,
-        published: Option<&(Vec<Root>, Walked)>,
-        now: Timestamp,
-    ) -> Result<(), CeremonyError> {
-        let fetch = |wanted: &Wanted| self.file(repository, wanted);
-        let mut roots: Vec<Root> = published.map_or_else(Vec::new, |(roots, _)| roots.clone());
-        if roots.is_empty() {
-            roots.push(self.first_root(repository)?);
-        }
-        let send = |client: String, root: &Root, memory: Memory, at: Timestamp| {
-            let walked = walk(root.clone(), memory, at, fetch);
-            match walked {
-                Err(CeremonyError::Walk(problem)) => Err(CeremonyError::Unwalkable { client, problem }),
-                Ok(walked) => match walked.unsound.iter().find(|problem| !self.may_stay(problem)) {
-                    Some(problem) => Err(CeremonyError::Unwalkable { client, problem: problem.clone() }),
-                    None => Ok(walked),
-                },
-                Err(error) => Err(error),
-            }
-        };
-        let first = &roots[0];
-        let fresh = send("a new client".to_owned(), first, Memory::default(), now)?;
-        for root in &roots[1..] {
-            send(format!("a client that knows root {}", root.version()), root, Memory::default(), now)?;
-        }
-        if let Some((_, walked)) = published {
-            send("a client with the last cache".to_owned(), &walked.root, walked.memory(), now)?;
-        }
-        let end = fresh.timestamp.expires().checked_sub(SignedDuration::from_secs(1)).unwrap_or(now);
-        send("a client at the end of the timestamp's life".to_owned(), first, Memory::default(), end)?;
-        match lint(&fresh, now).into_iter().find(|finding| finding.severity() == Severity::Danger) {
-            Some(finding) => Err(CeremonyError::Unsound { finding: finding.to_string() }),
-            None => Ok(()),
-        }
-    }
-
-    /// A delegated role that is published already and has ended. What is published now has not.
-    fn may_stay(&self, WalkError { file, problem }: &WalkError) -> bool {
-        matches!(problem, MetadataError::Expired { .. }) && self.files.iter().all(|(name, _)| name != file)
-    }
-
-    /// A noted publication leads on from what is there: its timestamp is newer, or is there already, and a new client can walk all of it.
-    fn expect_to_continue(&self, repository: &Repository) -> Result<(), CeremonyError> {
-        let timestamp = Wanted { name: TIMESTAMP.to_owned(), bytes_max: RoleType::Timestamp.bytes_max() };
-        if repository.file(&timestamp)? != self.file(repository, &timestamp)? {
-            self.expect_newest(repository)?;
-        }
-        let fetch = |wanted: &Wanted| self.file(repository, wanted);
-        let walked = walk(self.first_root(repository)?, Memory::default(), Timestamp::MIN, fetch)?;
-        walked.unsound.first().map_or(Ok(()), |problem| Err(problem.clone().into()))
     }
 
     /// Writes every file.

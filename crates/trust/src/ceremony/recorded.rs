@@ -10,19 +10,84 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use serde_json::json;
 use touchmark_keys::sha256;
 
-use super::CeremonyError;
 use super::publication::{Repository, TIMESTAMP};
+use super::record::Log;
+use super::{Ceremony, CeremonyError, files, hashes};
 use crate::document::{Document, RoleType};
 use crate::role::Root;
 use crate::walk::{TARGET_BYTES_MAX, Walked, Wanted};
+
+impl Ceremony {
+    /// What is published, if that is what the ceremony log says was published: nothing lost, nothing older, nothing else; `None` where nothing is.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn published_as_recorded(&self) -> Result<Option<(Vec<Root>, Walked)>, CeremonyError> {
+        let published = self.published()?;
+        compare(&self.log()?.published(), &self.repository(), published.as_ref())?;
+        Ok(published)
+    }
+
+    /// Writes into the ceremony log what is published, after the log was lost: from then on it is what was published. The names of the files.
+    ///
+    /// # Errors
+    /// If what is published does not verify, or something is lost that the log knows.
+    pub fn record_what_is_published(&self, now: Timestamp) -> Result<Vec<String>, CeremonyError> {
+        self.expect_no_publication()?;
+        let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        let mut files = self.repository().offline_files()?;
+        files.extend(published.0.iter().map(|root| {
+            let document = root.document();
+            (format!("{}.root.json", document.version()), document.bytes().to_vec())
+        }));
+        let hashes = hashes(&files);
+        let log = self.log()?;
+        let mut recorded = log.published();
+        recorded.extend(hashes.iter().filter_map(|(name, hash)| Some((name.as_str(), hash.as_str()?))));
+        compare(&recorded, &self.repository(), Some(&published))?;
+        self.record(now, "found", json!({ "files": hashes }))?;
+        Ok(files.into_iter().map(|(name, _)| name).collect())
+    }
+
+    pub(super) fn log(&self) -> Result<Log, CeremonyError> {
+        Log::read(&self.log_path())
+    }
+
+    /// Checks the ceremony log: how many lines there are, and the hash that commits to all of them.
+    ///
+    /// # Errors
+    /// If a line was changed.
+    pub fn check_log(&self) -> Result<(usize, [u8; 32]), CeremonyError> {
+        self.log().map(|log| log.head())
+    }
+
+    /// How many bytes of a last line a crash left in the ceremony log; the next line takes their place.
+    ///
+    /// # Errors
+    /// If a line was changed.
+    pub fn torn_log_bytes(&self) -> Result<usize, CeremonyError> {
+        self.log().map(|log| log.torn())
+    }
+
+    /// Checks that the ceremony log begins with an earlier copy of itself, which is kept where nobody can write it anew.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn expect_log_begins_with(&self, earlier: &[u8]) -> Result<(), CeremonyError> {
+        let log = files::read_if_there(&self.log_path(), files::FILE_BYTES_MAX)?.unwrap_or_default();
+        if log.starts_with(earlier) { Ok(()) } else { Err(CeremonyError::LogRewritten) }
+    }
+}
 
 /// The repository has every recorded file, nothing that is published is older than recorded, and all that holders signed is recorded.
 ///
 /// # Errors
 /// What differs.
-pub(super) fn compare(
+fn compare(
     recorded: &BTreeMap<&str, &str>,
     repository: &Repository,
     published: Option<&(Vec<Root>, Walked)>,
