@@ -361,8 +361,13 @@ pub(super) struct Tsa {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TsaClock {
-    /// Host names or addresses, with a port if it is not 123.
+    /// Host names or addresses, with a port if it is not 123; after `nts://` those whose answers are to be authenticated.
     pub(super) servers: Vec<String>,
+    /// That all of them have to authenticate their answers.
+    #[serde(default)]
+    pub(super) nts_only: bool,
+    /// CA certificates of the servers with NTS (PEM), in place of the system's.
+    pub(super) ca_file: Option<PathBuf>,
     /// How many of them have to agree with the clock: more than half, which is the default.
     pub(super) agreeing: Option<usize>,
     /// How often each is asked, in seconds.

@@ -92,10 +92,17 @@ fn the_timestamp_authority_has_defaults_that_weaken_nothing_and_limits() {
         ("servers = [\"a\"]\npoll_s = 15".to_owned(), "`tsa.clock.poll_s`: must be 16 to 1024"),
         ("servers = [\"a\"]\npoll_s = 1025".to_owned(), "`tsa.clock.poll_s`: must be 16 to 1024"),
         ("servers = [\"a\"]\npoll = 16".to_owned(), "unknown field `poll`"),
+        ("servers = [\"nts://a\", \"a\"]".to_owned(), "`tsa.clock.servers`: names a server twice"),
+        ("servers = [\"nts://a\", \"NTS://A.:4460\"]".to_owned(), "`tsa.clock.servers`: names a server twice"),
+        ("servers = [\"nts://a\", \"b\"]\nnts_only = true".to_owned(), "`tsa.clock.servers`: must all begin with"),
+        ("servers = [\"a\"]\nca_file = \"c\"".to_owned(), "`tsa.clock.ca_file`: is for servers that begin with"),
     ] {
         let error = clock(&text).unwrap_err().to_string();
         assert!(error.contains(expect), "{text}\n{error}");
     }
+    let authenticated =
+        clock("servers = [\"nts://a\", \"nts://b\"]\nnts_only = true\nca_file = \"time-ca.pem\"").unwrap();
+    assert_eq!(authenticated.ca_file.as_deref(), Some(Path::new("/etc/touchmark/time-ca.pem")));
     let many = |what: &str, count: usize| format!("{what} = [{}]", vec!["\"1.2.3\""; count].join(", "));
     assert!(parse(&alone(&many("policies", 16))).is_ok());
     check_refused(&alone(&many("policies", 17)), "`tsa.policies`: names more than 16");

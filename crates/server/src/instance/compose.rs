@@ -250,7 +250,7 @@ impl Starting {
             policies: role.policies.clone(),
             embedded: role.embedded,
             time_file: &role.time_file,
-            clock: role.clock.clone(),
+            clock: role.clock.clone().map(open::time_servers).transpose()?,
             audit: audit.map_err(StartError::role("tsa"))?,
             metrics: self.control.metrics.tsa(),
         };

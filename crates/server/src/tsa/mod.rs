@@ -35,7 +35,7 @@ pub(crate) use audit::AuditLog;
 #[cfg(test)]
 use authority::AuthorityError;
 pub(crate) use authority::{Authority, Embedded};
-pub(crate) use clock::{ClockPlace, POLL_DEFAULT, POLL_MAX, POLL_MIN, SERVERS_MAX};
+pub(crate) use clock::{ClockPlace, POLL_DEFAULT, POLL_MAX, POLL_MIN, SERVERS_MAX, TimeServers};
 pub(crate) use health::Condition;
 pub(crate) use policies::Policies;
 pub(crate) use serving::{Operations, Successor, Tsa};

@@ -16,7 +16,7 @@ use touchmark_sigstore::x509::Certificate;
 
 use super::audit::{AuditLog, Issued};
 use super::authority::{Authority, AuthorityError, Embedded, Token};
-use super::clock::{ClockPlace, ClockWatch};
+use super::clock::{ClockWatch, TimeServers};
 use super::error::TsaError;
 use super::health::Probe;
 use super::policies::Policies;
@@ -37,7 +37,7 @@ pub(crate) struct Operations<'o> {
     pub(crate) embedded: Embedded,
     /// The file that keeps times from running backwards over a restart.
     pub(crate) time_file: &'o Path,
-    pub(crate) clock: Option<ClockPlace>,
+    pub(crate) clock: Option<TimeServers>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) metrics: TsaMetrics,
 }
@@ -78,9 +78,9 @@ impl Tsa {
         operations: Operations<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, TimeFileError> {
-        let Operations { policies, embedded, time_file, clock: place, audit, metrics } = operations;
+        let Operations { policies, embedded, time_file, clock: servers, audit, metrics } = operations;
         let times = TokenTimes::open(time_file, Arc::clone(&clock))?;
-        let watch = place.map(|place| ClockWatch::new(place, Arc::clone(&clock), metrics.clone()));
+        let watch = servers.map(|servers| ClockWatch::new(servers, Arc::clone(&clock), metrics.clone()));
         watch_ends(&metrics, &authority, &clock);
         let current = RwLock::new(Arc::new(authority));
         Ok(Self { current, policies, embedded, clock, times, watch, audit, metrics, probe: Probe::default() })
