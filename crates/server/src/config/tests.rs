@@ -53,7 +53,7 @@ fn the_commented_keys_of_the_example_are_keys() {
     let fulcio = config.fulcio.unwrap();
     assert_eq!(fulcio.audit_log.as_deref(), Some(Path::new("/etc/touchmark/fulcio-audit.jsonl")));
     assert_eq!(fulcio.rate_limit.subject_per_minute.map(u32::from), Some(30));
-    assert_eq!(fulcio.rate_limit.trusted_proxies.len(), 1);
+    assert_eq!(fulcio.rate_limit.address.trusted_proxies.len(), 1);
     assert!(config.ctlogs[0].log.anchor.is_some());
     let Validity { interval: Some(_), expired: Expired::Refused } = config.ctlogs[0].validity else { panic!() };
     assert!(config.ctlogs[0].log.witnesses.is_some());
@@ -103,6 +103,12 @@ fn the_timestamp_authority_has_defaults_that_weaken_nothing_and_limits() {
     let authenticated =
         clock("servers = [\"nts://a\", \"nts://b\"]\nnts_only = true\nca_file = \"time-ca.pem\"").unwrap();
     assert_eq!(authenticated.ca_file.as_deref(), Some(Path::new("/etc/touchmark/time-ca.pem")));
+    let limited = |text: &str| alone(&format!("[tsa.rate_limit]\n{text}"));
+    assert_eq!(tsa.rate_limit, AddressLimitConfig::default());
+    let both = limited("address_per_minute = 60\ntrusted_proxies = [\"10.0.0.1\"]");
+    assert_eq!(parse(&both).unwrap().tsa.unwrap().rate_limit.per_minute.map(u32::from), Some(60));
+    check_refused(&limited("trusted_proxies = [\"10.0.0.1\"]"), "`tsa.rate_limit.trusted_proxies`");
+    check_refused(&limited("issuer_per_minute = 1"), "unknown field `issuer_per_minute`");
     let many = |what: &str, count: usize| format!("{what} = [{}]", vec!["\"1.2.3\""; count].join(", "));
     assert!(parse(&alone(&many("policies", 16))).is_ok());
     check_refused(&alone(&many("policies", 17)), "`tsa.policies`: names more than 16");
@@ -137,7 +143,7 @@ fn refusals_name_the_key_and_what_is_wrong() {
             &format!("[fulcio.rate_limit]\n{value}\n[[fulcio.issuer]]\nurl = \"https://ci"),
         )
     };
-    assert!(parse(&limited("address_per_minute = 1")).unwrap().fulcio.unwrap().rate_limit.address_per_minute.is_some());
+    assert!(parse(&limited("address_per_minute = 1")).unwrap().fulcio.unwrap().rate_limit.address.per_minute.is_some());
     check_refused(&limited("address_per_minute = 0"), "nonzero");
     check_refused(&limited("trusted_proxies = [\"127.0.0.1\"]"), "`fulcio.rate_limit.trusted_proxies`");
     check_refused(&limited("per_minute = 1"), "unknown field `per_minute`");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use touchmark_outbound::{NtpServer, TimeProtocol};
 
-use super::{ConfigError, PREVIOUS_CHAINS_MAX, Reading, TsaRole, file, invalid};
+use super::{ConfigError, PREVIOUS_CHAINS_MAX, Reading, TsaRole, address_limit, file, invalid};
 use crate::tsa::{ClockPlace, Embedded, POLL_DEFAULT, POLL_MAX, POLL_MIN, Policies, SERVERS_MAX};
 
 /// Where times are kept if the file does not say it.
@@ -30,6 +30,11 @@ impl Reading<'_> {
             embedded: if role.chain_in_tokens { Embedded::Chain } else { Embedded::Leaf },
             time_file: self.path(role.time_file.unwrap_or_else(|| PathBuf::from(TIME_FILE))),
             audit_log: role.audit_log.map(|path| self.path(path)),
+            rate_limit: address_limit(
+                "tsa.rate_limit.trusted_proxies",
+                role.rate_limit.address_per_minute,
+                role.rate_limit.trusted_proxies,
+            )?,
             clock: role.clock.map(|clock| self.clock(clock)).transpose()?,
         })
     }

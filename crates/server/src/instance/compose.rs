@@ -100,6 +100,7 @@ pub(super) async fn compose(
     starting.tasks.spawn(expiry::watch(watched, Arc::clone(&starting.control.deps.clock), stop.clone()));
     Ok(Running {
         url: public_url(config),
+        listening: listening(config),
         oidc_issuer: config.oidc.as_ref().map(|role| trust::base_url(&role.issuer)),
         client_directory: None,
         start: Start::Later,
@@ -144,6 +145,21 @@ fn announced(config: &Config) -> Readiness {
 /// An address without what it may hold of secrets.
 fn shown(url: &Url) -> String {
     format!("{}{}", url.authority().rsplit('@').next().unwrap_or_default(), url.path())
+}
+
+/// Where each role listens, whatever stands before it.
+fn listening(config: &Config) -> Vec<(String, String)> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let at = |address: SocketAddr, path: &str| format!("{scheme}://{address}{path}");
+    let mut roles = Vec::new();
+    roles.extend(config.fulcio.iter().map(|role| ("fulcio".to_owned(), at(role.listen, ""))));
+    roles.extend(config.ctlogs.iter().map(|role| (format!("ctlog {}", role.log.name), at(role.listen, ""))));
+    roles.extend(config.rekors.iter().map(|role| (format!("rekor {}", role.log.name), at(role.listen, ""))));
+    roles.extend(config.tsa.iter().map(|role| ("tsa".to_owned(), at(role.listen, ""))));
+    roles.extend(config.tuf.iter().map(|role| ("tuf".to_owned(), at(role.listen, "/tuf"))));
+    // The try-out issuer never speaks TLS.
+    roles.extend(config.oidc.iter().map(|role| ("oidc".to_owned(), format!("http://{}/oidc", role.listen))));
+    roles
 }
 
 fn public_url(config: &Config) -> String {
@@ -250,6 +266,7 @@ impl Starting {
             policies: role.policies.clone(),
             embedded: role.embedded,
             time_file: &role.time_file,
+            rate_limit: role.rate_limit.clone(),
             clock: role.clock.clone().map(open::time_servers).transpose()?,
             audit: audit.map_err(StartError::role("tsa"))?,
             metrics: self.control.metrics.tsa(),
