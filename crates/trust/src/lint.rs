@@ -11,7 +11,7 @@ use std::fmt;
 use jiff::{Timestamp, ToSpan as _};
 use touchmark_keys::KeyType;
 
-use crate::document::{Document, RoleType};
+use crate::document::RoleType;
 use crate::key::{Fingerprint, Key, KeyId};
 use crate::role::RootView;
 use crate::walk::Walked;
@@ -129,12 +129,12 @@ pub fn lint(walked: &Walked, now: Timestamp) -> Vec<Finding> {
         }
     }
     for document in [root.document(), &walked.targets] {
-        if ends_soon(document, now) {
+        if ends_soon(document.expires(), now) {
             findings.push(Finding::EndsSoon { role: document.role_type(), expires: document.expires() });
         }
     }
     for (role, document) in &walked.delegated {
-        if ends_soon(document, now) {
+        if ends_soon(document.expires(), now) {
             findings.push(Finding::DelegationEndsSoon { role: role.clone(), expires: document.expires() });
         }
     }
@@ -186,8 +186,10 @@ fn keys_of_role(root: &RootView, role: RoleType, findings: &mut Vec<Finding>) {
     }
 }
 
-fn ends_soon(document: &Document, now: Timestamp) -> bool {
-    now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= document.expires())
+/// Whether metadata that ends then, and that holders must sign, is to be announced.
+#[must_use]
+pub fn ends_soon(expires: Timestamp, now: Timestamp) -> bool {
+    now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= expires)
 }
 
 fn name(key_id: &KeyId, key: &Key) -> String {
