@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Time servers with NTS on this machine, honest and of every other kind (RFC 8915).
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use touchmark_outbound::{ClockSample, KeyExchangeError, NtpServer, TimeError, TimeRoots, TimeSource};

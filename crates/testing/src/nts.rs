@@ -406,7 +406,8 @@ impl Answer<'_, '_> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let says_ms = i64::try_from(now.as_millis()).unwrap_or(0) + self.off_ms;
         let seconds = says_ms.div_euclid(1000) + 2_208_988_800;
-        let stamp = (seconds << 32 | (says_ms.rem_euclid(1000) << 32) / 1000).to_be_bytes();
+        let fraction = (says_ms.rem_euclid(1000) << 32) / 1000;
+        let stamp = ((seconds << 32) | fraction).to_be_bytes();
         header[32..40].copy_from_slice(&stamp);
         header[40..48].copy_from_slice(&stamp);
         header

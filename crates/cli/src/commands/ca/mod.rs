@@ -76,7 +76,7 @@ impl From<NewKeyType> for KeyType {
 /// How new key files are protected.
 #[derive(Debug, clap::Args)]
 struct ProtectionArgs {
-    /// File, for its owner alone, whose one line is the passphrase of the intermediate's key file
+    /// File, for its owner alone, whose one line is the passphrase of the key file for the server: the intermediate's, or a timestamp authority's
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Leave new key files unencrypted: whoever can read one can issue certificates
