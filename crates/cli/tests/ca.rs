@@ -4,9 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use touchmark_testing::load;
 use touchmark_testing::process::{ServerProcess, free_port, log_path};
 use url::Url;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_touchmark");
 const ALICE: &str = "alice@example.com";
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -441,4 +443,73 @@ async fn certificates_go_to_a_log_of_the_process_and_to_one_elsewhere_and_the_ru
     std::fs::write(instance.shell.path("elsewhere.pub.pem"), ct.public_key().to_pem()).unwrap();
     let said = instance.shell.run(1, "serve --config touchmark.toml");
     assert!(said.contains("have one key: they are the same log"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timestamp_authority_is_made_and_gets_its_next_key_under_the_same_root() {
+    let shell = Shell::new();
+    let make = "ca timestamping --organization Example --unencrypted-keys --key-type p256";
+    shell.run(0, &format!("{make} --dir one"));
+    shell.run(0, &format!("{make} --dir two --root-dir one"));
+    assert!(shell.run(2, &format!("{make} --dir one")).contains("root.key.pem"), "nothing is overwritten");
+    assert!(shell.run(2, "ca timestamping --organization Example --dir three").contains("--unencrypted-keys"));
+    let chains = ["one", "two"].map(|name| {
+        let chain = chain_from_pem(&std::fs::read_to_string(shell.path(name).join("chain.pem")).unwrap()).unwrap();
+        assert_eq!(chain.len(), 2);
+        chain
+    });
+    assert_eq!(chains[0][1], chains[1][1], "one root");
+    assert_ne!(chains[0][0].spki_der(), chains[1][0].spki_der());
+    assert!(!shell.path("two").join("root.key.pem").exists());
+    // The root of another key certifies nothing.
+    shell.run(0, &format!("{make} --dir other"));
+    std::fs::copy(shell.path("other").join("root.pem"), shell.path("two").join("root.pem")).unwrap();
+    shell.run(3, &format!("{make} --dir three --root-dir two --root-key one/root.key.pem"));
+    assert!(!shell.path("three").join("tsa.key.pem").exists(), "what was begun is taken back");
+
+    let port = free_port().unwrap();
+    let write = |of: &str| {
+        let text =
+            format!("listen = \"127.0.0.1:{port}\"\n[tsa]\nkey = \"{of}/tsa.key.pem\"\nchain = \"{of}/chain.pem\"\n");
+        std::fs::write(shell.path("touchmark.toml"), text).unwrap();
+    };
+    write("one");
+    let server = ServerProcess::serve(BINARY.as_ref(), &shell.path("touchmark.toml"), port).await.unwrap();
+    write("two");
+    server.hang_up().unwrap();
+    let outbound = Outbound::new("touchmark-testing", Reach::Private, None);
+    let url = server.url().join("api/v1/timestamp/certchain").unwrap();
+    let begun = Instant::now();
+    while outbound.get(&url, &Limits::SERVICE).await.unwrap().body
+        != std::fs::read(shell.path("two").join("chain.pem")).unwrap()
+    {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(server.stop().await.unwrap().success());
+    let said = std::fs::read_to_string(log_path(&shell.path("touchmark.toml"))).unwrap();
+    assert!(said.contains(&format!("tsa listens at http://127.0.0.1:{port}")), "{said}");
+}
+
+#[test]
+fn a_timestamp_authority_behind_its_last_time_says_at_the_start_until_when_it_is_silent() {
+    let shell = Shell::new();
+    shell.run(0, "ca timestamping --organization Example --unencrypted-keys --dir tsa");
+    let text = format!(
+        "listen = \"127.0.0.1:{}\"\n[tsa]\nkey = \"tsa/tsa.key.pem\"\nchain = \"tsa/chain.pem\"\n",
+        free_port().unwrap()
+    );
+    std::fs::write(shell.path("touchmark.toml"), text).unwrap();
+    let kept = "touchmark: no timestamp was issued after 2099-01-01T00:00:01Z\n";
+    std::fs::write(shell.path("tsa-last-time"), kept).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--config", "touchmark.toml"]).current_dir(shell.path("")).stderr(Stdio::piped());
+    let mut server = command.spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let said =
+        lines.find(|line| line.contains("the clock is behind the newest timestamp") || line.contains("serving at"));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let said = said.unwrap();
+    assert!(said.contains("until=2099-01-01T00:00:00Z") && said.contains("WARN"), "{said}");
 }

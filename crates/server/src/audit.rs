@@ -31,13 +31,42 @@ use crate::durable::{self, FileError};
 
 pub(crate) use self::line::bounded;
 
+/// Which authority writes an audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditKind {
+    /// The certificate authority: every decision about a request.
+    Certificates,
+    /// The timestamp authority: every timestamp.
+    Timestamps,
+}
+
+impl AuditKind {
+    /// The command that proves a file of these.
+    #[must_use]
+    pub fn verified_by(self) -> &'static str {
+        match self {
+            Self::Certificates => "touchmark fulcio audit verify",
+            Self::Timestamps => "touchmark tsa audit verify",
+        }
+    }
+}
+
+impl std::fmt::Display for AuditKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Certificates => "certificate authority",
+            Self::Timestamps => "timestamp authority",
+        })
+    }
+}
+
 /// What one line says. An implementer owes: the members are a JSON object of a fixed set of names, none of which is `sequence`, `previous`
 /// or `time`; each text from outside in it went through [`bounded`], and there are at most four of them.
 pub(crate) trait Entry: Send + 'static {
     /// What cannot be done any more once the file cannot be written, for the process' own log.
     const WITHOUT: &'static str;
-    /// The command that proves a file of these.
-    const VERIFIED_BY: &'static str;
+    /// Whose lines they are; a file holds those of one authority alone.
+    const KIND: AuditKind;
 
     /// When it happened.
     fn time(&self) -> Timestamp;
@@ -96,6 +125,8 @@ pub(crate) enum AuditStartError {
         "{} is no audit log: it has {bytes} bytes, and no line that an audit log has at its end; nothing was changed: give the audit log a path of its own", path.display()
     )]
     NoAuditLog { path: PathBuf, bytes: u64 },
+    #[error("{} is the audit log of a {found}; nothing was changed: give each authority a file of its own", path.display())]
+    OtherAuthority { path: PathBuf, found: AuditKind },
     #[error(
         "the audit log {} is not a whole chain: {problem}; keep the file, find out more with `{verified_by}`, and move it away to begin another", path.display()
     )]
@@ -105,7 +136,8 @@ pub(crate) enum AuditStartError {
 impl<E: Entry> AuditLog<E> {
     /// Opens the file, or makes it, for this process alone. A torn last line is cut off, and a line says so.
     ///
-    /// A crash in here leaves the torn line, or a file without it and without the line that says so.
+    /// A crash in here leaves the torn line, or a file without it and without the line that says so, or with a part of that: the next start then counts
+    /// that part alone.
     pub(crate) fn open(path: &Path, clock: &dyn Clock) -> Result<Self, AuditStartError> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
@@ -117,11 +149,12 @@ impl<E: Entry> AuditLog<E> {
             Err(TryLockError::WouldBlock) => return Err(AuditStartError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(durable::failed("cannot lock", path)(error).into()),
         }
-        let tail = tail::read(&mut file).map_err(durable::failed("cannot read", path))?;
+        let tail = tail::read(&mut file, E::KIND).map_err(durable::failed("cannot read", path))?;
         let tail = tail.map_err(|unfit| match unfit {
+            Unfit::OtherAuthority(found) => AuditStartError::OtherAuthority { path: path.to_owned(), found },
             Unfit::NoAuditLog => AuditStartError::NoAuditLog { path: path.to_owned(), bytes: metadata.len() },
             Unfit::Broken(problem) => {
-                AuditStartError::Broken { path: path.to_owned(), problem, verified_by: E::VERIFIED_BY }
+                AuditStartError::Broken { path: path.to_owned(), problem, verified_by: E::KIND.verified_by() }
             }
         })?;
         let torn_bytes = tail.torn_bytes;

@@ -21,11 +21,13 @@ mod http;
 mod instance;
 mod metrics;
 mod oidc;
+mod rate;
 mod rekor;
 mod tsa;
 mod tuf;
 mod witness;
 
+pub use audit::AuditKind;
 pub use audit::verify::{AuditChain, AuditProblem, verify_audit_log};
 pub use config::{Config, ConfigError};
 pub use deps::{Deps, WaysOut};

@@ -146,7 +146,7 @@ pub fn lint(walked: &Walked, now: Timestamp) -> Vec<Finding> {
         }
     }
     for document in [root.document(), &walked.targets] {
-        if ends_soon(document, now) {
+        if ends_soon(document.expires(), now) {
             findings.push(Finding::EndsSoon { role: document.role_type(), expires: document.expires() });
         }
     }
@@ -213,8 +213,10 @@ fn keys_of_role(root: &RootView, role: RoleType, findings: &mut Vec<Finding>) {
     }
 }
 
-fn ends_soon(document: &Document, now: Timestamp) -> bool {
-    now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= document.expires())
+/// Whether metadata that ends then, and that holders must sign, is to be announced.
+#[must_use]
+pub fn ends_soon(expires: Timestamp, now: Timestamp) -> bool {
+    now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= expires)
 }
 
 /// Roles that are delegated to and that the snapshot does not name. Bins are too many to be listed: the first missing one stands for all.

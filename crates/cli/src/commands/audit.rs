@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
-use touchmark_server::{AuditChain, AuditProblem, verify_audit_log};
+use touchmark_server::{AuditChain, AuditKind, AuditProblem, verify_audit_log};
 
 use super::version::Output;
 use crate::exit::ExitStatus;
@@ -26,7 +26,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct VerifyArgs {
-    /// The audit log: `audit_log` of a configuration file, or `fulcio-audit.jsonl` in a data directory
+    /// The audit log: `audit_log` in the section of the authority in a configuration file, or `fulcio-audit.jsonl` in a data directory of `up`
     file: PathBuf,
     /// A hash that an earlier verification printed: the file must still hold that line, and so all before it
     #[arg(long, value_name = "SHA256", value_parser = hash)]
@@ -42,9 +42,9 @@ fn hash(text: &str) -> Result<[u8; 32], &'static str> {
 }
 
 /// `if_changed` is what to do about a file that is not what was written.
-pub(super) fn run(args: &Args, if_changed: &'static str, printer: Printer) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, kind: AuditKind, if_changed: &'static str, printer: Printer) -> Result<(), Failure> {
     let Command::Verify(args) = &args.command;
-    match verify_audit_log(&args.file, args.holds) {
+    match verify_audit_log(&args.file, kind, args.holds) {
         Ok(chain) => {
             report(args, &chain, printer);
             Ok(())
@@ -82,6 +82,11 @@ fn failure(args: &VerifyArgs, if_changed: &'static str, problem: &AuditProblem) 
             Failure::new(ExitStatus::Unreadable, format!("{file} does not end with a whole line"))
                 .because(problem)
                 .hint("if a server writes it now, try again; else its next start cuts this off, and a line will say so")
+        }
+        AuditProblem::OtherAuthority { found, .. } => {
+            Failure::new(ExitStatus::Unreadable, format!("{file} is the audit log of a {found}"))
+                .because(problem)
+                .hint(format!("verify it with `{}`", found.verified_by()))
         }
         AuditProblem::NoLine { .. }
         | AuditProblem::Link { .. }

@@ -77,7 +77,7 @@ enum Command {
     VerifyBlobAttestation(Deferred<verify_blob_attestation::Args>),
     /// Look after transparency logs: list, check, rotate, freeze, back up, restore, receipts, evidence of time
     Log(Deferred<log::Args>),
-    /// Make and renew the keys and certificates of a certificate authority
+    /// Make and renew the keys and certificates of a certificate authority or a timestamp authority
     Ca(Deferred<ca::Args>),
     /// Look after a certificate authority: check its configuration, verify its audit log
     Fulcio(Deferred<fulcio::Args>),

@@ -22,7 +22,12 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let config = Config::load(&args.config).map_err(|error| Failure::new(ExitStatus::Unreadable, error.to_string()))?;
     super::block_on_all_cores(serve_until_stopped(
         touchmark_server::serve(config),
-        |running| printer.note(format_args!("serving at {}", running.url())),
+        |running| {
+            printer.note(format_args!("serving at {}", running.url()));
+            for (role, url) in running.listening() {
+                printer.note(format_args!("  {role} listens at {url}"));
+            }
+        },
         OnHangup::Reload(&args.config),
         printer,
     ))

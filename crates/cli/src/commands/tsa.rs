@@ -2,6 +2,7 @@
 //! `touchmark tsa …`: looking after a timestamp authority.
 
 use clap::Subcommand;
+use touchmark_server::AuditKind;
 
 use super::audit;
 use crate::failure::Failure;
@@ -21,5 +22,5 @@ enum Command {
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let Command::Audit(args) = &args.command;
-    audit::run(args, "keep the file as it is and compare it with a backup", printer)
+    audit::run(args, AuditKind::Timestamps, "keep the file as it is and compare it with a backup", printer)
 }

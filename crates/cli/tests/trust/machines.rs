@@ -99,7 +99,9 @@ impl Team {
     pub(crate) fn of(holders: &[&'static str], threshold: u32) -> Self {
         let coordinator = Machine::new();
         let names = holders.join(",");
-        coordinator.run(0, &format!("trust init --dir stick --name example --holders {names} --threshold {threshold}"));
+        let solo = if holders.len() == 1 { " --solo" } else { "" };
+        let init = format!("trust init --dir stick --name example --holders {names} --threshold {threshold}{solo}");
+        coordinator.run(0, &init);
         let holders = holders.iter().map(|name| (*name, Machine::new())).collect();
         let team = Self { coordinator, holders, clock: Cell::new(Some("2026-01-01T00:00:00Z".parse().unwrap())) };
         for (name, _) in &team.holders {

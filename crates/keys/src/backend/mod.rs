@@ -9,6 +9,7 @@
 
 mod ed25519;
 mod signing;
+pub(crate) mod siv;
 mod verifying;
 
 use aws_lc_rs::digest as lc;

@@ -6,9 +6,10 @@
 //! [`TEXT_BYTES_MAX`] before they are escaped.
 
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
+use super::{AuditKind, Entry};
 
 /// What stands as the hash of the line before in the first line of a file.
 pub(crate) const FIRST_PREVIOUS: [u8; 32] = [0; 32];
@@ -40,6 +41,10 @@ pub(crate) struct Link {
     pub(super) sequence: u64,
     previous: String,
     pub(super) time: Timestamp,
+    /// In each line of a certificate authority.
+    request_id: Option<IgnoredAny>,
+    /// In each line of a timestamp authority.
+    gen_time: Option<IgnoredAny>,
 }
 
 impl Link {
@@ -49,6 +54,12 @@ impl Link {
             return None;
         }
         serde_json::from_slice(line).ok()
+    }
+
+    /// Whose line it is. One that says what a start found can be anybody's.
+    pub(super) fn kind(&self) -> Option<AuditKind> {
+        let certificates = self.request_id.is_some().then_some(AuditKind::Certificates);
+        certificates.or(self.gen_time.is_some().then_some(AuditKind::Timestamps))
     }
 
     pub(crate) fn follows(&self, previous: &[u8; 32]) -> bool {

@@ -14,10 +14,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use jiff::Timestamp;
 use touchmark_keys::sha256;
 
-use super::Entry;
 use super::GROUP_BYTES_MAX;
 use super::line::{self, FIRST_PREVIOUS, LINE_BYTES_MAX, Link};
 use super::verify::AuditProblem;
+use super::{AuditKind, Entry};
 
 /// What is read of a file at a start: the group that a crash may have torn, which is longer than its limit by a line at most, and a line before.
 const TAIL_BYTES: u64 = (GROUP_BYTES_MAX + 3 * LINE_BYTES_MAX) as u64;
@@ -58,27 +58,30 @@ impl Tail {
 pub(super) enum Unfit {
     /// There is no line of an audit log in it, nor the beginning of one: it is something else.
     NoAuditLog,
+    /// It is that of another authority.
+    OtherAuthority(AuditKind),
     Broken(AuditProblem),
 }
 
 /// Reads the end of a file and checks the chain there.
-pub(super) fn read(file: &mut File) -> io::Result<Result<Tail, Unfit>> {
+pub(super) fn read(file: &mut File, kind: AuditKind) -> io::Result<Result<Tail, Unfit>> {
     let length = file.seek(SeekFrom::End(0))?;
     let start = file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
     let mut bytes = Vec::new();
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-    Ok(of_bytes(start, &bytes))
+    Ok(of_bytes(start, &bytes, kind))
 }
 
 /// `start` is where in the file the bytes begin.
-pub(super) fn of_bytes(start: u64, bytes: &[u8]) -> Result<Tail, Unfit> {
+pub(super) fn of_bytes(start: u64, bytes: &[u8], kind: AuditKind) -> Result<Tail, Unfit> {
     let (lines, torn) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
     // The first line that is there as a whole.
     let begin = if start == 0 { 0 } else { lines.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1) };
     let mut expect = (start == 0).then_some((FIRST_PREVIOUS, 0));
     for line in lines[begin..].split_inclusive(|byte| *byte == b'\n') {
-        match check(&line[..line.len() - 1], expect.as_ref()) {
+        match check(&line[..line.len() - 1], expect.as_ref(), kind) {
             Ok(next) => expect = Some(next),
+            Err(AuditProblem::OtherAuthority { found, .. }) => return Err(Unfit::OtherAuthority(found)),
             Err(_) if !lines.split(|byte| *byte == b'\n').any(|line| Link::parse(line).is_some()) => {
                 return Err(Unfit::NoAuditLog);
             }
@@ -102,9 +105,9 @@ fn begins_first_line(torn: &[u8]) -> bool {
 }
 
 /// The link that the next line has, if this one, without its line feed, has that of the line before.
-fn check(line: &[u8], expect: Option<&([u8; 32], u64)>) -> Result<([u8; 32], u64), AuditProblem> {
+fn check(line: &[u8], expect: Option<&([u8; 32], u64)>, kind: AuditKind) -> Result<([u8; 32], u64), AuditProblem> {
     let number = expect.map_or(1, |(_, sequence)| sequence + 1);
-    let link = Link::parse(line).ok_or(AuditProblem::NoLine { line: number })?;
+    let link = super::verify::link(line, number, kind)?;
     if let Some((previous, sequence)) = expect {
         if link.sequence != *sequence {
             return Err(AuditProblem::Sequence { line: number, expected: *sequence, found: link.sequence });

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 use touchmark_keys::sha256;
 
-use super::line::FIRST_PREVIOUS;
+use super::line::{FIRST_PREVIOUS, LINE_BYTES_MAX};
 use super::verify::{AuditProblem, verify_audit_log};
 use super::*;
 use crate::fulcio::tests::harness::TestClock;
@@ -17,20 +17,26 @@ struct Done(u64);
 #[derive(Serialize)]
 struct Members {
     outcome: &'static str,
+    request_id: &'static str,
     reason: &'static str,
     subject: String,
 }
 
 impl Entry for Done {
     const WITHOUT: &'static str = "nothing is done";
-    const VERIFIED_BY: &'static str = "the tests";
+    const KIND: AuditKind = AuditKind::Certificates;
 
     fn time(&self) -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap()
     }
 
     fn members(&self) -> impl Serialize {
-        Members { outcome: "refused", reason: "POSSESSION_NOT_PROVEN", subject: format!("subject-{}", self.0) }
+        Members {
+            outcome: "refused",
+            request_id: "7",
+            reason: "POSSESSION_NOT_PROVEN",
+            subject: format!("subject-{}", self.0),
+        }
     }
 }
 
@@ -82,7 +88,7 @@ impl Site {
     }
 
     fn verify(&self) -> Result<u64, AuditProblem> {
-        verify_audit_log(&self.path(), None).map(|chain| chain.lines())
+        verify_audit_log(&self.path(), AuditKind::Certificates, None).map(|chain| chain.lines())
     }
 }
 
@@ -102,7 +108,7 @@ async fn a_chain_goes_on_over_restarts_and_each_line_holds_the_hash_of_the_one_b
         assert_eq!(read["previous"], hex::encode(previous));
         previous = sha256(line.as_bytes());
     }
-    let chain = verify_audit_log(&place.path(), None).unwrap();
+    let chain = verify_audit_log(&place.path(), AuditKind::Certificates, None).unwrap();
     assert_eq!((chain.lines(), chain.last_hash()), (5, previous));
     assert_eq!(chain.span().unwrap().1, Timestamp::from_second(1_800_000_000).unwrap());
 }
@@ -157,8 +163,11 @@ async fn a_change_anywhere_breaks_the_chain_there() {
     place.write(&text_of(&good[..3]));
     assert_eq!(place.verify(), Ok(3), "what is missing at the end cannot be seen");
     let last = sha256(good[3].as_bytes());
-    assert_eq!(verify_audit_log(&place.path(), Some(last)), Err(AuditProblem::Missing { hash: last }));
-    assert!(verify_audit_log(&place.path(), Some(sha256(good[1].as_bytes()))).is_ok());
+    assert_eq!(
+        verify_audit_log(&place.path(), AuditKind::Certificates, Some(last)),
+        Err(AuditProblem::Missing { hash: last })
+    );
+    assert!(verify_audit_log(&place.path(), AuditKind::Certificates, Some(sha256(good[1].as_bytes()))).is_ok());
     place.write(&vec![b'x'; 1 << 20]);
     assert_eq!(place.verify(), Err(AuditProblem::NoLine { line: 1 }));
 }
@@ -282,7 +291,7 @@ async fn zeros_up_to_the_end_are_what_a_power_cut_leaves_and_are_cut_off() {
 #[tokio::test]
 async fn a_long_file_is_checked_at_its_end_alone() {
     let place = Site::with_lines(1).await;
-    let mut end = tail::read(&mut File::open(place.path()).unwrap()).unwrap().unwrap();
+    let mut end = tail::read(&mut File::open(place.path()).unwrap(), AuditKind::Certificates).unwrap().unwrap();
     let mut bytes = place.bytes();
     while bytes.len() < 3 * GROUP_BYTES_MAX {
         end.add(&Done(1), &mut bytes);
@@ -306,26 +315,26 @@ async fn a_long_file_is_checked_at_its_end_alone() {
 #[tokio::test]
 async fn no_byte_can_change_and_leave_the_end_as_it_was() {
     let whole = Site::with_lines(3).await.bytes();
-    let good = tail::of_bytes(0, &whole).unwrap();
+    let good = tail::of_bytes(0, &whole, AuditKind::Certificates).unwrap();
     assert_eq!((good.whole_bytes, good.torn_bytes, good.sequence), (whole.len() as u64, 0, 3));
     for at in 0..whole.len() {
         for bit in [1, 0x80] {
             let mut changed = whole.clone();
             changed[at] ^= bit;
-            if let Ok(end) = tail::of_bytes(0, &changed) {
+            if let Ok(end) = tail::of_bytes(0, &changed, AuditKind::Certificates) {
                 assert_ne!(end.previous, good.previous, "{at}");
                 assert!(end.whole_bytes + end.torn_bytes == whole.len() as u64, "{at}");
             }
         }
     }
     for at in 0..whole.len() {
-        let end = tail::of_bytes(0, &whole[..at]).unwrap();
+        let end = tail::of_bytes(0, &whole[..at], AuditKind::Certificates).unwrap();
         assert_eq!(end.whole_bytes + end.torn_bytes, at as u64);
     }
     // From somewhere in the middle, as in a long file.
     let first_line = whole.iter().position(|byte| *byte == b'\n').unwrap();
-    assert_eq!(tail::of_bytes(7, &whole[7..]), Ok(good));
-    assert!(tail::of_bytes(7, &whole[7..first_line]).is_err());
+    assert_eq!(tail::of_bytes(7, &whole[7..], AuditKind::Certificates), Ok(good));
+    assert!(tail::of_bytes(7, &whole[7..first_line], AuditKind::Certificates).is_err());
 }
 
 #[tokio::test]
@@ -410,4 +419,63 @@ async fn nothing_is_recorded_in_a_file_that_cannot_be_written_and_everybody_hear
     }
     assert_eq!(log.record(Done(0)).await, Err(AuditUnavailable));
     assert_eq!(log.note(Done(0)).await, Err(AuditUnavailable));
+}
+
+/// An entry of the other authority.
+struct Stamped;
+
+#[derive(Serialize)]
+struct Stamp {
+    outcome: &'static str,
+    gen_time: Timestamp,
+}
+
+impl Entry for Stamped {
+    const WITHOUT: &'static str = "nothing is done";
+    const KIND: AuditKind = AuditKind::Timestamps;
+
+    fn time(&self) -> Timestamp {
+        "2027-01-15T08:00:00Z".parse().unwrap()
+    }
+
+    fn members(&self) -> impl Serialize {
+        Stamp { outcome: "issued", gen_time: self.time() }
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_another_authority_is_refused_by_start_and_verification_and_left_as_it_is() {
+    let place = Site::new();
+    let log = AuditLog::<Stamped>::open(&place.path(), TestClock::new().as_ref()).unwrap();
+    log.record(Stamped).await.unwrap();
+    log.close().await;
+    let before = place.bytes();
+    assert_eq!(verify_audit_log(&place.path(), AuditKind::Timestamps, None).unwrap().lines(), 1);
+    let other = AuditProblem::OtherAuthority { line: 1, found: AuditKind::Timestamps };
+    assert_eq!(place.verify(), Err(other.clone()));
+    assert!(other.to_string().contains("touchmark tsa audit verify"), "{other}");
+    let refused = place.open().err().unwrap();
+    assert!(matches!(refused, AuditStartError::OtherAuthority { found: AuditKind::Timestamps, .. }), "{refused}");
+    assert_eq!(place.bytes(), before);
+}
+
+#[tokio::test]
+async fn what_a_power_cut_leaves_is_counted_as_the_next_start_counts_it_however_long_it_is() {
+    for (zeros, begun) in [(LINE_BYTES_MAX - 9, 0), (LINE_BYTES_MAX, 0), (200_000, 0), (300_000, 40)] {
+        let place = Site::with_lines(2).await;
+        let whole = place.bytes();
+        let torn = [&whole[..begun], &vec![0; zeros]].concat();
+        place.write(&[&whole[..], &torn].concat());
+        let bytes = torn.len() as u64;
+        assert_eq!(place.verify(), Err(AuditProblem::Torn { line: 3, bytes }), "{zeros} {begun}");
+        place.open().unwrap().close().await;
+        assert!(place.lines()[2].contains(&format!("\"torn_bytes\":{bytes}}}")), "{:?}", place.lines()[2]);
+        // A byte after the zeros is something else than a power cut.
+        place.write(&[&whole[..], &torn, b"x"].concat());
+        let read = place.verify();
+        let is_long = torn.len() >= LINE_BYTES_MAX;
+        let expect =
+            if is_long { AuditProblem::NoLine { line: 3 } } else { AuditProblem::Torn { line: 3, bytes: bytes + 1 } };
+        assert_eq!(read, Err(expect), "{zeros} {begun}");
+    }
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use touchmark_keys::sha256;
 
+use super::AuditKind;
 use super::line::{FIRST_PREVIOUS, LINE_BYTES_MAX, Link};
 
 /// A whole chain.
@@ -57,6 +58,14 @@ pub enum AuditProblem {
         /// Which.
         line: u64,
     },
+    /// It is a line of another authority.
+    #[error("line {line} is one of a {found}'s audit log, which is verified by `{}`", found.verified_by())]
+    OtherAuthority {
+        /// Which.
+        line: u64,
+        /// Whose it is.
+        found: AuditKind,
+    },
     /// It is not the line that was written after the one before.
     #[error(
         "line {line} does not hold the SHA-256 of the line before it: one of the two was changed, or lines between them removed"
@@ -94,17 +103,17 @@ pub enum AuditProblem {
     },
 }
 
-/// Proves a file. With `holds`, one of its lines must have this hash: so it goes on from what somebody saw before.
+/// Proves a file of one authority. With `holds`, one of its lines must have this hash: so it goes on from what somebody saw before.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn verify_audit_log(path: &Path, holds: Option<[u8; 32]>) -> Result<AuditChain, AuditProblem> {
+pub fn verify_audit_log(path: &Path, kind: AuditKind, holds: Option<[u8; 32]>) -> Result<AuditChain, AuditProblem> {
     let file = File::open(path).map_err(|error| AuditProblem::Unreadable { kind: error.kind() })?;
     let mut file = BufReader::new(file);
     let mut chain = AuditChain { lines: 0, last: FIRST_PREVIOUS, span: None };
     let mut seen = holds.is_none();
     while let Some(line) = next_line(&mut file, chain.lines + 1)? {
-        chain = follow(&chain, &line)?;
+        chain = follow(&chain, &line, kind)?;
         seen |= holds == Some(chain.last);
     }
     match holds {
@@ -113,9 +122,9 @@ pub fn verify_audit_log(path: &Path, holds: Option<[u8; 32]>) -> Result<AuditCha
     }
 }
 
-fn follow(chain: &AuditChain, line: &[u8]) -> Result<AuditChain, AuditProblem> {
+fn follow(chain: &AuditChain, line: &[u8], kind: AuditKind) -> Result<AuditChain, AuditProblem> {
     let number = chain.lines + 1;
-    let link = Link::parse(line).ok_or(AuditProblem::NoLine { line: number })?;
+    let link = link(line, number, kind)?;
     if link.sequence != chain.lines {
         return Err(AuditProblem::Sequence { line: number, expected: chain.lines, found: link.sequence });
     }
@@ -126,6 +135,15 @@ fn follow(chain: &AuditChain, line: &[u8]) -> Result<AuditChain, AuditProblem> {
     Ok(AuditChain { lines: number, last: sha256(line), span: Some((first, link.time)) })
 }
 
+/// The link of a line that this authority can have written.
+pub(super) fn link(line: &[u8], number: u64, kind: AuditKind) -> Result<Link, AuditProblem> {
+    let link = Link::parse(line).ok_or(AuditProblem::NoLine { line: number })?;
+    match link.kind() {
+        Some(found) if found != kind => Err(AuditProblem::OtherAuthority { line: number, found }),
+        _ => Ok(link),
+    }
+}
+
 /// The next line without its line feed.
 fn next_line(file: &mut BufReader<File>, number: u64) -> Result<Option<Vec<u8>>, AuditProblem> {
     let mut line = Vec::new();
@@ -134,7 +152,32 @@ fn next_line(file: &mut BufReader<File>, number: u64) -> Result<Option<Vec<u8>>,
     match line.pop() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(line)),
-        Some(_) if line.len() >= LINE_BYTES_MAX => Err(AuditProblem::NoLine { line: number }),
+        // The last line is longer than any that is written only if it is what a power cut left.
+        Some(last) if line.len() >= LINE_BYTES_MAX => {
+            line.push(last);
+            Err(torn_by_a_power_cut(file, &line, number)?)
+        }
         Some(_) => Err(AuditProblem::Torn { line: number, bytes: line.len() as u64 + 1 }),
+    }
+}
+
+/// Zeros up to the end of the file are blocks that the disk did not get, as many as a group has; a start cuts them off with what is before them.
+fn torn_by_a_power_cut(file: &mut BufReader<File>, begun: &[u8], number: u64) -> Result<AuditProblem, AuditProblem> {
+    let no_line = AuditProblem::NoLine { line: number };
+    if begun.last() != Some(&0) {
+        return Ok(no_line);
+    }
+    let mut bytes = begun.len() as u64;
+    loop {
+        let chunk = file.fill_buf().map_err(|error| AuditProblem::Unreadable { kind: error.kind() })?;
+        if chunk.is_empty() {
+            return Ok(AuditProblem::Torn { line: number, bytes });
+        }
+        if chunk.iter().any(|byte| *byte != 0) {
+            return Ok(no_line);
+        }
+        let read = chunk.len();
+        bytes += read as u64;
+        file.consume(read);
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ceremonies: making a root and an intermediate, requesting, signing and renewing the certificate of an intermediate.
+//! Ceremonies: making a root and an intermediate, requesting, signing and renewing the certificate of an intermediate;
+//! a timestamp authority's ([`timestamping`]).
 //!
 //! Fulcio's certificate-specification.md (root and intermediate), RFC 5280 §4.1.2.2 (serial numbers), RFC 2986 (requests). docs/ca.md is the manual.
 //!
@@ -10,6 +11,7 @@
 
 mod error;
 mod output;
+mod timestamping;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use touchmark_sigstore::x509::{Certificate, chain_from_pem};
 use zeroize::Zeroizing;
 
 pub use error::{CeremonyError, Unsound};
+pub use timestamping::{TIMESTAMPING_KEY, TimestampingOptions, TimestampingRoot, timestamping};
 
 use crate::durable;
 use crate::fulcio::CertificateAuthority;
@@ -99,6 +102,14 @@ pub struct RootPlace {
     pub passphrase: Passphrase,
 }
 
+impl RootPlace {
+    async fn key_of(&self, root: &Certificate) -> Result<Arc<dyn Signer>, CeremonyError> {
+        let key = self.key.clone().open(self.passphrase.clone()).await?;
+        let is_its_own = root.spki_der() == key.public_key().spki_der();
+        if is_its_own { Ok(key) } else { Err(CeremonyError::RootKey { path: self.certificate.clone() }) }
+    }
+}
+
 /// What a ceremony made.
 #[derive(Debug)]
 pub struct Ceremony {
@@ -133,10 +144,10 @@ pub async fn init(options: &InitOptions, now: Timestamp) -> Result<Ceremony, Cer
         (None, KeyChoice::Existing(_)) => unreachable!("an existing key was opened above"),
     };
     let subject = Subject { name: options.root_name.clone(), key: root_key.public_key().clone() };
-    let (root, _) = subject.certify(None, root_key.as_ref(), options.root_days, now).await?;
+    let (root, _) = subject.certify(CaProfile::Root, root_key.as_ref(), options.root_days, now).await?;
     let subject = Subject { name: options.intermediate_name.clone(), key: issuing_key.public_key().clone() };
-    let (intermediate, validity) =
-        subject.certify(Some(&root), root_key.as_ref(), options.intermediate_days, now).await?;
+    let profile = CaProfile::CodeSigningIntermediate { issuer: &root };
+    let (intermediate, validity) = subject.certify(profile, root_key.as_ref(), options.intermediate_days, now).await?;
     let chain = sound(&[intermediate, root], &subject.key, now)?;
     would_serve(&chain, issuing_key, now).await?;
     output.chain(directory.join(ROOT), &chain[1..])?;
@@ -238,12 +249,9 @@ impl Proposal {
     }
 
     async fn sign(&self, now: Timestamp) -> Result<Vec<Certificate>, CeremonyError> {
-        let RootPlace { key, certificate, passphrase } = &self.root_place;
-        let root_key = key.clone().open(passphrase.clone()).await?;
-        if self.root.spki_der() != root_key.public_key().spki_der() {
-            return Err(CeremonyError::RootKey { path: certificate.clone() });
-        }
-        let (made, _) = self.subject.certify(Some(&self.root), root_key.as_ref(), self.days, now).await?;
+        let root_key = self.root_place.key_of(&self.root).await?;
+        let profile = CaProfile::CodeSigningIntermediate { issuer: &self.root };
+        let (made, _) = self.subject.certify(profile, root_key.as_ref(), self.days, now).await?;
         sound(&[made, self.root.clone()], &self.subject.key, now)
     }
 }
@@ -387,20 +395,15 @@ struct Subject {
 }
 
 impl Subject {
-    /// Under `issuer`, or as a root.
     async fn certify(
         &self,
-        issuer: Option<&Certificate>,
+        profile: CaProfile<'_>,
         issuer_key: &dyn Signer,
         days: u32,
         now: Timestamp,
     ) -> Result<(Certificate, Validity), CeremonyError> {
         expect_name(&self.name)?;
-        let validity = validity(issuer, days, now)?;
-        let profile = match issuer {
-            Some(issuer) => CaProfile::CodeSigningIntermediate { issuer },
-            None => CaProfile::Root,
-        };
+        let validity = validity(profile.issuer(), days, now)?;
         let template = CaTemplate {
             serial: random_serial(),
             not_before: validity.not_before,

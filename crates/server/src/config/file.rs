@@ -353,16 +353,35 @@ pub(super) struct Tsa {
     pub(super) time_file: Option<PathBuf>,
     /// File to which each token is appended. Without it none is written down.
     pub(super) audit_log: Option<PathBuf>,
+    /// How many requests are answered in a minute. Without it as many as come.
+    #[serde(default)]
+    pub(super) rate_limit: AddressRateLimit,
     /// Time servers that have to confirm the clock. Without them it is believed.
     pub(super) clock: Option<TsaClock>,
+}
+
+/// A limit on requests of one address. A minute's worth may come at once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddressRateLimit {
+    /// From one IPv4 address or one IPv6 network (/64).
+    pub(super) address_per_minute: Option<NonZeroU32>,
+    /// Proxies whose `X-Forwarded-For` says from which address a request comes.
+    #[serde(default)]
+    pub(super) trusted_proxies: Vec<IpAddr>,
 }
 
 /// Time servers of the timestamp authority.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TsaClock {
-    /// Host names or addresses, with a port if it is not 123.
+    /// Host names or addresses, with a port if it is not 123; after `nts://` those whose answers are to be authenticated.
     pub(super) servers: Vec<String>,
+    /// That all of them have to authenticate their answers.
+    #[serde(default)]
+    pub(super) nts_only: bool,
+    /// CA certificates of the servers with NTS (PEM), in place of the system's.
+    pub(super) ca_file: Option<PathBuf>,
     /// How many of them have to agree with the clock: more than half, which is the default.
     pub(super) agreeing: Option<usize>,
     /// How often each is asked, in seconds.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{ConfigError, FulcioRole, PREVIOUS_CHAINS_MAX, Reading, file, invalid, web_url};
+use super::{ConfigError, FulcioRole, PREVIOUS_CHAINS_MAX, Reading, address_limit, file, invalid, web_url};
 use crate::fulcio::{
     CT_DEADLINE_DEFAULT, ClaimPatterns, EmailVerification, FulcioConfigPlace, Identities, IssuerPlace, IssuerText,
     IssuerTransport, Need, ProviderText, RateLimitConfig, Reuse, RuleMode, RuleText,
@@ -198,13 +198,10 @@ fn rule_text(rule: file::Authorize) -> Result<RuleText, ConfigError> {
 }
 
 fn rate_limit(limit: file::RateLimit) -> Result<RateLimitConfig, ConfigError> {
-    if limit.address_per_minute.is_none() && !limit.trusted_proxies.is_empty() {
-        return Err(invalid("fulcio.rate_limit.trusted_proxies", "has a meaning with `address_per_minute` only"));
-    }
+    let proxies = "fulcio.rate_limit.trusted_proxies";
     Ok(RateLimitConfig {
-        address_per_minute: limit.address_per_minute,
+        address: address_limit(proxies, limit.address_per_minute, limit.trusted_proxies)?,
         issuer_per_minute: limit.issuer_per_minute,
         subject_per_minute: limit.subject_per_minute,
-        trusted_proxies: limit.trusted_proxies,
     })
 }

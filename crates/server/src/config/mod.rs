@@ -12,7 +12,8 @@ mod fulcio;
 mod tsa;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use url::Url;
 use crate::ctlog::{Expired, Interval, Validity};
 use crate::evidence::{EvidencePlace, FOREIGN_MAX, ForeignPlace, INTERVAL_MIN};
 use crate::fulcio::{Identities, RateLimitConfig};
+use crate::rate::AddressLimitConfig;
 use crate::tsa::{ClockPlace, Embedded, Policies};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
 pub(crate) use fixed::FixedSettings;
@@ -115,6 +117,7 @@ pub(crate) struct TsaRole {
     pub(crate) embedded: Embedded,
     pub(crate) time_file: PathBuf,
     pub(crate) audit_log: Option<PathBuf>,
+    pub(crate) rate_limit: AddressLimitConfig,
     pub(crate) clock: Option<ClockPlace>,
 }
 
@@ -470,6 +473,18 @@ fn listed(names: &[String]) -> String {
         [] => "there is none".to_owned(),
         names => format!("there are {}", names.join(", ")),
     }
+}
+
+/// `proxies_key` is where the proxies stand.
+fn address_limit(
+    proxies_key: &str,
+    per_minute: Option<NonZeroU32>,
+    trusted_proxies: Vec<IpAddr>,
+) -> Result<AddressLimitConfig, ConfigError> {
+    if per_minute.is_none() && !trusted_proxies.is_empty() {
+        return Err(invalid(proxies_key, "has a meaning with `address_per_minute` only"));
+    }
+    Ok(AddressLimitConfig { per_minute, trusted_proxies })
 }
 
 fn invalid(key: impl Into<String>, problem: &'static str) -> ConfigError {

@@ -53,7 +53,7 @@ fn the_commented_keys_of_the_example_are_keys() {
     let fulcio = config.fulcio.unwrap();
     assert_eq!(fulcio.audit_log.as_deref(), Some(Path::new("/etc/touchmark/fulcio-audit.jsonl")));
     assert_eq!(fulcio.rate_limit.subject_per_minute.map(u32::from), Some(30));
-    assert_eq!(fulcio.rate_limit.trusted_proxies.len(), 1);
+    assert_eq!(fulcio.rate_limit.address.trusted_proxies.len(), 1);
     assert!(config.ctlogs[0].log.anchor.is_some());
     let Validity { interval: Some(_), expired: Expired::Refused } = config.ctlogs[0].validity else { panic!() };
     assert!(config.ctlogs[0].log.witnesses.is_some());
@@ -92,10 +92,23 @@ fn the_timestamp_authority_has_defaults_that_weaken_nothing_and_limits() {
         ("servers = [\"a\"]\npoll_s = 15".to_owned(), "`tsa.clock.poll_s`: must be 16 to 1024"),
         ("servers = [\"a\"]\npoll_s = 1025".to_owned(), "`tsa.clock.poll_s`: must be 16 to 1024"),
         ("servers = [\"a\"]\npoll = 16".to_owned(), "unknown field `poll`"),
+        ("servers = [\"nts://a\", \"a\"]".to_owned(), "`tsa.clock.servers`: names a server twice"),
+        ("servers = [\"nts://a\", \"NTS://A.:4460\"]".to_owned(), "`tsa.clock.servers`: names a server twice"),
+        ("servers = [\"nts://a\", \"b\"]\nnts_only = true".to_owned(), "`tsa.clock.servers`: must all begin with"),
+        ("servers = [\"a\"]\nca_file = \"c\"".to_owned(), "`tsa.clock.ca_file`: is for servers that begin with"),
     ] {
         let error = clock(&text).unwrap_err().to_string();
         assert!(error.contains(expect), "{text}\n{error}");
     }
+    let authenticated =
+        clock("servers = [\"nts://a\", \"nts://b\"]\nnts_only = true\nca_file = \"time-ca.pem\"").unwrap();
+    assert_eq!(authenticated.ca_file.as_deref(), Some(Path::new("/etc/touchmark/time-ca.pem")));
+    let limited = |text: &str| alone(&format!("[tsa.rate_limit]\n{text}"));
+    assert_eq!(tsa.rate_limit, AddressLimitConfig::default());
+    let both = limited("address_per_minute = 60\ntrusted_proxies = [\"10.0.0.1\"]");
+    assert_eq!(parse(&both).unwrap().tsa.unwrap().rate_limit.per_minute.map(u32::from), Some(60));
+    check_refused(&limited("trusted_proxies = [\"10.0.0.1\"]"), "`tsa.rate_limit.trusted_proxies`");
+    check_refused(&limited("issuer_per_minute = 1"), "unknown field `issuer_per_minute`");
     let many = |what: &str, count: usize| format!("{what} = [{}]", vec!["\"1.2.3\""; count].join(", "));
     assert!(parse(&alone(&many("policies", 16))).is_ok());
     check_refused(&alone(&many("policies", 17)), "`tsa.policies`: names more than 16");
@@ -130,7 +143,7 @@ fn refusals_name_the_key_and_what_is_wrong() {
             &format!("[fulcio.rate_limit]\n{value}\n[[fulcio.issuer]]\nurl = \"https://ci"),
         )
     };
-    assert!(parse(&limited("address_per_minute = 1")).unwrap().fulcio.unwrap().rate_limit.address_per_minute.is_some());
+    assert!(parse(&limited("address_per_minute = 1")).unwrap().fulcio.unwrap().rate_limit.address.per_minute.is_some());
     check_refused(&limited("address_per_minute = 0"), "nonzero");
     check_refused(&limited("trusted_proxies = [\"127.0.0.1\"]"), "`fulcio.rate_limit.trusted_proxies`");
     check_refused(&limited("per_minute = 1"), "unknown field `per_minute`");

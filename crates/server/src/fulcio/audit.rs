@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use touchmark_sigstore::principal::{Principal, SubjectAltName};
 
-use crate::audit::{self, Entry, bounded};
+use crate::audit::{self, AuditKind, Entry, bounded};
 
 /// The file of the certificate authority.
 pub(crate) type AuditLog = audit::AuditLog<Decision>;
@@ -88,7 +88,7 @@ struct Members<'d> {
 
 impl Entry for Decision {
     const WITHOUT: &'static str = "no certificate is issued";
-    const VERIFIED_BY: &'static str = "touchmark fulcio audit verify";
+    const KIND: AuditKind = AuditKind::Certificates;
 
     fn time(&self) -> Timestamp {
         self.time

@@ -20,7 +20,6 @@ use super::self_check::IssuedChain;
 use crate::audit::AuditUnavailable;
 use crate::deps::timestamp;
 use crate::http::ApiError;
-use crate::http::listener::PeerAddress;
 
 /// The header, or the metadata, of a reply that names the request.
 pub(super) const REQUEST_ID: &str = "x-request-id";
@@ -37,8 +36,7 @@ pub(super) struct Released {
 
 /// The address that a request counts for, if it came over a listener.
 pub(super) fn client_of(fulcio: &Fulcio, request: &Request) -> Option<IpAddr> {
-    let PeerAddress(peer) = request.extensions().get::<PeerAddress>()?;
-    Some(fulcio.limits.client(*peer, request.headers()))
+    fulcio.limits.address.client_of(request)
 }
 
 /// Decides. `parse` is called once the client's address is known to be within its limit.

@@ -12,6 +12,7 @@ pub(crate) mod grpc;
 pub(crate) mod immutable;
 pub(crate) mod layers;
 pub(crate) mod listener;
+pub(crate) mod page;
 mod preface;
 mod replies;
 pub(crate) mod site;

@@ -41,7 +41,7 @@ use crate::http::tls::Terminator;
 use crate::oidc::{self, OidcIssuer};
 use crate::rekor;
 use crate::tsa::{self, Tsa};
-use crate::tuf::{self, HeldRepository, Kept};
+use crate::tuf::{self, HeldRepository, Kept, Shown};
 
 /// Listeners that are bound, by the address that roles name.
 pub(super) type Listeners = BTreeMap<SocketAddr, TcpListener>;
@@ -100,6 +100,7 @@ pub(super) async fn compose(
     starting.tasks.spawn(expiry::watch(watched, Arc::clone(&starting.control.deps.clock), stop.clone()));
     Ok(Running {
         url: public_url(config),
+        listening: listening(config),
         oidc_issuer: config.oidc.as_ref().map(|role| trust::base_url(&role.issuer)),
         client_directory: None,
         start: Start::Later,
@@ -144,6 +145,21 @@ fn announced(config: &Config) -> Readiness {
 /// An address without what it may hold of secrets.
 fn shown(url: &Url) -> String {
     format!("{}{}", url.authority().rsplit('@').next().unwrap_or_default(), url.path())
+}
+
+/// Where each role listens, whatever stands before it.
+fn listening(config: &Config) -> Vec<(String, String)> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let at = |address: SocketAddr, path: &str| format!("{scheme}://{address}{path}");
+    let mut roles = Vec::new();
+    roles.extend(config.fulcio.iter().map(|role| ("fulcio".to_owned(), at(role.listen, ""))));
+    roles.extend(config.ctlogs.iter().map(|role| (format!("ctlog {}", role.log.name), at(role.listen, ""))));
+    roles.extend(config.rekors.iter().map(|role| (format!("rekor {}", role.log.name), at(role.listen, ""))));
+    roles.extend(config.tsa.iter().map(|role| ("tsa".to_owned(), at(role.listen, ""))));
+    roles.extend(config.tuf.iter().map(|role| ("tuf".to_owned(), at(role.listen, "/tuf"))));
+    // The try-out issuer never speaks TLS.
+    roles.extend(config.oidc.iter().map(|role| ("oidc".to_owned(), format!("http://{}/oidc", role.listen))));
+    roles
 }
 
 fn public_url(config: &Config) -> String {
@@ -250,7 +266,8 @@ impl Starting {
             policies: role.policies.clone(),
             embedded: role.embedded,
             time_file: &role.time_file,
-            clock: role.clock.clone(),
+            rate_limit: role.rate_limit.clone(),
+            clock: role.clock.clone().map(open::time_servers).transpose()?,
             audit: audit.map_err(StartError::role("tsa"))?,
             metrics: self.control.metrics.tsa(),
         };
@@ -274,15 +291,17 @@ impl Starting {
         let mut repository = tuf::Repository::open(&role.directory).map_err(StartError::role("tuf"))?;
         let now = self.control.deps.now();
         repository.check_live(now).map_err(StartError::role("tuf"))?;
+        repository.expect_online_key(online.public_key()).map_err(StartError::role("tuf"))?;
         if let Some(url) = external_url {
             let published = repository.target(trust::SIGNING_CONFIG).map_err(StartError::role("tuf"))?;
             trust::warn_of_other_addresses(&published, url);
         }
         // Fresh before the first client asks; from then on the keeper looks.
         repository.refresh(online.as_ref(), now).await.map_err(StartError::role("tuf"))?;
+        let shown = Shown::new(repository.overview());
         let repository = Arc::new(Mutex::new(repository));
         self.control.tuf = Some(OnlineTuf { repository: Arc::clone(&repository), online: Arc::clone(&online) });
-        self.keep_and_serve(role, repository, online);
+        self.keep_and_serve(role, repository, shown, online);
         Ok(())
     }
 
@@ -298,12 +317,16 @@ impl Starting {
         if let (Some(url), Some(published)) = (external_url, held.target(trust::SIGNING_CONFIG)) {
             trust::warn_of_other_addresses(published, url);
         }
-        match held.refresh(online.as_ref(), now).await {
+        // First, because it finishes a publication that was interrupted, which may bring a root with another key.
+        let refreshed = held.refresh(online.as_ref(), now).await;
+        held.expect_online_key(online.public_key()).map_err(StartError::role("tuf"))?;
+        match refreshed {
             // Clients can still use what is there, and the holders have a few days.
             Err(error) if error.is_for_the_holders() => tracing::error!(%error, "gather the holders of the trust root"),
             refreshed => refreshed.map_err(StartError::role("tuf"))?,
         }
-        self.keep_and_serve(role, Arc::new(Mutex::new(held)), online);
+        let shown = Shown::new(held.overview());
+        self.keep_and_serve(role, Arc::new(Mutex::new(held)), shown, online);
         Ok(())
     }
 
@@ -311,11 +334,13 @@ impl Starting {
         &mut self,
         role: &TufRole,
         repository: Arc<Mutex<K>>,
+        shown: Shown,
         online: Arc<dyn Signer>,
     ) {
         let (clock, metrics) = (Arc::clone(&self.control.deps.clock), self.control.metrics.clone());
-        self.tasks.spawn(tuf::keep_fresh(repository, online, clock, metrics, self.stop.clone()));
-        self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())));
+        let page = tuf::overview_router(shown.clone(), Arc::clone(&clock));
+        self.tasks.spawn(tuf::keep_fresh(repository, online, clock, metrics, shown, self.stop.clone()));
+        self.mount(role.listen, Router::new().nest("/tuf", tuf::router(role.directory.clone())).merge(page));
     }
 
     async fn fulcio(&mut self, role: &FulcioRole, own_logs: &[CtLogRole]) -> Result<(), StartError> {

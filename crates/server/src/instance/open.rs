@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use touchmark_keys::{KeyFamily, KeyType, PublicKey};
+use touchmark_outbound::{TimeProtocol, TimeRoots};
 use touchmark_sequencer::{CheckpointSigner, Clock, EntryTiles, FjallLedger, FsObjects, Log, LogConfig};
 use touchmark_signers::{FileSigner, Signer, SignerError, SignerReference};
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
@@ -22,7 +23,7 @@ use crate::ctlog::MAXIMUM_MERGE_DELAY_S;
 use crate::durable::{self, DirectoryLock};
 use crate::fulcio::{CertificateAuthority, DEFAULT_ALGORITHMS, FulcioConfig, FulcioStartError};
 use crate::http::tls::credentials::Credentials;
-use crate::tsa::Authority;
+use crate::tsa::{Authority, ClockPlace, TimeServers};
 
 /// Runs work that blocks, such as decrypting a key, away from the threads that answer requests.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -47,6 +48,20 @@ pub(super) fn chain(path: &Path) -> Result<Vec<Certificate>, StartError> {
     let unreadable = || StartError::Certificates { path: path.to_owned() };
     let text = String::from_utf8(durable::read(path)?).map_err(|_| unreadable())?;
     chain_from_pem(&text).map_err(|_| unreadable())
+}
+
+/// Reads whose certificates name the time servers that authenticate their answers.
+pub(super) fn time_servers(place: ClockPlace) -> Result<TimeServers, StartError> {
+    let authenticated = place.servers.iter().any(|server| server.protocol() == TimeProtocol::Nts);
+    let roots = match &place.ca_file {
+        Some(path) => {
+            let unreadable = |_| StartError::Certificates { path: path.clone() };
+            TimeRoots::of_pem(&durable::read(path)?).map_err(unreadable)?
+        }
+        None if authenticated => TimeRoots::system().map_err(StartError::role("tsa.clock"))?,
+        None => TimeRoots::none(),
+    };
+    Ok(TimeServers { place, roots })
 }
 
 /// Opens the key of a certificate authority and reads its chains.

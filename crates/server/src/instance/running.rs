@@ -29,6 +29,7 @@ pub enum Start {
 /// Services that answer requests until [`Running::shutdown`]. Dropping it stops them too, without waiting.
 pub struct Running {
     pub(super) url: String,
+    pub(super) listening: Vec<(String, String)>,
     pub(super) oidc_issuer: Option<String>,
     pub(super) client_directory: Option<PathBuf>,
     pub(super) start: Start,
@@ -53,6 +54,12 @@ impl Running {
     #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// Each role with the base URL of the address that it listens on, without a final slash: `fulcio`, `ctlog NAME`, `rekor NAME`, `tsa`, `tuf`, `oidc`.
+    #[must_use]
+    pub fn listening(&self) -> &[(String, String)] {
+        &self.listening
     }
 
     /// The issuer URL of the try-out issuer, if it runs.

@@ -38,6 +38,7 @@ use crate::durable::{self, DirectoryLock};
 use crate::evidence::EvidencePlace;
 use crate::fulcio::{Identities, IdentityType, IssuerPlace, IssuerText, IssuerTransport, RateLimitConfig};
 use crate::http::listener;
+use crate::rate::AddressLimitConfig;
 use crate::tsa::{Embedded, Policies};
 use crate::tuf::{OfflineKeys, Repository};
 use crate::witness::{OtherLogs, WitnessMode, WitnessPlace};
@@ -298,6 +299,7 @@ fn config(layout: &Layout, manifest: &Manifest, bound: &Bound, witnesses: Option
             embedded: Embedded::Leaf,
             time_file: layout.tsa_time(),
             audit_log: None,
+            rate_limit: AddressLimitConfig::default(),
             clock: None,
         }),
         tuf: Some(TufRole { listen, directory: layout.tuf(), online_key: layout.key(KeyFile::TufOnline) }),

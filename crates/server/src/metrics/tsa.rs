@@ -16,7 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use touchmark_outbound::{ClockSample, NtpServer, SntpError};
+use touchmark_outbound::{ClockSample, NtpServer, TimeError};
 use touchmark_sequencer::Clock;
 
 use super::chain_ends::ChainEnds;
@@ -98,7 +98,7 @@ impl TsaMetrics {
     }
 
     /// What a server said of the clock.
-    pub(crate) fn clock_answer(&self, server: &NtpServer, answer: &Result<ClockSample, SntpError>) {
+    pub(crate) fn clock_answer(&self, server: &NtpServer, answer: &Result<ClockSample, TimeError>) {
         let server = server.to_string();
         if let Ok(sample) = answer {
             #[expect(clippy::cast_precision_loss, reason = "an offset of more than 2^53 µs is wrong by any digit")]
@@ -121,14 +121,16 @@ pub(crate) enum Trusted {
     No,
 }
 
-fn outcome(answer: &Result<ClockSample, SntpError>) -> &'static str {
+fn outcome(answer: &Result<ClockSample, TimeError>) -> &'static str {
     match answer {
         Ok(_) => "answered",
-        Err(SntpError::Resolve) => "unresolved",
-        Err(SntpError::Unreachable { .. }) => "unreachable",
-        Err(SntpError::Timeout { .. }) => "silent",
-        Err(SntpError::KissOfDeath { .. }) => "refused",
-        Err(SntpError::Unsynchronised) => "unsynchronised",
-        Err(SntpError::Implausible { .. }) => "implausible",
+        Err(TimeError::Resolve) => "unresolved",
+        Err(TimeError::Unreachable { .. }) => "unreachable",
+        Err(TimeError::Timeout { .. }) => "silent",
+        Err(TimeError::KissOfDeath { .. }) => "refused",
+        Err(TimeError::Unsynchronised) => "unsynchronised",
+        Err(TimeError::Implausible { .. }) => "implausible",
+        Err(TimeError::KeyExchange(_) | TimeError::KeysForgotten | TimeError::CookieRepeated) => "no_keys",
+        Err(TimeError::NotAuthenticated) => "not_authenticated",
     }
 }

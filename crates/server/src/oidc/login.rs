@@ -10,21 +10,17 @@
 use axum::Form;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use touchmark_keys::sha256;
 use url::{Host, Url};
 
 use super::codes::Grant;
 use super::{CLIENT_ID, NOTICE, OidcIssuer};
 use crate::fulcio::EmailAddress;
 use crate::http::bytes_response;
+use crate::http::page::{escape, html_page, protect};
 
 /// Longer state and nonce values are not carried through the page.
 const PARAMETER_BYTES_MAX: usize = 2048;
@@ -170,7 +166,7 @@ fn redirect(mut to: Url, parameters: &[(&str, &str)], state: Option<&str>) -> Re
     if let Ok(location) = HeaderValue::from_str(to.as_str()) {
         response.headers_mut().insert(LOCATION, location);
     }
-    protect(&mut response, "'none'");
+    protect(&mut response, "", "'none'");
     response
 }
 
@@ -197,45 +193,6 @@ fn form(login: &Login, problem: &str) -> Response {
 }
 
 fn html(status: u16, body: &str, form_action: &str) -> Response {
-    let document = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>touchmark try-out issuer</title><style>{STYLE}</style>\
-         <p class=notice>{}</p>{body}</html>\n",
-        escape(NOTICE)
-    );
-    let mut response = bytes_response(status, "text/html; charset=utf-8", document.into_bytes());
-    protect(&mut response, form_action);
-    response
-}
-
-fn protect(response: &mut Response, form_action: &str) {
-    let style = STANDARD.encode(sha256(STYLE.as_bytes()));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
-    );
-    let headers = response.headers_mut();
-    // The origin in it was serialised by the URL parser: ASCII without spaces.
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'")),
-    );
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-}
-
-/// For element content and for attribute values in double quotes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    let body = format!("<p class=notice>{}</p>{body}", escape(NOTICE));
+    html_page(status, "touchmark try-out issuer", STYLE, &body, form_action)
 }

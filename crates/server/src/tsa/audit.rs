@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use touchmark_keys::Digest;
 
-use crate::audit::{self, Entry};
+use crate::audit::{self, AuditKind, Entry};
 
 /// The file of the timestamp authority.
 pub(crate) type AuditLog = audit::AuditLog<Issued>;
@@ -42,7 +42,7 @@ struct Members<'i> {
 
 impl Entry for Issued {
     const WITHOUT: &'static str = "no timestamp is issued";
-    const VERIFIED_BY: &'static str = "touchmark tsa audit verify";
+    const KIND: AuditKind = AuditKind::Timestamps;
 
     fn time(&self) -> Timestamp {
         self.time

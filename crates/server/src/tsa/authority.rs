@@ -47,7 +47,7 @@ pub(super) struct Token {
 }
 
 /// The key stamped, and what it stamped verifies.
-pub(super) struct Proven(());
+pub(crate) struct Proven(());
 
 /// Why an authority cannot stamp.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +177,7 @@ impl Authority {
     }
 
     /// Stamps something for nobody, and verifies it as a client would. Nothing of it is kept.
-    pub(super) async fn prove(&self, now: Timestamp, policies: &Policies) -> Result<Proven, AuthorityError> {
+    pub(crate) async fn prove(&self, now: Timestamp, policies: &Policies) -> Result<Proven, AuthorityError> {
         let (message, request) = trial();
         let policy = policies.default_policy();
         let second = Timestamp::from_second(now.as_second()).expect("a timestamp without its fraction is one");

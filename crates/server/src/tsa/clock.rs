@@ -7,12 +7,14 @@
 //! silent, not after the clock was moved; each of them counts only while the clock, by its answer and with the error that it may have, is within
 //! the accuracy of tokens. All that ends by itself when they agree again.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::Notify;
-use touchmark_outbound::{ClockSample, NtpServer, SntpError, ask_time};
+use touchmark_outbound::{ClockSample, NtpServer, TimeError, TimeRoots, TimeSource};
 use touchmark_sequencer::Clock;
 
 use super::times::ACCURACY;
@@ -48,6 +50,14 @@ pub(crate) struct ClockPlace {
     pub(crate) servers: Vec<NtpServer>,
     pub(crate) agreeing: usize,
     pub(crate) poll: Duration,
+    /// CA certificates of the servers with NTS, in place of the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// The servers, and whose certificates name those among them that authenticate their answers.
+pub(crate) struct TimeServers {
+    pub(crate) place: ClockPlace,
+    pub(crate) roots: TimeRoots,
 }
 
 /// Why the clock is not believed.
@@ -68,6 +78,7 @@ pub(super) enum Distrust {
 /// The clock as the configured servers see it; shared by all who ask.
 pub(super) struct ClockWatch {
     place: ClockPlace,
+    roots: TimeRoots,
     clock: Arc<dyn Clock>,
     metrics: TsaMetrics,
     standing: Mutex<Standing>,
@@ -81,6 +92,12 @@ enum Standing {
     Confirmed(Confirmation),
 }
 
+/// A server, and until when it wants to be left alone.
+struct Askable {
+    source: TimeSource,
+    not_before: Option<Instant>,
+}
+
 /// That enough servers agreed with the clock.
 #[derive(Debug, Clone, Copy)]
 struct Confirmation {
@@ -92,10 +109,11 @@ struct Confirmation {
 }
 
 impl ClockWatch {
-    pub(super) fn new(place: ClockPlace, clock: Arc<dyn Clock>, metrics: TsaMetrics) -> Arc<Self> {
+    pub(super) fn new(servers: TimeServers, clock: Arc<dyn Clock>, metrics: TsaMetrics) -> Arc<Self> {
+        let TimeServers { place, roots } = servers;
         metrics.clock_trusted(Trusted::No);
         let standing = Mutex::new(Standing::Distrusted(Distrust::Unknown));
-        Arc::new(Self { place, clock, metrics, standing, doubt: Notify::new() })
+        Arc::new(Self { place, roots, clock, metrics, standing, doubt: Notify::new() })
     }
 
     /// Whether tokens may be issued by the clock now.
@@ -121,10 +139,10 @@ impl ClockWatch {
 
     /// Asks until `stop`.
     pub(super) async fn run(self: Arc<Self>, mut stop: Stop) {
-        let mut held: Vec<Option<Instant>> = vec![None; self.place.servers.len()];
+        let mut askable = self.askable();
         loop {
             let pause = tokio::select! {
-                pause = self.round(&mut held) => pause,
+                pause = self.round(&mut askable) => pause,
                 () = stop.requested() => return,
             };
             let doubted = async {
@@ -139,30 +157,33 @@ impl ClockWatch {
         }
     }
 
+    fn askable(&self) -> Vec<Askable> {
+        let source = |server: &NtpServer| TimeSource::new(server.clone(), &self.roots);
+        self.place.servers.iter().map(|server| Askable { source: source(server), not_before: None }).collect()
+    }
+
     /// Asks every server once. Returns when to ask again.
-    async fn round(&self, held: &mut [Option<Instant>]) -> Duration {
+    async fn round(&self, askable: &mut [Askable]) -> Duration {
         // What the answers are about: a clock that is moved before the last of them is noticed.
         let before = (Instant::now(), self.clock.now_ms());
         let (now, _) = before;
-        let asked = self.place.servers.iter().zip(held.iter()).map(async |(server, until)| {
-            if until.is_some_and(|until| now < until) {
-                return None;
-            }
-            let mut cookie = [0; 8];
-            touchmark_keys::random(&mut cookie);
-            Some(ask_time(server, cookie, &|| self.clock.now_ms(), ANSWER_WITHIN).await)
-        });
-        let answers = join_all(asked).await;
-        for ((server, until), answer) in self.place.servers.iter().zip(held.iter_mut()).zip(&answers) {
-            let Some(answer) = answer else { continue };
-            self.metrics.clock_answer(server, answer);
-            *until = left_alone(answer, self.place.poll).map(|length| now + length);
-            if let Err(error) = answer {
-                tracing::debug!(%server, %error, "a time server did not say the time");
-            }
-        }
-        let samples: Vec<ClockSample> = answers.into_iter().flatten().filter_map(Result::ok).collect();
+        let answers = join_all(askable.iter_mut().map(|askable| self.ask(askable, now))).await;
+        let samples: Vec<ClockSample> = answers.into_iter().flatten().collect();
         self.judge(&samples, before)
+    }
+
+    async fn ask(&self, askable: &mut Askable, now: Instant) -> Option<ClockSample> {
+        let Askable { source, not_before } = askable;
+        if not_before.is_some_and(|until| now < until) {
+            return None;
+        }
+        let answer = source.ask(&|| self.clock.now_ms(), ANSWER_WITHIN).await;
+        self.metrics.clock_answer(source.server(), &answer);
+        *not_before = left_alone(&answer, self.place.poll).map(|length| now + length);
+        if let Err(error) = &answer {
+            tracing::debug!(server = %source.server(), %error, "a time server did not say the time");
+        }
+        answer.ok()
     }
 
     fn judge(&self, samples: &[ClockSample], (at, clock_ms): (Instant, u64)) -> Duration {
@@ -240,7 +261,13 @@ impl Verdict {
     fn of(samples: &[ClockSample], place: &ClockPlace) -> Self {
         let (asked, needed) = (place.servers.len(), place.agreeing);
         let worst = |sample: &ClockSample| u128::from(sample.offset_us.unsigned_abs()) + u128::from(sample.error_us);
-        let mut confirming: Vec<u128> = samples.iter().map(worst).filter(|worst| *worst <= accuracy_us()).collect();
+        // Two names that lead to one server have one vote, and that is the worse one.
+        let mut votes = BTreeMap::new();
+        for sample in samples.iter().filter(|sample| worst(sample) <= accuracy_us()) {
+            let vote = votes.entry(sample.server).or_insert(0);
+            *vote = worst(sample).max(*vote);
+        }
+        let mut confirming: Vec<u128> = votes.into_values().collect();
         confirming.sort_unstable();
         if let Some(error_us) = needed.checked_sub(1).and_then(|last| confirming.get(last)) {
             return Self::Agreed { error_us: u64::try_from(*error_us).unwrap_or(u64::MAX) };
@@ -263,10 +290,10 @@ fn accuracy_us() -> u128 {
 }
 
 /// For how long a server is not asked after what it said.
-fn left_alone(answer: &Result<ClockSample, SntpError>, poll: Duration) -> Option<Duration> {
+fn left_alone(answer: &Result<ClockSample, TimeError>, poll: Duration) -> Option<Duration> {
     match answer {
-        Err(SntpError::KissOfDeath { code: [b'R', b'A', b'T', b'E'] }) => Some(poll * RATED_POLLS),
-        Err(SntpError::KissOfDeath { code: [b'D', b'E', b'N', b'Y'] | [b'R', b'S', b'T', b'R'] }) => Some(DENIED_FOR),
+        Err(TimeError::KissOfDeath { code: [b'R', b'A', b'T', b'E'] }) => Some(poll * RATED_POLLS),
+        Err(TimeError::KissOfDeath { code: [b'D', b'E', b'N', b'Y'] | [b'R', b'S', b'T', b'R'] }) => Some(DENIED_FOR),
         _ => None,
     }
 }

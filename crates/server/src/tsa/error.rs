@@ -30,11 +30,16 @@ const DIGEST_LENGTH: &str = "Message digest has incorrect length for specified a
 const UNACCEPTED_POLICY: &str = "unaccepted policy: requested TSA policy is not supported by the TSA";
 const UNACCEPTED_EXTENSION: &str = "unaccepted extension: requested extensions are not supported by the TSA";
 const LONG_OID: &str = "OID should be comprised of at most 128 components";
+const RATE_LIMITED: &str = "too many requests: try again later";
 const TOO_LARGE: &str = "timestamp request is too large";
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TsaError {
+    /// Too many requests of one address in a minute; in so many seconds there is room for one.
+    RateLimited {
+        retry_after_s: u64,
+    },
     /// The media type of the request is none of an application.
     NoApplication,
     /// It is one, but neither DER nor JSON.
@@ -94,6 +99,10 @@ impl TsaError {
             |reason, message, failure| Verdict { status: 400, reason, message: Cow::Borrowed(message), failure };
         let failed = |status, reason, failure| Verdict { status, reason, message: Cow::Borrowed(FAILED), failure };
         match self {
+            TsaError::RateLimited { .. } => Verdict {
+                message: Cow::Borrowed(RATE_LIMITED),
+                ..failed(429, "RATE_LIMITED_ADDRESS", FailureInfo::SystemFailure)
+            },
             TsaError::NoApplication => failed(415, "MEDIA_TYPE_REFUSED", FailureInfo::BadDataFormat),
             TsaError::MediaType => refused("MEDIA_TYPE_REFUSED", FAILED, FailureInfo::BadDataFormat),
             TsaError::Method { found, allowed } => Verdict {
@@ -137,7 +146,8 @@ impl TsaError {
             TsaError::ChainNotValid => Some("a certificate of the chain is not valid now".to_owned()),
             TsaError::Signer(error) => Some(error.to_string()),
             TsaError::Audit => Some(AuditUnavailable.to_string()),
-            TsaError::NoApplication
+            TsaError::RateLimited { .. }
+            | TsaError::NoApplication
             | TsaError::MediaType
             | TsaError::Method { .. }
             | TsaError::Body(_)
@@ -170,11 +180,11 @@ impl TsaError {
         }
     }
 
-    /// What is wrong with the request is said in a reply that succeeds as HTTP, as clients of RFC 3161 expect; what is wrong with the service keeps
-    /// its status, for balancers and retries.
+    /// What is wrong with the request is said in a reply that succeeds as HTTP, as clients of RFC 3161 expect; what is wrong with the service, or with
+    /// how often it is asked, keeps its status, for balancers and retries.
     fn into_rejection(self) -> Response {
         let verdict = self.verdict();
-        let status = if verdict.status < 500 { 200 } else { verdict.status };
+        let status = if verdict.status < 500 && verdict.status != 429 { 200 } else { verdict.status };
         let body = failure_response(verdict.failure, &verdict.message);
         with_headers(bytes_response(status, REPLY, body), &self)
     }
@@ -212,6 +222,9 @@ fn with_headers(mut response: Response, error: &TsaError) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let TsaError::Method { allowed, .. } = error {
         headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    }
+    if let TsaError::RateLimited { retry_after_s } = error {
+        headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after_s));
     }
     if error.verdict().status == 503 {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -282,6 +295,7 @@ mod tests {
             (TsaError::Malformed, 200, FailureInfo::BadRequest),
             (TsaError::UnacceptedPolicy, 200, FailureInfo::UnacceptedPolicy),
             (TsaError::UnacceptedExtension, 200, FailureInfo::UnacceptedExtension),
+            (TsaError::RateLimited { retry_after_s: 9 }, 429, FailureInfo::SystemFailure),
             (TsaError::ClockBehind { behind_s: 9 }, 503, FailureInfo::TimeNotAvailable),
             (TsaError::ChainNotValid, 500, FailureInfo::SystemFailure),
         ] {

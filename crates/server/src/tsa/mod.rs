@@ -35,7 +35,7 @@ pub(crate) use audit::AuditLog;
 #[cfg(test)]
 use authority::AuthorityError;
 pub(crate) use authority::{Authority, Embedded};
-pub(crate) use clock::{ClockPlace, POLL_DEFAULT, POLL_MAX, POLL_MIN, SERVERS_MAX};
+pub(crate) use clock::{ClockPlace, POLL_DEFAULT, POLL_MAX, POLL_MIN, SERVERS_MAX, TimeServers};
 pub(crate) use health::Condition;
 pub(crate) use policies::Policies;
 pub(crate) use serving::{Operations, Successor, Tsa};
@@ -53,8 +53,11 @@ pub(crate) fn router(tsa: Arc<Tsa>) -> Router {
 async fn create_token(State(tsa): State<Arc<Tsa>>, request: Request) -> Response {
     let dialect = Dialect::of(request.headers());
     let mut counted = tsa.counted();
-    let made = match request::read(request, tsa.policies()).await {
-        Ok(request) => tsa.issue(&request).await,
+    let made = match tsa.admit(&request) {
+        Ok(()) => match request::read(request, tsa.policies()).await {
+            Ok(request) => tsa.issue(&request).await,
+            Err(refused) => Err(refused),
+        },
         Err(refused) => Err(refused),
     };
     counted.end(&made);

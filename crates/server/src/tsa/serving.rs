@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use axum::extract::Request;
 use jiff::Timestamp;
 use touchmark_sequencer::Clock;
 use touchmark_sigstore::tsp::TimestampRequest;
@@ -16,7 +17,7 @@ use touchmark_sigstore::x509::Certificate;
 
 use super::audit::{AuditLog, Issued};
 use super::authority::{Authority, AuthorityError, Embedded, Token};
-use super::clock::{ClockPlace, ClockWatch};
+use super::clock::{ClockWatch, TimeServers};
 use super::error::TsaError;
 use super::health::Probe;
 use super::policies::Policies;
@@ -25,6 +26,7 @@ use crate::audit::AuditUnavailable;
 use crate::deps::timestamp;
 use crate::http::listener::Stop;
 use crate::metrics::TsaMetrics;
+use crate::rate::{AddressLimit, AddressLimitConfig};
 
 /// The outcome in the metrics of a request that was granted.
 const ISSUED: &str = "ISSUED";
@@ -37,7 +39,8 @@ pub(crate) struct Operations<'o> {
     pub(crate) embedded: Embedded,
     /// The file that keeps times from running backwards over a restart.
     pub(crate) time_file: &'o Path,
-    pub(crate) clock: Option<ClockPlace>,
+    pub(crate) rate_limit: AddressLimitConfig,
+    pub(crate) clock: Option<TimeServers>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) metrics: TsaMetrics,
 }
@@ -49,6 +52,7 @@ pub(crate) struct Tsa {
     embedded: Embedded,
     clock: Arc<dyn Clock>,
     times: Arc<TokenTimes>,
+    limit: AddressLimit,
     watch: Option<Arc<ClockWatch>>,
     audit: Option<AuditLog>,
     metrics: TsaMetrics,
@@ -78,12 +82,17 @@ impl Tsa {
         operations: Operations<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, TimeFileError> {
-        let Operations { policies, embedded, time_file, clock: place, audit, metrics } = operations;
+        let Operations { policies, embedded, time_file, rate_limit, clock: servers, audit, metrics } = operations;
         let times = TokenTimes::open(time_file, Arc::clone(&clock))?;
-        let watch = place.map(|place| ClockWatch::new(place, Arc::clone(&clock), metrics.clone()));
+        if let Some(until) = times.silent_until() {
+            let (now, file) = (timestamp(clock.as_ref()), time_file.display());
+            tracing::warn!(%now, %until, %file, "the clock is behind the newest timestamp: there are none until it has reached that time");
+        }
+        let watch = servers.map(|servers| ClockWatch::new(servers, Arc::clone(&clock), metrics.clone()));
         watch_ends(&metrics, &authority, &clock);
+        let limit = AddressLimit::new(&rate_limit);
         let current = RwLock::new(Arc::new(authority));
-        Ok(Self { current, policies, embedded, clock, times, watch, audit, metrics, probe: Probe::default() })
+        Ok(Self { current, policies, embedded, clock, times, limit, watch, audit, metrics, probe: Probe::default() })
     }
 
     /// Asks the time servers until `stop`, if there are any.
@@ -100,7 +109,13 @@ impl Tsa {
         }
     }
 
-    /// A token for a request of this process; the text of a failure.
+    /// Before anything is done for a request.
+    pub(super) fn admit(&self, request: &Request) -> Result<(), TsaError> {
+        let admitted = self.limit.admit(self.limit.client_of(request), self.clock.now_ms());
+        admitted.map_err(|empty| TsaError::RateLimited { retry_after_s: empty.retry_after_s })
+    }
+
+    /// A token for a request of this process, which is not limited; the text of a failure.
     pub(crate) async fn stamp(&self, request: &TimestampRequest) -> Result<Stamped, String> {
         let mut counted = self.counted();
         let made = self.issue(request).await;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The authority behind its router: policies, chains, refusals in both dialects, another key taking over, what is written down.
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -18,11 +20,14 @@ use touchmark_sigstore::x509::path::PathError;
 use tower::ServiceExt;
 
 use super::*;
+use crate::audit::AuditKind;
 use crate::audit::tests::broken_log;
 use crate::audit::verify::verify_audit_log;
 use crate::fulcio::tests::harness::{NOW_S, TestClock, authority};
+use crate::http::listener::PeerAddress;
 use crate::http::site::RoleState;
 use crate::metrics::Metrics;
+use crate::rate::AddressLimitConfig;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const OTHER_POLICY: &str = "1.3.6.1.4.1.99999.1";
@@ -101,12 +106,21 @@ impl Harness {
     }
 
     async fn with(embedded: Embedded, audit: impl FnOnce(&std::path::Path) -> Option<AuditLog>) -> Self {
+        Self::limited(AddressLimitConfig::default(), embedded, audit).await
+    }
+
+    async fn limited(
+        rate_limit: AddressLimitConfig,
+        embedded: Embedded,
+        audit: impl FnOnce(&std::path::Path) -> Option<AuditLog>,
+    ) -> Self {
         let (key, clock, directory) = (Key::new().await, TestClock::new(), tempfile::tempdir().unwrap());
         let metrics = Metrics::new();
         let operations = Operations {
             policies: Policies::new(vec![POLICY.to_owned(), OTHER_POLICY.to_owned()]).unwrap(),
             embedded,
             time_file: &directory.path().join("last-time"),
+            rate_limit,
             clock: None,
             audit: audit(directory.path()),
             metrics: metrics.tsa(),
@@ -394,7 +408,7 @@ async fn every_token_has_its_line_and_a_token_for_health_has_none() {
     let many = (0..100).map(|_| harness.stamp(&asking));
     futures_util::future::join_all(many).await;
     harness.tsa.close().await;
-    assert_eq!(verify_audit_log(&path, None).map(|chain| chain.lines()), Ok(101));
+    assert_eq!(verify_audit_log(&path, AuditKind::Timestamps, None).map(|chain| chain.lines()), Ok(101));
 }
 
 #[tokio::test]
@@ -411,4 +425,45 @@ async fn without_its_line_no_token_leaves_and_later_none_is_begun() {
     harness.key.signer.away.store(true, Ordering::SeqCst);
     let error = harness.tsa.issue(&request(None)).await.err();
     assert_eq!(error, Some(TsaError::Audit));
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_refused_in_his_words_before_anything_is_read() {
+    let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+    let rate_limit = AddressLimitConfig { per_minute: NonZeroU32::new(2), trusted_proxies: vec![proxy] };
+    let harness = Harness::limited(rate_limit, Embedded::Leaf, |_| None).await;
+    let ask = async |peer: IpAddr, forwarded: Option<&str>, accept: &str, body: Vec<u8>| {
+        let mut request = HttpRequest::post("/api/v1/timestamp").header("content-type", QUERY).header("accept", accept);
+        if let Some(client) = forwarded {
+            request = request.header("x-forwarded-for", client);
+        }
+        let mut request = request.body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(PeerAddress(peer));
+        let response = router(Arc::clone(&harness.tsa)).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let again = parts.headers.get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (parts.status.as_u16(), again, body.collect().await.unwrap().to_bytes().to_vec())
+    };
+    let (client, good) = ("192.0.2.7".parse().unwrap(), request(None).to_der().unwrap());
+    // What cannot be read counts as well.
+    assert_eq!(ask(client, None, "*/*", b"garbage".to_vec()).await.0, 400);
+    assert_eq!(ask(client, None, "*/*", good.clone()).await.0, 200);
+    for body in [good.clone(), b"garbage".to_vec()] {
+        let (status, again, reply) = ask(client, Some("192.0.2.8"), REPLY, body).await;
+        assert_eq!((status, again.as_deref()), (429, Some("30")));
+        let refused = TimestampResponse::Rejected { status: 2, failure: Some(FailureInfo::SystemFailure) };
+        assert_eq!(TimestampResponse::from_der(&reply), Ok(refused));
+    }
+    let (status, _, reply) = ask(client, None, "*/*", good.clone()).await;
+    let shown: serde_json::Value = serde_json::from_slice(&reply).unwrap();
+    assert_eq!((status, shown["code"].as_u64()), (429, Some(429)));
+    // Others, and those behind the proxy, have buckets of their own.
+    assert_eq!(ask("192.0.2.9".parse().unwrap(), None, "*/*", good.clone()).await.0, 200);
+    assert_eq!(ask(proxy, Some("192.0.2.10"), "*/*", good.clone()).await.0, 200);
+    assert_eq!(ask(proxy, Some("192.0.2.7"), "*/*", good).await.0, 429);
+    let page = HttpRequest::get("/metrics").body(Body::empty()).unwrap();
+    let page = harness.metrics.clone().router().oneshot(page).await.unwrap();
+    let page = page.into_body().collect().await.unwrap().to_bytes();
+    let counted = "touchmark_tsa_requests_total{outcome=\"RATE_LIMITED_ADDRESS\"} 4";
+    assert!(String::from_utf8_lossy(&page).contains(counted));
 }

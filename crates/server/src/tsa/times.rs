@@ -74,6 +74,13 @@ impl TokenTimes {
         }))
     }
 
+    /// Until when, by the clock, there is no token, because one that is later may have been issued. None if there is one now.
+    pub(super) fn silent_until(&self) -> Option<Timestamp> {
+        let begins_s = self.last_s.load(Ordering::Acquire).saturating_sub(ACCURACY.as_secs());
+        let now_s = i64::try_from(self.clock.now_ms() / 1000).unwrap_or(i64::MAX);
+        (begins_s > now_s).then(|| Timestamp::from_second(begins_s).unwrap_or(Timestamp::MAX))
+    }
+
     /// The time of the next token, in whole seconds: given once the file covers it. `trusted` is asked about each reading of the clock, in
     /// milliseconds, before anything is done with it: a clock that was moved a moment ago leaves no trace.
     pub(super) async fn next(
@@ -285,6 +292,21 @@ mod tests {
         place.clock.set_back_ms(3_600_000);
         let times = place.reopen().await;
         assert!(matches!(next_s(&times).await, Err(TsaError::ClockBehind { behind_s: 3600.. })));
+    }
+
+    #[tokio::test]
+    async fn a_start_says_until_when_there_is_nothing() {
+        let place = Place::new();
+        assert_eq!(place.open().unwrap().silent_until(), None);
+        let _token = next_s(&place.open().unwrap()).await.unwrap();
+        place.clock.set_back_ms(3_600_000);
+        let times = place.reopen().await;
+        let until = times.silent_until().unwrap();
+        let wait_ms = u64::try_from(until.as_millisecond()).unwrap() - times.clock.now_ms();
+        place.clock.advance_ms(wait_ms - 1);
+        assert!(times.silent_until().is_some() && next_s(&times).await.is_err());
+        place.clock.advance_ms(1);
+        assert_eq!((times.silent_until(), next_s(&times).await.is_ok()), (None, true));
     }
 
     #[tokio::test]

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use touchmark_sequencer::Clock;
 use touchmark_signers::Signer;
+use touchmark_trust::lint::ends_soon;
 
 use super::TufError;
+use super::overview::{Overview, Shown};
 use crate::deps::timestamp;
 use crate::http::listener::Stop;
 use crate::metrics::Metrics;
@@ -22,8 +24,6 @@ use crate::metrics::Metrics;
 /// How often the metadata is looked at. The wait does not count the time that a machine sleeps, so that it is short: this long after
 /// waking, what fell due meanwhile is signed.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
-/// How long before the end of root or targets it is announced.
-const WARN_DAYS: i64 = 46;
 /// How often it is announced, by the clock: the looks are too many.
 const WARN_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
@@ -37,6 +37,9 @@ pub(crate) trait Kept: Send {
 
     /// When each top-level role ends: root, targets, snapshot, timestamp.
     fn expiries(&self) -> [(&'static str, Timestamp); 4];
+
+    /// What anybody may know of the repository as it was last read.
+    fn overview(&self) -> Overview;
 }
 
 /// Runs until `stop`.
@@ -45,6 +48,7 @@ pub(crate) async fn keep_fresh<K: Kept>(
     online: Arc<dyn Signer>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    shown: Shown,
     mut stop: Stop,
 ) {
     let mut warning = Warning::default();
@@ -55,6 +59,7 @@ pub(crate) async fn keep_fresh<K: Kept>(
             if let Err(error) = repository.refresh(online.as_ref(), now).await {
                 tracing::error!(%error, "the TUF timestamp was not signed; trying again");
             }
+            shown.show(repository.overview());
             let expiries = repository.expiries();
             for (role, expires) in expiries {
                 metrics.tuf_expires(role, expires.duration_since(now).as_secs());
@@ -80,7 +85,7 @@ struct Warning(Option<Timestamp>);
 impl Warning {
     /// Whether to announce it now; if so, that is remembered.
     fn is_due(&mut self, expiry: Timestamp, now: Timestamp) -> bool {
-        let is_near = now.checked_add((WARN_DAYS * 24).hours()).is_ok_and(|soon| soon >= expiry);
+        let is_near = ends_soon(expiry, now);
         // A clock that was set back is no reason for silence.
         let is_time = self.0.is_none_or(|last| now.duration_since(last).abs() >= WARN_EVERY);
         let is_due = is_near && is_time;
@@ -93,6 +98,7 @@ impl Warning {
 
 #[cfg(test)]
 mod tests {
+    use jiff::ToSpan;
     use touchmark_keys::KeyType;
     use touchmark_signers::EphemeralSigner;
 
@@ -139,7 +145,9 @@ mod tests {
             let (switch, stop) = Stop::pair();
             switch.send(true).unwrap();
             let repository = Arc::new(Mutex::new(Repository::open(directory.path()).unwrap()));
-            keep_fresh(repository, Arc::clone(&online) as Arc<dyn Signer>, clock, Metrics::new(), stop).await;
+            let (online, shown) =
+                (Arc::clone(&online) as Arc<dyn Signer>, Shown::new(repository.lock().await.overview()));
+            keep_fresh(repository, online, clock, Metrics::new(), shown, stop).await;
             let timestamp = std::fs::read_to_string(directory.path().join("timestamp.json")).unwrap();
             assert!(timestamp.contains(expect_expiry), "{timestamp}");
             assert_eq!(directory.path().join("2.snapshot.json").exists(), days == 50);

@@ -111,6 +111,15 @@ impl RoleKeys {
     }
 }
 
+/// Whether a root is one of those that `up` makes: one key for each of root, targets and the online roles, three of them, and the root says nothing
+/// else of keys and roles. One that a single holder made in a ceremony is not: his key signs root and targets.
+pub(super) fn is_of_one_machine(root: &Document) -> bool {
+    let Some(keys) = RoleKeys::from_root(&root.signed) else { return false };
+    let are_three = keys.root != keys.targets && keys.root != keys.online && keys.targets != keys.online;
+    let ours = self::root(root.version, &keys, root.expires);
+    are_three && ours.is_ok_and(|ours| ["keys", "roles"].iter().all(|member| ours[*member] == root.signed[*member]))
+}
+
 /// The `signed` part of a root.
 pub(super) fn root(version: u64, keys: &RoleKeys, now: Timestamp) -> Result<Value, TufError> {
     let mut objects = serde_json::Map::new();

@@ -2,7 +2,7 @@
 //! The TUF repository that hands the trust root to clients (TUF specification 1.0.34).
 //!
 //! In scope: writing signed metadata ([`metadata`]), the repository on disk ([`repository`]), serving it
-//! ([`serve`]), keeping snapshot and timestamp fresh while the server runs ([`keeper`]), also of a repository that several hold ([`held`]).
+//! ([`serve`]) with a page for people ([`overview`]), keeping snapshot and timestamp fresh while the server runs ([`keeper`]), also of a repository that several hold ([`held`]).
 //! Out of scope: walking a repository as a client does, and ceremonies with several holders (crate `trust`).
 //! Invariants: root and targets are signed only inside [`repository::Repository::publish`] and [`repository::create`], whose
 //! callers hold the offline keys no longer than that; `timestamp.json` is written last, so that a client never sees a half.
@@ -10,11 +10,13 @@
 mod held;
 mod keeper;
 mod metadata;
+mod overview;
 mod repository;
 mod serve;
 
 pub(crate) use held::HeldRepository;
 pub(crate) use keeper::{Kept, keep_fresh};
+pub(crate) use overview::{Shown, router as overview_router};
 pub(crate) use repository::{OfflineKeys, PreparedTargets, Repository, Target, create};
 pub(crate) use serve::router;
 
@@ -87,6 +89,20 @@ pub(crate) enum TufError {
     ForeignKey {
         /// The role.
         role: &'static str,
+    },
+    /// The key that is to sign snapshot and timestamp is not one that clients accept for them.
+    #[error(
+        "`online_key` is not the key that the root (version {root}) names for the {role} role: expected key id {expected}, found {found}; give the key that the root names, or have a root published that names this one"
+    )]
+    OnlineKey {
+        /// The role.
+        role: &'static str,
+        /// The version of the root.
+        root: u64,
+        /// The ids that the root names for the role.
+        expected: String,
+        /// The id of the key at hand.
+        found: String,
     },
     /// Metadata cannot be written in its canonical form.
     #[error(transparent)]

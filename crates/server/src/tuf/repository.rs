@@ -16,6 +16,7 @@ use touchmark_signers::Signer;
 use super::TufError;
 use super::keeper::Kept;
 use super::metadata::{self, Document, Role, RoleKeys};
+use super::overview::{Holder, Overview, RoleOverview};
 use crate::durable::{self, Access};
 
 /// The keys that stay away from the running server.
@@ -121,6 +122,15 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a key that clients do not accept for snapshot and timestamp, before anything is signed with it.
+    pub(crate) fn expect_online_key(&self, key: &PublicKey) -> Result<(), TufError> {
+        if self.keys.online == *key {
+            return Ok(());
+        }
+        let ((expected, _), (found, _)) = (metadata::key_object(&self.keys.online)?, metadata::key_object(key)?);
+        Err(TufError::OnlineKey { role: Role::Timestamp.name(), root: self.root.version, expected, found })
     }
 
     /// Whether the offline keys have something to sign: other targets than the published ones, or a role in the second
@@ -257,6 +267,26 @@ impl Kept for Repository {
         let (root, targets) = (self.root.expires, self.targets.expires);
         let (snapshot, timestamp) = (self.snapshot.expires, self.timestamp.expires);
         [("root", root), ("targets", targets), ("snapshot", snapshot), ("timestamp", timestamp)]
+    }
+
+    fn overview(&self) -> Overview {
+        let documents = [
+            (Role::Root, &self.root),
+            (Role::Targets, &self.targets),
+            (Role::Snapshot, &self.snapshot),
+            (Role::Timestamp, &self.timestamp),
+        ];
+        Overview {
+            roles: documents.map(|(role, document)| RoleOverview {
+                role: role.name(),
+                version: document.version,
+                expires: document.expires,
+                threshold: 1,
+                holders: metadata::key_object(self.keys.of(role))
+                    .map(|(key_id, _)| vec![Holder { name: None, key_id }])
+                    .unwrap_or_default(),
+            }),
+        }
     }
 }
 

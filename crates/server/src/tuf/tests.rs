@@ -14,6 +14,7 @@ use touchmark_trust::ceremony::{CeremonyError, Repository as Mirror};
 use touchmark_trust::walk::{Memory, WalkError};
 
 use super::held::tests::Held;
+use super::overview::Shown;
 use super::{HeldRepository, Kept, OfflineKeys, Repository, Target, create, keep_fresh};
 use crate::http::listener::Stop;
 use crate::metrics::Metrics;
@@ -38,7 +39,8 @@ async fn look<K: Kept + 'static>(repository: K, online: &Arc<EphemeralSigner>, n
     let (switch, stop) = Stop::pair();
     switch.send(true).unwrap();
     let online = Arc::clone(online) as Arc<dyn Signer>;
-    keep_fresh(Arc::new(Mutex::new(repository)), online, Arc::new(Fixed(now)), Metrics::new(), stop).await;
+    let shown = Shown::new(repository.overview());
+    keep_fresh(Arc::new(Mutex::new(repository)), online, Arc::new(Fixed(now)), Metrics::new(), shown, stop).await;
 }
 
 /// A client that pinned the first root and comes with what it remembers; `Ok` is what it remembers then.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::net::UdpSocket;
 use touchmark_keys::{HashAlgorithm, digest, sha256};
 use touchmark_outbound::{Limits, Response};
-use touchmark_server::{Config, ReloadError, Running, serve, verify_audit_log};
+use touchmark_server::{AuditKind, Config, ReloadError, Running, serve, verify_audit_log};
 use touchmark_sigstore::tsp::{TimestampRequest, TimestampResponse, verify_reply, verify_token};
 use touchmark_sigstore::x509::{Certificate, chain_from_pem};
 use url::Url;
@@ -226,7 +226,7 @@ async fn another_key_takes_over_while_timestamps_are_wanted_and_no_request_fails
     let by = load.await.unwrap();
     assert!(by[0] > 0, "{by:?}");
     running.shutdown().await;
-    let lines = verify_audit_log(&one.join("tsa.jsonl"), None).unwrap().lines();
+    let lines = verify_audit_log(&one.join("tsa.jsonl"), AuditKind::Timestamps, None).unwrap().lines();
     assert_eq!(lines, by[0] + by[1] + 2);
 }
 

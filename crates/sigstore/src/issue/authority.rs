@@ -35,6 +35,19 @@ pub enum CaProfile<'a> {
     TimeStampingLeaf { issuer: &'a Certificate },
 }
 
+impl<'a> CaProfile<'a> {
+    /// Who issues it; none if it issues itself.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&'a Certificate> {
+        match self {
+            Self::Root => None,
+            Self::CodeSigningIntermediate { issuer }
+            | Self::TimeStampingIntermediate { issuer }
+            | Self::TimeStampingLeaf { issuer } => Some(issuer),
+        }
+    }
+}
+
 /// A certificate of an authority to be made. `signature_scheme` is the issuer's, or the root's own.
 #[derive(Debug, Clone)]
 pub struct CaTemplate<'a> {

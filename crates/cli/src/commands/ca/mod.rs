@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `touchmark ca …`: the keys and certificates of a certificate authority over their life (docs/ca.md).
+//! `touchmark ca …`: the keys and certificates of a certificate authority, and of a timestamp authority, over their life (docs/ca.md, docs/tsa.md).
 //!
 //! One file for each subcommand; what they share stands here and in [`report`].
 
@@ -9,6 +9,7 @@ mod renew;
 mod report;
 mod show;
 mod sign;
+mod timestamping;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,8 @@ enum Command {
     Sign(sign::Args),
     /// Make the next certificate of an intermediate under the same root, for the same key or another
     Renew(renew::Args),
+    /// Make the key and the chain of a timestamp authority, with an offline root or under one that is there
+    Timestamping(timestamping::Args),
     /// Show certificates: whose, until when, how many days are left
     Show(show::Args),
 }
@@ -49,6 +52,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Command::Csr(args) => csr::run(args, printer),
         Command::Sign(args) => sign::run(args, printer),
         Command::Renew(args) => renew::run(args, printer),
+        Command::Timestamping(args) => timestamping::run(args, printer),
         Command::Show(args) => show::run(args, printer),
     }
 }
@@ -72,7 +76,7 @@ impl From<NewKeyType> for KeyType {
 /// How new key files are protected.
 #[derive(Debug, clap::Args)]
 struct ProtectionArgs {
-    /// File, for its owner alone, whose one line is the passphrase of the intermediate's key file
+    /// File, for its owner alone, whose one line is the passphrase of the key file for the server: the intermediate's, or a timestamp authority's
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Leave new key files unencrypted: whoever can read one can issue certificates

@@ -6,6 +6,7 @@
 mod check_config;
 
 use clap::Subcommand;
+use touchmark_server::AuditKind;
 
 use super::audit;
 use crate::failure::Failure;
@@ -30,6 +31,6 @@ enum Command {
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match &args.command {
         Command::CheckConfig(args) => check_config::run(args, printer),
-        Command::Audit(args) => audit::run(args, IF_CHANGED, printer),
+        Command::Audit(args) => audit::run(args, AuditKind::Certificates, IF_CHANGED, printer),
     }
 }

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use super::super::*;
 use super::harness::{Harness, TestClock, chain_of, challenge, csr_request};
+use crate::audit::AuditKind;
 use crate::audit::tests::broken_log;
 use crate::audit::verify::verify_audit_log;
 use crate::http::listener::PeerAddress;
@@ -83,7 +84,7 @@ async fn a_refusal_is_written_down_with_what_was_known_then_and_no_secret() {
     let path = directory.path().join("audit.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(!token.split('.').any(|part| text.contains(part)), "{text}");
-    assert_eq!(verify_audit_log(&path, None).unwrap().lines(), 4);
+    assert_eq!(verify_audit_log(&path, AuditKind::Certificates, None).unwrap().lines(), 4);
 }
 
 #[tokio::test]
@@ -160,7 +161,7 @@ async fn from_address(harness: &Harness, address: &str, body: &Value) -> (u16, u
 #[tokio::test]
 async fn an_address_over_its_limit_is_told_when_to_come_back_and_others_are_served() {
     let harness =
-        Harness::with(|fulcio| fulcio.limits = limited(|config| config.address_per_minute = NonZeroU32::new(2))).await;
+        Harness::with(|fulcio| fulcio.limits = limited(|config| config.address.per_minute = NonZeroU32::new(2))).await;
     let body = csr_request(&harness.token().await, &p256()).await;
     for _ in 0..2 {
         assert_eq!(from_address(&harness, "192.0.2.1", &body).await.0, 200);

@@ -2,12 +2,13 @@
 //! Time servers on this machine: honest, wrong, late, silent, and of another mind.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
+use touchmark_testing::nts::{Answering, CA_PEM, NtsServer};
 
 use super::*;
 use crate::metrics::Metrics;
@@ -109,22 +110,27 @@ async fn answer(question: &[u8; 48], manner: Manner) -> Option<[u8; 48]> {
 struct Watched {
     watch: Arc<ClockWatch>,
     clock: Arc<Skewed>,
-    held: Vec<Option<Instant>>,
+    askable: Vec<Askable>,
 }
 
 impl Watched {
     fn of(servers: &[Server], agreeing: usize) -> Self {
-        let servers: Vec<_> =
-            servers.iter().map(|server| NtpServer::parse(&server.address.to_string()).unwrap()).collect();
-        let held = vec![None; servers.len()];
+        let names: Vec<String> = servers.iter().map(|server| server.address.to_string()).collect();
+        Self::named(&names, agreeing)
+    }
+
+    fn named(names: &[String], agreeing: usize) -> Self {
+        let servers = names.iter().map(|name| NtpServer::parse(name).unwrap()).collect();
         let clock = Arc::new(Skewed(AtomicI64::new(0)));
-        let place = ClockPlace { servers, agreeing, poll: POLL_DEFAULT };
-        let watch = ClockWatch::new(place, Arc::clone(&clock) as Arc<dyn Clock>, Metrics::new().tsa());
-        Self { watch, clock, held }
+        let place = ClockPlace { servers, agreeing, poll: POLL_DEFAULT, ca_file: None };
+        let servers = TimeServers { place, roots: TimeRoots::of_pem(CA_PEM).unwrap() };
+        let watch = ClockWatch::new(servers, Arc::clone(&clock) as Arc<dyn Clock>, Metrics::new().tsa());
+        let askable = watch.askable();
+        Self { watch, clock, askable }
     }
 
     async fn round(&mut self) -> Result<(), Distrust> {
-        self.watch.round(&mut self.held).await;
+        self.watch.round(&mut self.askable).await;
         self.watch.check()
     }
 
@@ -236,7 +242,10 @@ async fn a_server_that_wants_to_be_left_alone_is() {
     }
     let questions: Vec<i64> = servers.iter().map(Server::questions).collect();
     assert_eq!(questions, [1, 1, 3, 3]);
-    let left = watched.held.iter().map(|until| until.map(|until| until.saturating_duration_since(Instant::now())));
+    let left = watched
+        .askable
+        .iter()
+        .map(|askable| askable.not_before.map(|until| until.saturating_duration_since(Instant::now())));
     let left: Vec<_> = left.collect();
     assert!(
         left[0] > Some(Duration::from_secs(86_000)) && left[1] > Some(Duration::from_secs(200)) && left[2].is_none()
@@ -268,11 +277,58 @@ fn what_was_agreed_grows_old() {
 
 fn place(servers: usize, agreeing: usize) -> ClockPlace {
     let servers = (0..servers).map(|number| NtpServer::parse(&format!("t{number}.example")).unwrap()).collect();
-    ClockPlace { servers, agreeing, poll: POLL_DEFAULT }
+    ClockPlace { servers, agreeing, poll: POLL_DEFAULT, ca_file: None }
 }
 
+/// Of a server that said nothing else.
 fn sample(offset_us: i64, error_us: u64) -> ClockSample {
-    ClockSample { offset_us, error_us }
+    static NUMBER: AtomicU16 = AtomicU16::new(1);
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, NUMBER.fetch_add(1, Ordering::SeqCst)));
+    ClockSample { server, offset_us, error_us }
+}
+
+#[test]
+fn one_server_under_two_names_has_one_vote_to_confirm_and_that_is_the_worse_one() {
+    let (one, other) = (sample(0, 1000), sample(0, 2000));
+    let again = ClockSample { error_us: 5000, ..one };
+    assert_eq!(Verdict::of(&[one, other], &place(3, 2)), Verdict::Agreed { error_us: 2000 });
+    assert_eq!(Verdict::of(&[one, again], &place(3, 2)), Verdict::Unheard);
+    assert_eq!(Verdict::of(&[one, other, again], &place(3, 2)), Verdict::Agreed { error_us: 5000 });
+    let wrong = ClockSample { offset_us: 9_000_000, ..sample(0, 1000) };
+    let contradicted = Verdict::of(&[wrong, wrong, one], &place(3, 2));
+    assert!(matches!(contradicted, Verdict::Contradicted(_)), "to contradict, each name counts: {contradicted:?}");
+}
+
+#[tokio::test]
+async fn servers_with_nts_and_without_vote_together_and_a_forged_answer_is_no_vote() {
+    let nts = [NtsServer::start().await.unwrap(), NtsServer::start().await.unwrap()];
+    let plain = servers([Manner::Off(0)]).await;
+    let names = [nts[0].name(), nts[1].name(), plain[0].address.to_string()];
+    let mut watched = Watched::named(&names, 3);
+    assert_eq!(watched.round().await, Ok(()));
+    nts[0].off_by(5000);
+    assert!(matches!(watched.round().await, Err(Distrust::Contradicted { contradicting: 1, .. })));
+
+    let mut watched = Watched::named(&names, 2);
+    // Whoever says the right time in place of one server, and forges the other, confirms nothing.
+    nts[0].off_by(0);
+    for (one, other) in [
+        (Answering::Plain, Answering::TimeChanged),
+        (Answering::OtherKey, Answering::Long),
+        (Answering::Nak, Answering::CookieOfQuestion),
+    ] {
+        nts[0].answer(one);
+        nts[1].answer(other);
+        assert_eq!(watched.round().await, Err(Distrust::Unknown), "{one:?} {other:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_never_asked_without_the_authentication_that_its_name_demands() {
+    let plain = servers([Manner::Off(0)]).await;
+    let mut watched = Watched::named(&[format!("nts://{}", plain[0].address)], 1);
+    assert_eq!(watched.round().await, Err(Distrust::Unknown));
+    assert_eq!(plain[0].questions(), 0);
 }
 
 #[test]
@@ -297,7 +353,7 @@ proptest! {
     #[test]
     fn a_minority_decides_nothing(offsets in proptest::collection::vec(any::<(i64, u64)>(), 2)) {
         let minority: Vec<_> = offsets.iter().map(|(offset_us, error_us)| sample(*offset_us, *error_us)).collect();
-        let with = |offset_us| [minority.clone(), vec![sample(offset_us, 1000); 3]].concat();
+        let with = |offset_us| [minority.clone(), (0..3).map(|_| sample(offset_us, 1000)).collect()].concat();
         let right = matches!(Verdict::of(&with(0), &place(5, 3)), Verdict::Agreed { .. });
         prop_assert!(right);
         let wrong = matches!(Verdict::of(&with(2_000_000), &place(5, 3)), Verdict::Contradicted(_));

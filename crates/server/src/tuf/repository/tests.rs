@@ -170,3 +170,14 @@ async fn targets_that_were_signed_elsewhere_are_adopted_only_as_the_next() {
     repository.adopt(three, &keys.online, at(START)).await.unwrap();
     assert_eq!(fetched_by_client(path, at(START)).await.unwrap(), "three");
 }
+
+#[tokio::test]
+async fn a_key_that_is_not_the_online_one_is_refused_with_both_ids() {
+    let (directory, keys) = (tempfile::tempdir().unwrap(), Keys::new());
+    let repository = create(directory.path(), &keys.offline(), &keys.online, &target("one"), at(START)).await.unwrap();
+    repository.expect_online_key(keys.online.public_key()).unwrap();
+    let id = |key: &EphemeralSigner| metadata::key_object(key.public_key()).unwrap().0;
+    let refused = repository.expect_online_key(keys.targets.public_key()).unwrap_err();
+    let TufError::OnlineKey { role: "timestamp", root: 1, expected, found } = refused else { panic!("{refused}") };
+    assert_eq!((expected, found), (id(&keys.online), id(&keys.targets)));
+}
