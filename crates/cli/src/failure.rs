@@ -196,6 +196,11 @@ impl From<TrustError> for Failure {
             TrustError::OtherRoot { .. } => of(ExitStatus::TrustRoot)
                 .hint("is it another instance? Give it a name of its own")
                 .hint("was the instance set up anew, with new keys? Remove the old name for good first: `touchmark trust remove NAME --insecure-forget-rollback-memory`"),
+            TrustError::LineUnknown { .. } => of(ExitStatus::TrustRoot)
+                .hint("ask the instance's operator for its newest root.json and whether the mirror is complete; what was seen of the instance stays")
+                .hint("is it another instance at the same address? Give it a name of its own: --in NAME with `touchmark initialize`, or `touchmark trust add NAME …`"),
+            TrustError::LineForked { .. } => of(ExitStatus::TrustRoot)
+                .hint("do not use this root: the instance's holders, or thieves of their keys, have signed two of one version; ask the operator"),
             TrustError::RootNotFound { .. } => of(ExitStatus::TrustRoot)
                 .hint("is the hash that of a root.json of this instance, in hex? Get it again from the instance's operator"),
             TrustError::RootNeeded { .. } => of(ExitStatus::Usage)

@@ -53,6 +53,7 @@ pub use export::{EXPORT_BYTES_MAX, ExportError, TrustExport};
 pub use for_clients::{ClientFiles, SigningFiles};
 pub use fresh::{Current, FreshRoot, FreshTrust};
 pub use instances::{InstanceName, KnownInstance, Memory, NamedRoot};
+pub use line::Unseen;
 pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
 pub use target_name::UnsafeName;
@@ -124,6 +125,16 @@ pub enum TrustError {
         hex::encode(given)
     )]
     OtherRoot { name: InstanceName, pinned: [u8; 32], given: [u8; 32] },
+    /// Neither that it is nor that it is not: guessing the second would forget what was seen.
+    #[error(
+        "whether root {given} is of instance {name}, of which roots up to {newest} are known, cannot be told: root {version} of its mirror {why}"
+    )]
+    LineUnknown { name: InstanceName, given: u64, newest: u64, version: u64, why: Unseen },
+    /// Its holders have signed two.
+    #[error(
+        "root {version} of instance {name} is another one than was given, and both are signed by the holders of the one before"
+    )]
+    LineForked { name: InstanceName, version: u64 },
     #[error("of the repository's roots, up to version {last}, none has the hash sha256:{}", hex::encode(sha256))]
     RootNotFound { sha256: [u8; 32], last: u32 },
     #[error("nothing is known of instance {name} from which its export could be verified")]
