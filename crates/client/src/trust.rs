@@ -52,7 +52,7 @@ pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good
 pub use export::{EXPORT_BYTES_MAX, ExportError, TrustExport};
 pub use for_clients::{ClientFiles, SigningFiles};
 pub use fresh::{Current, FreshRoot, FreshTrust};
-pub use instances::{InstanceName, KnownInstance, Memory, NamedRoot};
+pub use instances::{AsDefault, InstanceName, KnownInstance, Memory, NamedRoot};
 pub use line::Unseen;
 pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
@@ -61,7 +61,7 @@ pub use target_name::UnsafeName;
 use cache::Staged;
 use floor::Floor;
 use instances::{Choice, Resolved};
-use one_vote::{Delegations, OneVote};
+use one_vote::OneVote;
 use target_name::TargetName;
 
 /// Room for most trusted roots and bundles: they are read in one call.
@@ -69,6 +69,8 @@ const READ_AT_FIRST_BYTES: usize = 16 * 1024;
 /// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
 const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
 const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
+/// How every name of a signing config ends that has the form we read.
+const SIGNING_CONFIG_FORM: &str = ".v0.2.json";
 /// A repository's root file is some kilobytes; python-tuf's limit.
 pub const ROOT_BYTES_MAX: u64 = 512_000;
 
@@ -100,6 +102,9 @@ pub enum TrustError {
     Tuf { source: Box<TufError> },
     #[error("the TUF repository has no target {name:?}")]
     TargetMissing { name: String },
+    /// Its signatures and its hash are good; what was fetched before it is kept.
+    #[error("the TUF repository at {mirror} publishes a {name} that cannot be used")]
+    TargetUnusable { mirror: Url, name: String, source: touchmark_sigstore::trust::TrustError },
     #[error("no target is asked for by such a name")]
     TargetName(#[from] UnsafeName),
     #[error("the TUF repository counts a key twice")]
@@ -238,8 +243,8 @@ impl TrustStore {
         &self.dir
     }
 
-    /// Pins `root` for `mirror`, walks the repository, and remembers it as the instance to use.
-    /// Nothing is remembered when the walk fails.
+    /// Pins `root` for `mirror`, walks the repository, and remembers it as the instance to use, as [`TrustStore::add`] does.
+    /// Where that fails, the default is what it was, and what was not known before is not known.
     pub async fn initialize(
         &self,
         mirror: &Url,
@@ -247,9 +252,7 @@ impl TrustStore {
         outbound: &Outbound,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        let repository = self.add(mirror, &NamedRoot::Bytes(root.to_vec()), outbound, now).await?;
-        self.choose(repository.name())?;
-        Ok(repository)
+        self.add(mirror, &NamedRoot::Bytes(root.to_vec()), AsDefault::Always, outbound, now).await
     }
 
     /// The instance that was set or is the default, verified as `freshness` says.
@@ -289,12 +292,11 @@ impl TrustStore {
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
         one_vote::expect_of_root(root)?;
-        let delegations = Delegations::default();
-        let repository = OneVote::over(repository, &delegations);
+        let repository = OneVote(repository);
         let failed = |source| TrustError::Tuf { source: Box::new(source) };
         let mut updater = match memory {
             Some(memory) => {
-                let memory = Floor::of(OneVote::over(memory, &delegations));
+                let memory = Floor::of(OneVote(memory));
                 let updater = Updater::new(memory.below(repository), root).map_err(failed)?;
                 updater.with_config(walk::limits()).with_store(memory)
             }
@@ -374,7 +376,9 @@ impl VerifiedRepository {
     /// If `name` is no name for a file, if no role that is trusted with it states such a target, or if what comes is not it.
     pub async fn target(&mut self, name: &str) -> Result<Vec<u8>, TrustError> {
         let name = TargetName::parse(name)?;
-        match self.updater.get_target(name.as_str(), self.now).await {
+        let found = self.updater.get_target(name.as_str(), self.now).await;
+        one_vote::expect_of_delegations(self.updater.trusted(), name.as_str())?;
+        match found {
             Ok(bytes) => Ok(bytes),
             Err(TufError::TargetNotFound(name)) => Err(TrustError::TargetMissing { name }),
             Err(source) => Err(TrustError::from_tuf(source, &self.mirror)),
@@ -383,6 +387,12 @@ impl VerifiedRepository {
 }
 
 impl TrustError {
+    /// Whether something was shown that is older than what was seen before.
+    #[must_use]
+    pub fn is_rollback(&self) -> bool {
+        matches!(self, Self::Tuf { source } if matches!(**source, TufError::Rollback { .. }))
+    }
+
     fn from_tuf(source: TufError, mirror: &Url) -> Self {
         if let Some(twice) = KeyTwice::within(&source) {
             return Self::KeyTwice(twice.clone());
@@ -417,6 +427,18 @@ fn parse_trusted_root(what: &str, bytes: &[u8]) -> Result<TrustedRoot, TrustErro
 
 fn parse_signing_config(what: &str, bytes: &[u8]) -> Result<SigningConfig, TrustError> {
     SigningConfig::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
+}
+
+/// That a target of Sigstore is what its name says. Of other names nothing is known.
+fn expect_readable(mirror: &Url, name: &str, bytes: &[u8]) -> Result<(), TrustError> {
+    let read = if name == TRUSTED_ROOT_TARGET {
+        TrustedRoot::from_json(bytes).map(drop)
+    } else if name.starts_with("signing_config") && name.ends_with(SIGNING_CONFIG_FORM) {
+        SigningConfig::from_json(bytes).map(drop)
+    } else {
+        Ok(())
+    };
+    read.map_err(|source| TrustError::TargetUnusable { mirror: mirror.clone(), name: name.to_owned(), source })
 }
 
 /// Compares the root file with what the user was told about it: hex of SHA-256, or `sha256:…`, `sha512:…`.

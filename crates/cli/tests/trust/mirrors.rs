@@ -6,7 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use touchmark_signers::SignerReference;
 use touchmark_testing::process::free_port;
+use touchmark_trust::key::Key;
 
 use super::machines::{Machine, Team, says};
 
@@ -212,6 +215,74 @@ fn a_mirror_that_lies_is_refused_in_every_way() {
     std::fs::remove_file(mirror.file("2.root.json.status")).unwrap();
     client.comes(0);
     Client::new(&team, &mirror).comes(0);
+}
+
+/// The next targets, snapshot and timestamp, by the team's own keys and with another tool than ours, which publishes such a file.
+fn publishes_elsewhere(team: &Team, mirror: &Mirror, version: u64, trusted_root: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let hash = hex::encode(touchmark_keys::sha256(trusted_root));
+    std::fs::write(mirror.file(&format!("targets/{hash}.trusted_root.json")), trusted_root).unwrap();
+    let holders = THREE.map(|name| (team.holder(name).path("key.pem"), name)).to_vec();
+    let online = vec![(team.coordinator.path("online.pem"), "online")];
+    let sign = |from: &str, to: &str, change: &dyn Fn(&mut Value), keys: &[(PathBuf, &str)]| {
+        let mut signed =
+            serde_json::from_slice::<Value>(&std::fs::read(mirror.file(from)).unwrap()).unwrap()["signed"].take();
+        signed["version"] = version.into();
+        change(&mut signed);
+        let bytes = touchmark_trust::canonical(&signed).unwrap();
+        let signature = |(path, owner): &(PathBuf, &str)| {
+            let reference = SignerReference::parse(path.to_str().unwrap(), Path::new("")).unwrap();
+            runtime.block_on(async {
+                let signer = reference.open(None).await.unwrap();
+                let key = Key::of_owner(signer.public_key(), owner).unwrap().computed_id().unwrap();
+                json!({ "keyid": key.as_str(), "sig": hex::encode(signer.sign(&bytes).await.unwrap()) })
+            })
+        };
+        let signatures: Vec<Value> = keys.iter().map(signature).collect();
+        std::fs::write(mirror.file(to), json!({ "signed": signed, "signatures": signatures }).to_string()).unwrap();
+    };
+    let (before, meta) = (version - 1, json!({ "version": version }));
+    let entry = json!({ "length": trusted_root.len(), "hashes": { "sha256": hash } });
+    let states = |signed: &mut Value| signed["targets"]["trusted_root.json"] = entry.clone();
+    sign(&format!("{before}.targets.json"), &format!("{version}.targets.json"), &states, &holders);
+    let pins = |signed: &mut Value| signed["meta"]["targets.json"] = meta.clone();
+    sign(&format!("{before}.snapshot.json"), &format!("{version}.snapshot.json"), &pins, &online);
+    let pins = |signed: &mut Value| signed["meta"]["snapshot.json"] = meta.clone();
+    sign("timestamp.json", "timestamp.json", &pins, &online);
+}
+
+#[test]
+fn a_trusted_root_that_cannot_be_read_replaces_none_that_can() {
+    let team = Team::published_now(&THREE, 2);
+    let mirror = Mirror::new();
+    mirror.shows(&team);
+    let client = Client::new(&team, &mirror);
+    client.comes(0);
+    client.machine.run(0, "trust export --for files --out before");
+    let good = client.machine.read("before/trusted_root.json");
+    publishes_elsewhere(&team, &mirror, 2, b"{\"certificateAuthorities\": []}");
+    let refresh = |code| client.machine.run(code, "trust refresh");
+    says(
+        &refresh(16),
+        &["publishes a trusted_root.json that cannot be used", "because: ", "tell the instance's operator"],
+    );
+    // It goes on with what it has, and its memory is of today.
+    client.machine.run(0, "trust export --for files --out after");
+    assert!(client.machine.read("after/trusted_root.json") == good);
+    let newest = std::fs::read(mirror.file("timestamp.json")).unwrap();
+    team.coordinator.carry("stick/repository/timestamp.json", &mirror.machine, "mirror/timestamp.json");
+    says(&refresh(16), &["older than what was seen"]);
+    std::fs::write(mirror.file("timestamp.json"), newest).unwrap();
+    // Who comes now is told, and trusts nobody.
+    let newcomer = Client::new(&team, &mirror);
+    says(&newcomer.comes(16), &["publishes a trusted_root.json that cannot be used"]);
+    let add = format!("trust add lab {} --root root.json --use", mirror.url);
+    says(&newcomer.machine.run(16, &add), &["publishes a trusted_root.json that cannot be used"]);
+    says(&newcomer.machine.run(0, "trust list"), &["No instance was added"]);
+    // The operator mends it with the next version.
+    publishes_elsewhere(&team, &mirror, 3, good.as_bytes());
+    refresh(0);
+    newcomer.comes(0);
 }
 
 #[test]

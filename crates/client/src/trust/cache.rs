@@ -68,6 +68,11 @@ impl Cache {
         write(&self.pinned_path(), root)
     }
 
+    /// Whether anything was ever seen of the instance.
+    pub(super) fn has_metadata(&self) -> bool {
+        self.dir.join("metadata").exists()
+    }
+
     /// What the last walk left that came to its end.
     pub(super) fn stage(&self) -> Arc<Staged> {
         Arc::new(Staged { disk: FileStore::new(self.dir.join("metadata")), seen: None, files: Mutex::default() })

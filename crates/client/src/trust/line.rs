@@ -16,7 +16,7 @@ use touchmark_keys::sha256;
 use url::Url;
 
 use super::cache::{KnownChain, VersionedRoot};
-use super::instances::{INSTANCES_MAX, InstanceName, read_if_there};
+use super::instances::{AsDefault, INSTANCES_MAX, InstanceName, read_if_there};
 use super::lock::JOIN_WAIT_MAX;
 use super::walk::{Source, Writing};
 use super::{Instance, ROOT_BYTES_MAX, TrustError, TrustStore, VerifiedRepository};
@@ -27,17 +27,19 @@ pub(super) const ROOTS_MAX: u32 = 256;
 const FIRST_ROOT_MAX: u32 = 32;
 
 impl TrustStore {
-    /// Walks into what is known under the name, if `root` is of the same line, and remembers the instance.
+    /// Walks into what is known under the name, if `root` is of the same line, and remembers the instance. What fails leaves no instance that was
+    /// not there, and the default as it was.
     pub(super) async fn join(
         &self,
         mirror: &Url,
         root: &[u8],
+        as_default: AsDefault,
         source: Source<'_>,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
         let root = VersionedRoot::parse(root)?;
         if let Some(name) = &self.chosen {
-            return self.join_as(name, mirror, root, source, now).await;
+            return self.join_as(name, mirror, root, as_default, source, now).await;
         }
         let of_mirror = InstanceName::of_mirror(mirror);
         // The built-in instance's memory is its own, too.
@@ -50,7 +52,7 @@ impl TrustStore {
             if let Some(error) = undecided.take_if(|_| !self.cache(&name).pinned_path().exists()) {
                 return Err(error);
             }
-            match self.join_as(&name, mirror, root, source, now).await {
+            match self.join_as(&name, mirror, root, as_default, source, now).await {
                 Err(TrustError::OtherRoot { .. }) => {}
                 Err(error @ TrustError::LineUnknown { .. }) => undecided = undecided.or(Some(error)),
                 other => return other,
@@ -64,6 +66,7 @@ impl TrustStore {
         name: &InstanceName,
         mirror: &Url,
         root: VersionedRoot<'_>,
+        as_default: AsDefault,
         source: Source<'_>,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
@@ -72,6 +75,7 @@ impl TrustStore {
         }
         let cache = self.cache(name);
         let _held = cache.lock(JOIN_WAIT_MAX).await?.expect_held(&self.dir.join(name.as_str()), JOIN_WAIT_MAX)?;
+        let before = self.before(name)?;
         let pinned = match read_if_there(&cache.pinned_path())? {
             None => root.bytes.to_vec(),
             Some(pinned) => {
@@ -81,15 +85,22 @@ impl TrustStore {
                 pinned
             }
         };
-        let before = self.read_instance(name)?;
-        let repository = self.walk_into(name, mirror, &pinned, source, Writing::Demanded, now).await?;
-        cache.pin(&pinned)?;
-        let refreshed_at = match source {
-            Source::Mirror(_) => now,
-            Source::Carried(_) => before.map_or(Timestamp::UNIX_EPOCH, |instance| instance.refreshed_at),
+        let refreshed_at = match (source, &before.instance) {
+            (Source::Mirror(_), _) => now,
+            (Source::Carried(_), Some(instance)) => instance.refreshed_at,
+            (Source::Carried(_), None) => Timestamp::UNIX_EPOCH,
         };
-        self.remember(name, &Instance { mirror: mirror.clone(), refreshed_at })?;
-        Ok(repository)
+        let walked = self.walk_into(name, mirror, &pinned, source, Writing::Demanded, now).await;
+        let joined = walked.and_then(|repository| {
+            cache.pin(&pinned)?;
+            self.remember(name, &Instance { mirror: mirror.clone(), refreshed_at })?;
+            self.make_default(name, as_default)?;
+            Ok(repository)
+        });
+        if joined.is_err() {
+            self.put_back(name, before);
+        }
+        joined
     }
 }
 

@@ -18,7 +18,7 @@ use super::instances::InstanceName;
 use super::line::ROOTS_MAX;
 use super::lock::{REFRESH_WAIT_MAX, Waited};
 use super::mirror::{HttpMirror, Patience};
-use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository};
+use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository, expect_readable};
 
 /// Where metadata and targets come from.
 #[derive(Clone, Copy)]
@@ -103,7 +103,8 @@ impl TrustStore {
         }
     }
 
-    /// The walk, with every target that is kept, so that the cache is whole or is not written.
+    /// The walk, with every target that is kept, so that the cache is whole or is not written. A target that is not what its name says is
+    /// kept by nobody: it would replace one that is.
     pub(super) async fn walk_targets(
         &self,
         name: &InstanceName,
@@ -116,7 +117,9 @@ impl TrustStore {
         let mut repository = self.walk(name, mirror, root, repository, memory, now).await?;
         for target in &self.kept {
             match repository.target(target).await {
-                Ok(_) | Err(TrustError::TargetMissing { .. }) => {}
+                Ok(bytes) => expect_readable(mirror, target, &bytes)?,
+                // Without a signing config an instance serves to verify; without a trusted root, to nothing.
+                Err(TrustError::TargetMissing { name }) if name != TRUSTED_ROOT_TARGET => {}
                 Err(error) => return Err(error),
             }
         }

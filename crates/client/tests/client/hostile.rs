@@ -286,8 +286,9 @@ impl Client {
         client
     }
 
+    /// It keeps no targets: most repositories here are not of Sigstore.
     pub(crate) fn store(&self) -> TrustStore {
-        TrustStore::at(self.directory.path())
+        TrustStore::at(self.directory.path()).keeping(Vec::new())
     }
 
     /// Pins root 1.
