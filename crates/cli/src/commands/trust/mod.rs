@@ -85,6 +85,8 @@ enum Command {
     Doctor(doctor::Args),
 }
 
+pub(super) use instances::expect_no_bare_hash;
+
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match &args.command {
         Command::Add(args) => instances::add(args, printer),
@@ -198,6 +200,7 @@ impl EventArgs {
 
 fn known_root(text: &str) -> Result<KnownRoot, Failure> {
     let Some(digits) = text.strip_prefix("sha256:") else {
+        expect_no_bare_hash(text, &format!("say sha256:{text}"))?;
         return Ok(KnownRoot(sha256(&read_file(Path::new(text)).map_err(failure)?)));
     };
     let hash: Option<[u8; 32]> = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
