@@ -54,6 +54,7 @@ pub use for_clients::{ClientFiles, SigningFiles};
 pub use fresh::{Current, FreshRoot, FreshTrust};
 pub use instances::{AsDefault, InstanceName, KnownInstance, Memory, NamedRoot};
 pub use line::Unseen;
+pub use mirror::Patience;
 pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
 pub use target_name::UnsafeName;
@@ -174,6 +175,7 @@ pub struct TrustStore {
     targets: Option<Url>,
     /// What a refresh fetches and keeps.
     kept: Vec<String>,
+    patience: Patience,
 }
 
 /// A walked TUF repository: every target it gives is verified up to the pinned root.
@@ -216,7 +218,21 @@ impl TrustStore {
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         let kept = [TRUSTED_ROOT_TARGET, SIGNING_CONFIG_TARGET].map(str::to_owned).to_vec();
-        Self { dir: dir.into(), built_in: BuiltIn::public_good(), chosen: None, targets: None, kept }
+        Self {
+            dir: dir.into(),
+            built_in: BuiltIn::public_good(),
+            chosen: None,
+            targets: None,
+            kept,
+            patience: Patience::MAX,
+        }
+    }
+
+    /// The same directory, for who cannot wait for a mirror as long as [`Patience::MAX`]; nobody waits longer.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        let (file, walk) = (patience.file.min(Patience::MAX.file), patience.walk.min(Patience::MAX.walk));
+        Self { patience: Patience { file, walk }, ..self }
     }
 
     /// The same directory with another instance built in.

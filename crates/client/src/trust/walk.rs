@@ -17,7 +17,7 @@ use super::export::TrustExport;
 use super::instances::InstanceName;
 use super::line::ROOTS_MAX;
 use super::lock::{REFRESH_WAIT_MAX, Waited};
-use super::mirror::{HttpMirror, Patience};
+use super::mirror::HttpMirror;
 use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository, expect_readable};
 
 /// Where metadata and targets come from.
@@ -59,7 +59,7 @@ impl TrustStore {
                 Url::parse(&text).map_err(|_| TrustError::MirrorUnusable { url: text })?
             }
         };
-        Ok(HttpMirror::new(outbound.clone(), mirror.clone(), targets, Patience::MAX))
+        Ok(HttpMirror::new(outbound.clone(), mirror.clone(), targets, self.patience))
     }
 
     /// Walks with the memory of `name`, which grows by what is verified. Its caller holds the lock.
