@@ -21,6 +21,7 @@
 
 mod built_in;
 mod cache;
+mod documents;
 mod export;
 mod floor;
 mod for_clients;
@@ -49,6 +50,7 @@ use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
 use url::Url;
 
 pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good_root_json};
+pub use documents::{read_signing_config, read_trusted_root};
 pub use export::{EXPORT_BYTES_MAX, ExportError, TrustExport};
 pub use for_clients::{ClientFiles, SigningFiles};
 pub use fresh::{Current, FreshRoot, FreshTrust};
@@ -60,6 +62,7 @@ pub use public::PublicInstance;
 pub use target_name::UnsafeName;
 
 use cache::Staged;
+use documents::{SIGNING_CONFIG_TARGET, TRUSTED_ROOT_TARGET, parse_signing_config, parse_trusted_root};
 use floor::Floor;
 use instances::{Choice, Resolved};
 use one_vote::OneVote;
@@ -67,11 +70,6 @@ use target_name::TargetName;
 
 /// Room for most trusted roots and bundles: they are read in one call.
 const READ_AT_FIRST_BYTES: usize = 16 * 1024;
-/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
-const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
-const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
-/// How every name of a signing config ends that has the form we read.
-const SIGNING_CONFIG_FORM: &str = ".v0.2.json";
 /// A repository's root file is some kilobytes; python-tuf's limit.
 pub const ROOT_BYTES_MAX: u64 = 512_000;
 
@@ -425,36 +423,6 @@ impl TrustError {
 fn listed(names: &[InstanceName]) -> String {
     let names: Vec<&str> = names.iter().map(InstanceName::as_str).collect();
     if names.is_empty() { "is none".to_owned() } else { format!("is {}", names.join(", ")) }
-}
-
-/// A trusted root from a file that the user names: trusted because the user says so.
-pub fn read_trusted_root(path: &Path) -> Result<TrustedRoot, TrustError> {
-    parse_trusted_root(&path.display().to_string(), &read(path)?)
-}
-
-/// A signing config from a file that the user names.
-pub fn read_signing_config(path: &Path) -> Result<SigningConfig, TrustError> {
-    parse_signing_config(&path.display().to_string(), &read(path)?)
-}
-
-fn parse_trusted_root(what: &str, bytes: &[u8]) -> Result<TrustedRoot, TrustError> {
-    TrustedRoot::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
-}
-
-fn parse_signing_config(what: &str, bytes: &[u8]) -> Result<SigningConfig, TrustError> {
-    SigningConfig::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
-}
-
-/// That a target of Sigstore is what its name says. Of other names nothing is known.
-fn expect_readable(mirror: &Url, name: &str, bytes: &[u8]) -> Result<(), TrustError> {
-    let read = if name == TRUSTED_ROOT_TARGET {
-        TrustedRoot::from_json(bytes).map(drop)
-    } else if name.starts_with("signing_config") && name.ends_with(SIGNING_CONFIG_FORM) {
-        SigningConfig::from_json(bytes).map(drop)
-    } else {
-        Ok(())
-    };
-    read.map_err(|source| TrustError::TargetUnusable { mirror: mirror.clone(), name: name.to_owned(), source })
 }
 
 /// Compares the root file with what the user was told about it: hex of SHA-256, or `sha256:…`, `sha512:…`.

@@ -13,12 +13,13 @@ use touchmark_outbound::Outbound;
 use url::Url;
 
 use super::cache::{FromCache, Staged};
+use super::documents::{TRUSTED_ROOT_TARGET, expect_readable};
 use super::export::TrustExport;
 use super::instances::InstanceName;
 use super::line::ROOTS_MAX;
 use super::lock::{REFRESH_WAIT_MAX, Waited};
 use super::mirror::HttpMirror;
-use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository, expect_readable};
+use super::{Instance, Stale, TrustError, TrustStore, VerifiedRepository};
 
 /// Where metadata and targets come from.
 #[derive(Clone, Copy)]
