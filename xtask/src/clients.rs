@@ -117,7 +117,11 @@ impl Clients {
         command
     }
 
-    fn node(&self) -> Command {
+    pub(crate) fn node_modules(&self) -> &Path {
+        &self.node_modules
+    }
+
+    pub(crate) fn node(&self) -> Command {
         let mut command = Command::new(self.node_modules.join(".bin").join("node"));
         command.env("XDG_DATA_HOME", self.home.join("js-data")).env("HOME", &self.home).env("NO_COLOR", "1");
         command

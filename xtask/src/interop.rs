@@ -5,7 +5,7 @@
 //! refuse a tampered artifact and a foreign identity. The same of attestations (`attestations`). Then the instance restarts on another port, and everything signed before must still verify.
 //! Independent checkers of timestamps (openssl, rfc3161-client) read what our authority issues. Then a person logs in at a provider that is not
 //! ours (`identity_provider`), openssl and a linter read certificates of every kind (`certificates`), both checkers timestamps of every kind
-//! (`timestamps`), and five holders make a trust root (`ceremony`).
+//! (`timestamps`), clients verify with exported trust alone (`exported`), and five holders make a trust root (`ceremony`).
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::ceremony;
 use crate::certificates;
 use crate::clients::{Client, Clients, Instance, Signer};
+use crate::exported;
 use crate::identity_provider;
 use crate::process::{exists, quiet};
 use crate::tools::apt_install;
@@ -35,6 +36,7 @@ pub(crate) fn run_all() -> Result<()> {
         passed += identity_provider::steps(home)?;
         passed += certificates::steps(home)?;
         passed += timestamps::steps(home)?;
+        passed += exported::steps(home)?;
         passed += ceremony::steps(home)?;
         println!("{passed} passed, 0 failed");
         Ok(())
@@ -261,7 +263,7 @@ else:
 "#;
 
 /// The try-out issuer's URL, from the signing config that clients get.
-fn issuer_of(instance: &Instance) -> Result<String> {
+pub(crate) fn issuer_of(instance: &Instance) -> Result<String> {
     let text = std::fs::read_to_string(instance.client_file("signing_config.json"))
         .context("cannot read signing_config.json")?;
     let config: serde_json::Value = serde_json::from_str(&text).context("cannot parse signing_config.json")?;
@@ -269,7 +271,7 @@ fn issuer_of(instance: &Instance) -> Result<String> {
     Ok(url.context("signing_config.json names no issuer")?.to_owned())
 }
 
-fn token(clients: &Clients, data_dir: &Path) -> Result<String> {
+pub(crate) fn token(clients: &Clients, data_dir: &Path) -> Result<String> {
     let printed = quiet(clients.touchmark().args(["token", "--email", EMAIL, "--data-dir"]).arg(data_dir))?;
     Ok(printed.trim().to_owned())
 }

@@ -12,6 +12,7 @@ mod ceremony;
 mod certificates;
 mod ci;
 mod clients;
+mod exported;
 mod faults;
 mod fuzz;
 mod identity_provider;
@@ -40,6 +41,7 @@ cargo xtask <command>
   interop identity-provider  a person logs in at oidc-provider with a real browser; touchmark and cosign sign with what it says
   interop certificates  openssl and the linter pkilint read certificates of every kind of identity
   interop timestamps  openssl and rfc3161-client read timestamps of every hash, under P-256 and P-384 keys
+  interop exports    cosign, sigstore-python and sigstore-js verify with the files that `trust export` writes for them, and no network
   interop trust      docs/ceremony.md as it stands, with tokens (SoftHSM2); python-tuf and tuf-js walk what comes of it
   interop tuf-conformance --suite DIR  the public TUF conformance suite, of which DIR is a checkout, against our client; not in `interop`
   fuzz [--seconds N] [--seed] [TARGET...]  every parser and the verifier on arbitrary bytes; needs a nightly compiler
@@ -67,6 +69,7 @@ fn main() -> Result<()> {
             [part] if part == "identity-provider" => identity_provider::run_it(),
             [part] if part == "certificates" => certificates::run_it(),
             [part] if part == "timestamps" => timestamps::run_it(),
+            [part] if part == "exports" => exported::run_it(),
             [part] if part == "trust" => ceremony::run_it(),
             [part, flag, suite] if part == "tuf-conformance" && flag == "--suite" => {
                 tuf_conformance::run_it(Path::new(suite))

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use serde_json::{Value, json};
 use touchmark_client::identity::IdentityError;
 use touchmark_client::service::{ServiceError, ServiceKind};
 use touchmark_client::sign::SignError;
@@ -78,6 +79,18 @@ impl Failure {
 
     pub(crate) fn stable_code(&self) -> &'static str {
         self.code.unwrap_or(self.status.code())
+    }
+
+    /// What a program is told.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "class": self.status.code(),
+            "exitCode": self.status.number(),
+            "code": self.stable_code(),
+            "message": self.message,
+            "causes": self.details.iter().map(|(label, text)| format!("{label}: {text}")).collect::<Vec<_>>(),
+            "hints": self.hints,
+        })
     }
 
     pub(crate) fn status(&self) -> ExitStatus {
@@ -173,12 +186,12 @@ impl From<TrustError> for Failure {
         let of = |status| Self::from_error(status, &error);
         match &error {
             TrustError::NotInitialised { .. } => of(ExitStatus::TrustRoot)
-                .hint("run `touchmark initialize --mirror URL --root FILE` once, or name a file with --trusted-root"),
+                .hint("run `touchmark initialize --mirror URL --root FILE` once, or `touchmark trust add`; to sign and to verify, files will do: --trusted-root, --signing-config"),
             TrustError::File { .. } => of(ExitStatus::Unreadable),
             TrustError::InstanceForgotten { .. } => of(ExitStatus::TrustRoot)
-                .hint("run `touchmark initialize` again, or name another directory with --cache, or a file with --trusted-root"),
+                .hint("run `touchmark initialize` again, or name another directory with --cache"),
             TrustError::InstanceUnreadable { .. } => {
-                of(ExitStatus::Unreadable).hint("run `touchmark initialize` again; nothing is lost by it")
+                of(ExitStatus::Unreadable).hint("delete this file and run `touchmark initialize` or `touchmark trust add` again: what was seen of the instance stays")
             }
             TrustError::ChecksumUnreadable { .. }
             | TrustError::MirrorUnusable { .. }
@@ -188,7 +201,7 @@ impl From<TrustError> for Failure {
                 of(ExitStatus::Usage).hint("`touchmark trust list` shows them, `touchmark trust add` adds one")
             }
             TrustError::NoneChosen { .. } => {
-                of(ExitStatus::TrustRoot).hint("name one with --in NAME, or choose it for good: `touchmark trust use NAME`")
+                of(ExitStatus::TrustRoot).hint("name one with --in NAME (--as NAME with `touchmark trust import`), or choose it for good: `touchmark trust use NAME`")
             }
             TrustError::VerifiesOnce => of(ExitStatus::TrustRoot),
             TrustError::VerifiesOnly => of(ExitStatus::Usage)
@@ -196,6 +209,11 @@ impl From<TrustError> for Failure {
             TrustError::OtherRoot { .. } => of(ExitStatus::TrustRoot)
                 .hint("is it another instance? Give it a name of its own")
                 .hint("was the instance set up anew, with new keys? Remove the old name for good first: `touchmark trust remove NAME --insecure-forget-rollback-memory`"),
+            TrustError::LineUnknown { .. } => of(ExitStatus::TrustRoot)
+                .hint("ask the instance's operator for its newest root.json and whether the mirror is complete; what was seen of the instance stays")
+                .hint("is it another instance at the same address? Give it a name of its own: --in NAME with `touchmark initialize`, or `touchmark trust add NAME …`"),
+            TrustError::LineForked { .. } => of(ExitStatus::TrustRoot)
+                .hint("do not use this root: the instance's holders, or thieves of their keys, have signed two of one version; ask the operator"),
             TrustError::RootNotFound { .. } => of(ExitStatus::TrustRoot)
                 .hint("is the hash that of a root.json of this instance, in hex? Get it again from the instance's operator"),
             TrustError::RootNeeded { .. } => of(ExitStatus::Usage)
@@ -213,18 +231,25 @@ impl From<TrustError> for Failure {
             }
             TrustError::MirrorUnreachable { .. } => of(ExitStatus::Network)
                 .hint("is the instance running and the address right? That of `touchmark up` ends in /tuf")
-                .hint("--trusted-root FILE needs no network"),
+                .hint("verifying needs no network with --trusted-root FILE, nor with --offline where it was fetched before"),
             TrustError::Expired { .. } => of(ExitStatus::TrustRoot)
-                .hint("run without --offline to fetch newer metadata; if it stays expired, the instance's operator must renew it")
-                .hint("without a network: carry a newer export here (`touchmark trust import`), or see --insecure-accept-expired-trust")
+                .hint("`touchmark trust refresh` fetches newer metadata; if they stay expired, the instance's operator must renew them")
+                .hint("without a network: carry a newer export here, `touchmark trust import`; that command, and those that verify with --offline, have --insecure-accept-expired-trust")
                 .hint("check the clock of this machine"),
+            TrustError::Tuf { .. } if error.is_rollback() => of(ExitStatus::TrustRoot)
+                .hint("it is older than what was seen of this instance here, and nothing was changed: an older export than the last, a mirror that was set back, or an attack")
+                .hint("carry a newer export here, or ask the instance's operator"),
             TrustError::Tuf { .. } => of(ExitStatus::TrustRoot)
-                .hint("is --root the root.json of this instance? If so, the repository is broken or was tampered with: ask the instance's operator"),
+                .hint("is the root that was pinned the root.json of this instance? If so, the repository is broken or was tampered with: ask the instance's operator"),
             TrustError::KeyTwice(_) => of(ExitStatus::TrustRoot)
                 .hint("the repository's keys are not what they seem: ask the instance's operator for a root without that key"),
-            TrustError::TargetName(_) | TrustError::TargetMissing { .. } | TrustError::Unusable { .. } => {
-                of(ExitStatus::TrustRoot)
-            }
+            TrustError::TargetUnusable { name, .. } => of(ExitStatus::TrustRoot)
+                .hint(format!("tell the instance's operator that the published {name} cannot be read, and by which check; a new version of the targets mends it"))
+                .hint("nothing of it was kept: what was fetched before serves until it expires, with --offline of the commands that verify"),
+            TrustError::TargetMissing { name } => of(ExitStatus::TrustRoot)
+                .hint(format!("a Sigstore instance publishes {name}: is this the address of one? If so, tell its operator"))
+                .hint("what was fetched before, if anything was, is kept"),
+            TrustError::TargetName(_) | TrustError::Unusable { .. } => of(ExitStatus::TrustRoot),
         }
     }
 }

@@ -79,6 +79,11 @@ impl SigningArgs {
         Ok(self)
     }
 
+    /// What a command that verifies has to be told to use the same trust.
+    pub(crate) fn flags_to_verify(&self) -> String {
+        self.trust.flags_to_verify()
+    }
+
     /// Chooses the services and gets a token.
     pub(crate) async fn log_in(&self, printer: Printer) -> Result<Session, Failure> {
         let outbound = self.trust.store.outbound()?;

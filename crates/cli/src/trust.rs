@@ -104,11 +104,15 @@ impl TrustDirArgs {
 impl StoreArgs {
     pub(crate) fn store(&self) -> Result<TrustStore, Failure> {
         let store = self.place.store()?;
-        // CI systems set variables to nothing rather than not at all.
-        Ok(match self.instance.as_deref().filter(|name| !name.is_empty()) {
+        Ok(match self.named() {
             Some(name) => store.within(InstanceName::parse(name)?),
             None => store,
         })
+    }
+
+    /// CI systems set variables to nothing rather than not at all.
+    fn named(&self) -> Option<&str> {
+        self.instance.as_deref().filter(|name| !name.is_empty())
     }
 
     pub(crate) fn outbound(&self) -> Result<Outbound, Failure> {
@@ -130,6 +134,19 @@ impl NetworkArgs {
 }
 
 impl TrustArgs {
+    /// What a command that verifies has to be told besides, with a space before each flag, so that it uses the same trust.
+    pub(crate) fn flags_to_verify(&self) -> String {
+        let path = |path: &PathBuf| paths::shell_word(&path.to_string_lossy()).into_owned();
+        let flags = [
+            ("--trusted-root", self.trusted_root.as_ref().map(path)),
+            ("--cache", self.store.place.cache.as_ref().map(path)),
+            ("--in", self.store.named().map(|name| paths::shell_word(name).into_owned())),
+        ];
+        // A file says all.
+        let flags = flags.into_iter().take(if self.trusted_root.is_some() { 1 } else { 3 });
+        flags.filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
+    }
+
     /// The trusted root for verifying: from the file, or from the repository with as little network as is sound.
     pub(crate) fn for_verifying(&self, printer: Printer) -> Result<TrustedRoot, Failure> {
         if let Some(path) = &self.trusted_root {
@@ -196,19 +213,21 @@ fn warn(found: &TrustedRootOf, printer: Printer) {
 }
 
 /// Two names of one address share nothing: whoever thinks that they do is told.
-pub(crate) fn warn_of_same_mirror(
-    store: &TrustStore,
-    repository: &VerifiedRepository,
-    printer: Printer,
-) -> Result<(), Failure> {
+pub(crate) fn warn_of_same_mirror(store: &TrustStore, repository: &VerifiedRepository, printer: Printer) {
     let (name, mirror) = (repository.name(), repository.mirror());
-    for other in store.instances()?.into_iter().filter(|known| known.mirror == *mirror && known.name != *name) {
+    let known = match store.instances() {
+        Ok(known) => known,
+        // What was asked for is done.
+        Err(error) => {
+            return printer.warning(format_args!("whether another name has this address is not known: {error}"));
+        }
+    };
+    for other in known.into_iter().filter(|known| known.mirror == *mirror && known.name != *name) {
         let other = other.name;
         printer.warning(format_args!(
             "{other} has the same address, and the two share nothing: what was seen of {other} protects {name} from no rollback"
         ));
     }
-    Ok(())
 }
 
 /// Opens the repository and warns where an unreachable mirror made the cache do.

@@ -95,7 +95,11 @@ impl Operator {
         machine.write("a.txt", "the artifact");
         let token = self.machine.run(0, &format!("token --data-dir data --email {ALICE}"));
         let environment = [("SIGSTORE_ID_TOKEN", token.trim()), ("TOUCHMARK_IN", name)];
-        machine.run_with(0, "sign-blob --yes a.txt --overwrite", &environment);
+        let said = machine.run_with(0, "sign-blob --yes a.txt --overwrite", &environment);
+        // What it says to verify with verifies, whatever the default is.
+        let line = said.lines().find_map(|line| line.split("Verify with: touchmark ").nth(1)).unwrap();
+        assert!(line.ends_with(&format!(" --in {name}")), "{line}");
+        machine.run(0, line);
     }
 }
 
@@ -106,7 +110,7 @@ async fn trust_is_carried_to_a_machine_without_a_network() {
     operator.signs_on(&online, "lab");
     online.run(0, "trust refresh");
     let said = online.run(0, "trust export --out lab.json");
-    assert!(said.contains("touchmark trust import lab.json"), "{said}");
+    assert!(said.contains("touchmark trust import lab.json --as lab --root"), "{said}");
     operator.machine.carry("data/client/root.json", &online, "root.json");
     assert!(operator.server.stop().await.unwrap().success());
     let late = online.run(4, "trust refresh");
@@ -214,6 +218,53 @@ async fn other_clients_get_their_files_and_how_to_take_them() {
     check("sigstore-js", &["root.json", "trusted_root.json"], "--tuf-root-path sigstore-js/root.json");
     let all = ["client_trust_config.json", "root.json", "signing_config.json", "trusted_root.json"];
     check("files", &all, "cosign initialize --mirror");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_export_is_refused_and_named_so() {
+    let (operator, online, offline) = (Operator::start().await, Machine::new(), Machine::new());
+    online.run(0, &format!("trust add lab {} --root {}", operator.mirror, operator.root_hash()));
+    online.run(0, "trust export --out old.json");
+    operator.machine.run(0, "log rotate --kind rekor --overlap 1h --data-dir data");
+    online.run(0, "trust refresh");
+    online.run(0, "trust export --out new.json");
+    for file in ["old.json", "new.json"] {
+        online.carry(file, &offline, file);
+    }
+    offline.run(0, &format!("trust import new.json --as lab --root {}", operator.root_hash()));
+    let said = offline.run(16, "trust import old.json");
+    assert!(said.contains("an older export than the last") && !said.contains("--root"), "{said}");
+}
+
+/// Each mistake has the code of its class, and is told what to say instead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mistakes_are_named_with_what_to_do() {
+    let (operator, client) = (Operator::start().await, Machine::new());
+    std::fs::copy(operator.machine.path("data/client/root.json"), client.path("root.json")).unwrap();
+    let hash = operator.root_hash();
+    let (mirror, digits) = (&operator.mirror, hash.strip_prefix("sha256:").unwrap());
+    let check = |code: i32, line: String, expected: &str| {
+        let said = client.run(code, &line);
+        assert!(said.contains(expected), "{line}\n{said}");
+    };
+    check(0, "trust list".to_owned(), "touchmark trust add NAME URL");
+    check(2, format!("trust add lab {mirror} --root {digits}"), &format!("say {hash}"));
+    check(2, format!("initialize --mirror {mirror} --root {digits}"), "--root-checksum its hash");
+    check(3, format!("trust add lab {mirror} --root nowhere.json"), "No such file");
+    check(3, "trust verify nowhere --root root.json".to_owned(), "there is no directory nowhere");
+    check(2, "trust verify ftp://a.example/tuf --root root.json".to_owned(), "http:// or https://");
+    check(3, "serve --config nowhere.toml".to_owned(), "there is no such file");
+    check(3, "up --data-dir new --listen 127.0.0.1:0 --witness-policy nowhere.txt".to_owned(), "nowhere.txt");
+    client.write("nonsense.txt", "nonsense\n");
+    check(3, "up --data-dir other --listen 127.0.0.1:0 --witness-policy nonsense.txt".to_owned(), "nonsense.txt");
+    client.write("bad.toml", "[fulcio]\n");
+    check(3, "serve --config bad.toml".to_owned(), "missing field");
+    // For programs, too.
+    let told: Value =
+        serde_json::from_str(&client.run(3, "trust verify nowhere --root root.json --output json")).unwrap();
+    assert_eq!((&told["version"], &told["failure"]["exitCode"]), (&1.into(), &3.into()), "{told}");
+    assert!(client.run(16, "trust verify . --root root.json --output json").starts_with('{'));
+    assert!(!client.path("a").exists() && client.run(0, "trust list").contains("No instance was added"));
 }
 
 /// The version that the cached timestamp has, if there is one.

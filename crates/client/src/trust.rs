@@ -21,6 +21,7 @@
 
 mod built_in;
 mod cache;
+mod documents;
 mod export;
 mod floor;
 mod for_clients;
@@ -49,25 +50,26 @@ use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
 use url::Url;
 
 pub use built_in::{BuiltIn, Origin, TrustedRootOf, public_good_root, public_good_root_json};
+pub use documents::{read_signing_config, read_trusted_root};
 pub use export::{EXPORT_BYTES_MAX, ExportError, TrustExport};
 pub use for_clients::{ClientFiles, SigningFiles};
 pub use fresh::{Current, FreshRoot, FreshTrust};
-pub use instances::{InstanceName, KnownInstance, Memory, NamedRoot};
+pub use instances::{AsDefault, InstanceName, KnownInstance, Memory, NamedRoot};
+pub use line::Unseen;
+pub use mirror::Patience;
 pub use one_vote::KeyTwice;
 pub use public::PublicInstance;
 pub use target_name::UnsafeName;
 
 use cache::Staged;
+use documents::{SIGNING_CONFIG_TARGET, TRUSTED_ROOT_TARGET, parse_signing_config, parse_trusted_root};
 use floor::Floor;
 use instances::{Choice, Resolved};
-use one_vote::{Delegations, OneVote};
+use one_vote::OneVote;
 use target_name::TargetName;
 
 /// Room for most trusted roots and bundles: they are read in one call.
 const READ_AT_FIRST_BYTES: usize = 16 * 1024;
-/// The targets that a Sigstore client fetches (public deployment specification, section 4.1.1).
-const TRUSTED_ROOT_TARGET: &str = "trusted_root.json";
-const SIGNING_CONFIG_TARGET: &str = "signing_config.v0.2.json";
 /// A repository's root file is some kilobytes; python-tuf's limit.
 pub const ROOT_BYTES_MAX: u64 = 512_000;
 
@@ -99,6 +101,9 @@ pub enum TrustError {
     Tuf { source: Box<TufError> },
     #[error("the TUF repository has no target {name:?}")]
     TargetMissing { name: String },
+    /// Its signatures and its hash are good; what was fetched before it is kept.
+    #[error("the TUF repository at {mirror} publishes a {name} that cannot be used")]
+    TargetUnusable { mirror: Url, name: String, source: touchmark_sigstore::trust::TrustError },
     #[error("no target is asked for by such a name")]
     TargetName(#[from] UnsafeName),
     #[error("the TUF repository counts a key twice")]
@@ -124,6 +129,16 @@ pub enum TrustError {
         hex::encode(given)
     )]
     OtherRoot { name: InstanceName, pinned: [u8; 32], given: [u8; 32] },
+    /// Neither that it is nor that it is not: guessing the second would forget what was seen.
+    #[error(
+        "whether root {given} is of instance {name}, of which roots up to {newest} are known, cannot be told: root {version} of its mirror {why}"
+    )]
+    LineUnknown { name: InstanceName, given: u64, newest: u64, version: u64, why: Unseen },
+    /// Its holders have signed two.
+    #[error(
+        "root {version} of instance {name} is another one than was given, and both are signed by the holders of the one before"
+    )]
+    LineForked { name: InstanceName, version: u64 },
     #[error("of the repository's roots, up to version {last}, none has the hash sha256:{}", hex::encode(sha256))]
     RootNotFound { sha256: [u8; 32], last: u32 },
     #[error("nothing is known of instance {name} from which its export could be verified")]
@@ -158,6 +173,7 @@ pub struct TrustStore {
     targets: Option<Url>,
     /// What a refresh fetches and keeps.
     kept: Vec<String>,
+    patience: Patience,
 }
 
 /// A walked TUF repository: every target it gives is verified up to the pinned root.
@@ -200,7 +216,21 @@ impl TrustStore {
     #[must_use]
     pub fn at(dir: impl Into<PathBuf>) -> Self {
         let kept = [TRUSTED_ROOT_TARGET, SIGNING_CONFIG_TARGET].map(str::to_owned).to_vec();
-        Self { dir: dir.into(), built_in: BuiltIn::public_good(), chosen: None, targets: None, kept }
+        Self {
+            dir: dir.into(),
+            built_in: BuiltIn::public_good(),
+            chosen: None,
+            targets: None,
+            kept,
+            patience: Patience::MAX,
+        }
+    }
+
+    /// The same directory, for who cannot wait for a mirror as long as [`Patience::MAX`]; nobody waits longer.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        let (file, walk) = (patience.file.min(Patience::MAX.file), patience.walk.min(Patience::MAX.walk));
+        Self { patience: Patience { file, walk }, ..self }
     }
 
     /// The same directory with another instance built in.
@@ -227,8 +257,8 @@ impl TrustStore {
         &self.dir
     }
 
-    /// Pins `root` for `mirror`, walks the repository, and remembers it as the instance to use.
-    /// Nothing is remembered when the walk fails.
+    /// Pins `root` for `mirror`, walks the repository, and remembers it as the instance to use, as [`TrustStore::add`] does.
+    /// Where that fails, the default is what it was, and what was not known before is not known.
     pub async fn initialize(
         &self,
         mirror: &Url,
@@ -236,9 +266,7 @@ impl TrustStore {
         outbound: &Outbound,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
-        let repository = self.add(mirror, &NamedRoot::Bytes(root.to_vec()), outbound, now).await?;
-        self.choose(repository.name())?;
-        Ok(repository)
+        self.add(mirror, &NamedRoot::Bytes(root.to_vec()), AsDefault::Always, outbound, now).await
     }
 
     /// The instance that was set or is the default, verified as `freshness` says.
@@ -278,12 +306,11 @@ impl TrustStore {
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
         one_vote::expect_of_root(root)?;
-        let delegations = Delegations::default();
-        let repository = OneVote::over(repository, &delegations);
+        let repository = OneVote(repository);
         let failed = |source| TrustError::Tuf { source: Box::new(source) };
         let mut updater = match memory {
             Some(memory) => {
-                let memory = Floor::of(OneVote::over(memory, &delegations));
+                let memory = Floor::of(OneVote(memory));
                 let updater = Updater::new(memory.below(repository), root).map_err(failed)?;
                 updater.with_config(walk::limits()).with_store(memory)
             }
@@ -363,7 +390,9 @@ impl VerifiedRepository {
     /// If `name` is no name for a file, if no role that is trusted with it states such a target, or if what comes is not it.
     pub async fn target(&mut self, name: &str) -> Result<Vec<u8>, TrustError> {
         let name = TargetName::parse(name)?;
-        match self.updater.get_target(name.as_str(), self.now).await {
+        let found = self.updater.get_target(name.as_str(), self.now).await;
+        one_vote::expect_of_delegations(self.updater.trusted(), name.as_str())?;
+        match found {
             Ok(bytes) => Ok(bytes),
             Err(TufError::TargetNotFound(name)) => Err(TrustError::TargetMissing { name }),
             Err(source) => Err(TrustError::from_tuf(source, &self.mirror)),
@@ -372,6 +401,12 @@ impl VerifiedRepository {
 }
 
 impl TrustError {
+    /// Whether something was shown that is older than what was seen before.
+    #[must_use]
+    pub fn is_rollback(&self) -> bool {
+        matches!(self, Self::Tuf { source } if matches!(**source, TufError::Rollback { .. }))
+    }
+
     fn from_tuf(source: TufError, mirror: &Url) -> Self {
         if let Some(twice) = KeyTwice::within(&source) {
             return Self::KeyTwice(twice.clone());
@@ -388,24 +423,6 @@ impl TrustError {
 fn listed(names: &[InstanceName]) -> String {
     let names: Vec<&str> = names.iter().map(InstanceName::as_str).collect();
     if names.is_empty() { "is none".to_owned() } else { format!("is {}", names.join(", ")) }
-}
-
-/// A trusted root from a file that the user names: trusted because the user says so.
-pub fn read_trusted_root(path: &Path) -> Result<TrustedRoot, TrustError> {
-    parse_trusted_root(&path.display().to_string(), &read(path)?)
-}
-
-/// A signing config from a file that the user names.
-pub fn read_signing_config(path: &Path) -> Result<SigningConfig, TrustError> {
-    parse_signing_config(&path.display().to_string(), &read(path)?)
-}
-
-fn parse_trusted_root(what: &str, bytes: &[u8]) -> Result<TrustedRoot, TrustError> {
-    TrustedRoot::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
-}
-
-fn parse_signing_config(what: &str, bytes: &[u8]) -> Result<SigningConfig, TrustError> {
-    SigningConfig::from_json(bytes).map_err(|source| TrustError::Unusable { what: what.to_owned(), source })
 }
 
 /// Compares the root file with what the user was told about it: hex of SHA-256, or `sha256:…`, `sha512:…`.

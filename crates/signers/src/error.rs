@@ -5,6 +5,7 @@
 //! client is told, which is never more than that the service is unavailable.
 //! Invariant: no private key, PIN or credential is in an error.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub enum SignerError {
     Key(KeyError),
     #[error("key file {}: {error}", path.display())]
     KeyFile { path: PathBuf, error: KeyError },
-    #[error("file {}: {kind}", path.display())]
+    #[error("file {}: {}", path.display(), InWords(*kind))]
     Io { path: PathBuf, kind: io::ErrorKind },
     #[error(
         "file {} may be read by others than its owner (mode {mode:03o}): chmod 600 it, and replace what is in it if others could read it",
@@ -47,6 +48,19 @@ pub enum SignerError {
     Plugin(PluginError),
     #[error("the signer did not answer within {} ms", deadline.as_millis())]
     Deadline { deadline: Duration },
+}
+
+/// What the system said of a file, for people: its own word for a file that is not there is about entities.
+#[derive(Debug, Clone, Copy)]
+pub struct InWords(pub io::ErrorKind);
+
+impl fmt::Display for InWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            io::ErrorKind::NotFound => f.write_str("there is no such file or directory"),
+            kind => kind.fmt(f),
+        }
+    }
 }
 
 impl From<KeyError> for SignerError {

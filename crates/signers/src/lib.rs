@@ -27,7 +27,7 @@ use touchmark_keys::{Digest, PublicKey, Scheme};
 
 pub use awskms::{AwsAccess, AwsKmsProblem, AwsKmsSigner, AwsKmsTransport, AwsKmsUri, AwsKmsUriError};
 pub use ephemeral::EphemeralSigner;
-pub use error::SignerError;
+pub use error::{InWords, SignerError};
 pub use file::FileSigner;
 pub use passphrase::read_passphrase;
 pub use pkcs11::{Pkcs11Problem, Pkcs11Signer, Pkcs11Uri, Pkcs11UriError, TriesLeft};

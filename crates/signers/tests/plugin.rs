@@ -179,7 +179,7 @@ async fn a_key_that_is_none_is_refused_when_the_signer_is_opened() {
     let opened = place.open("keyless", &key, PATIENT).await;
     assert_eq!(opened.err(), Some(problem(PluginProblem::PublicKey(KeyError::Pem))));
     let opened = place.open("faithful", Path::new("/no/such/key.pem"), PATIENT).await;
-    let said = "file /no/such/key.pem: entity not found".to_owned();
+    let said = "file /no/such/key.pem: there is no such file or directory".to_owned();
     assert_eq!(opened.err(), Some(problem(PluginProblem::Refused { said })));
 }
 

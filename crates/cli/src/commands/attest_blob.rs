@@ -146,12 +146,13 @@ fn report(args: &Args, signed: &Signed, bundle: &BundleFile, printer: Printer) {
     printer.note(format_args!("Attested {about} as {}: {predicate_type}", identity.san));
     printer.note(format_args!("Wrote bundle to {}", bundle.path().display()));
     printer.note(format_args!(
-        "Verify with: touchmark verify-blob-attestation {} --bundle {} --type {} --certificate-identity {} --certificate-oidc-issuer {}",
+        "Verify with: touchmark verify-blob-attestation {} --bundle {} --type {} --certificate-identity {} --certificate-oidc-issuer {}{}",
         paths::shell_word(&about),
         paths::shell_word(&bundle.path().to_string_lossy()),
         paths::shell_word(predicate_type),
         paths::shell_word(identity.san.value()),
         paths::shell_word(&identity.issuer),
+        args.signing.flags_to_verify(),
     ));
 }
 

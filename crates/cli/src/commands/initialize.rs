@@ -12,6 +12,7 @@ use touchmark_client::trust::{ROOT_BYTES_MAX, TrustError, check_root_checksum};
 use touchmark_outbound::{Limits, Outbound};
 use url::Url;
 
+use super::trust::expect_no_bare_hash;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
             store.dir().display(),
             repository.name()
         ));
-        warn_of_same_mirror(&store, &repository, printer)?;
+        warn_of_same_mirror(&store, &repository, printer);
         if !signs {
             printer.warning("the instance publishes no signing config: it can be used to verify only");
         }
@@ -66,6 +67,8 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
 
 async fn read_root(args: &Args, outbound: &Outbound) -> Result<Vec<u8>, Failure> {
     if !args.root.starts_with("http://") && !args.root.starts_with("https://") {
+        let instead = "`touchmark trust add NAME URL --root sha256:HEX --use` finds the root that has a hash; here --root is a file, and --root-checksum its hash";
+        expect_no_bare_hash(args.root.strip_prefix("sha256:").unwrap_or(&args.root), instead)?;
         return paths::read_limited(Path::new(&args.root), ROOT_BYTES_MAX).map_err(|error| {
             Failure::new(ExitStatus::Unreadable, format!("{} could not be read", args.root))
                 .because(error)

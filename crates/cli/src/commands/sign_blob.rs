@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
             let spinner = printer.spinner(format!("signing {}", job.file.display()));
             let signed = session.sign(Subject::Artifact(&job.digest)).await;
             spinner.finish_and_clear();
-            finish(job, &signed?, printer)?;
+            finish(job, &signed?, &args.signing, printer)?;
         }
         Ok(())
     })
@@ -97,17 +97,18 @@ fn signable_digest(file: &Path, printer: Printer) -> Result<Digest, Failure> {
 /// How the bytes begin that an envelope's signature is over (DSSE protocol, "PAE").
 const ENVELOPE_START: &[u8] = b"DSSEv1 ";
 
-fn finish(job: &Job, signed: &Signed, printer: Printer) -> Result<(), Failure> {
+fn finish(job: &Job, signed: &Signed, signing: &SigningArgs, printer: Printer) -> Result<(), Failure> {
     job.bundle.write(&signed.bundle.bundle().to_json())?;
     let identity = &signed.identity;
     printer.note(format_args!("Signed {} as {}", job.file.display(), identity.san));
     printer.note(format_args!("Wrote bundle to {}", job.bundle.path().display()));
     printer.note(format_args!(
-        "Verify with: touchmark verify-blob {} --bundle {} --certificate-identity {} --certificate-oidc-issuer {}",
+        "Verify with: touchmark verify-blob {} --bundle {} --certificate-identity {} --certificate-oidc-issuer {}{}",
         paths::shell_word(&job.file.to_string_lossy()),
         paths::shell_word(&job.bundle.path().to_string_lossy()),
         paths::shell_word(identity.san.value()),
         paths::shell_word(&identity.issuer),
+        signing.flags_to_verify(),
     ));
     Ok(())
 }

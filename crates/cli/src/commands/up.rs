@@ -234,8 +234,9 @@ pub(super) fn server_failure(error: &StartError) -> Failure {
         | StartError::LogRefusesChain { .. }
         | StartError::PublicKey { .. }
         | StartError::Signer(_)
+        | StartError::Role { .. }
         | StartError::File(_) => ExitStatus::Unreadable,
-        StartError::Role { .. } => ExitStatus::Internal,
+        StartError::Making { .. } => ExitStatus::Internal,
     };
     let failure = Failure::new(class, error.to_string());
     match error {

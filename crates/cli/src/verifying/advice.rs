@@ -12,8 +12,9 @@ use touchmark_sigstore::verify::{FailureClass, IdentityFailure, StatementFailure
 use super::inputs::{ArtifactAt, Input};
 use crate::paths::shell_word;
 
-const OTHER_INSTANCE: &str = "was it signed with another Sigstore instance? Then `touchmark initialize` or --trusted-root \
-                              names it; the default is the public-good instance";
+const OTHER_INSTANCE: &str = "was it signed with another Sigstore instance than the one whose trust root was used? --in NAME names one \
+                              of those in `touchmark trust list`, --trusted-root a file, and `touchmark trust add` takes up another; \
+                              where none was ever added, the public-good instance is used";
 
 /// Advice for the failure of a check.
 pub(super) fn of_check(error: &VerifyError, bundle: &Bundle, input: &Input) -> Vec<String> {

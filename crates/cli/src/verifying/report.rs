@@ -153,7 +153,7 @@ impl Verdict {
                 verdict.as_object_mut().expect("a verdict is an object").extend(proved);
             }
             Outcome::Refused(refusal) => verdict["failure"] = refusal_json(refusal),
-            Outcome::NotReached(failure) => verdict["failure"] = failure_json(failure),
+            Outcome::NotReached(failure) => verdict["failure"] = failure.to_json(),
         }
         verdict
     }
@@ -369,7 +369,7 @@ fn ct_time(timestamp_ms: u64) -> Option<String> {
 }
 
 fn refusal_json(refusal: &Refusal) -> Value {
-    let mut failure = failure_json(&refusal.failure);
+    let mut failure = refusal.failure.to_json();
     failure["check"] = json!(refusal.check);
     failure["expected"] = json!(refusal.expected);
     failure["found"] = json!(refusal.found);
@@ -388,16 +388,5 @@ fn nearest_json(nearest: &policy::Refusal) -> Value {
         "ruleNumber": nearest.rule_index + 1,
         "rules": nearest.rules,
         "mismatches": mismatches.collect::<Vec<_>>(),
-    })
-}
-
-fn failure_json(failure: &Failure) -> Value {
-    json!({
-        "class": failure.status().code(),
-        "exitCode": failure.status().number(),
-        "code": failure.stable_code(),
-        "message": failure.message(),
-        "causes": failure.details().iter().map(|(label, text)| format!("{label}: {text}")).collect::<Vec<_>>(),
-        "hints": failure.hints(),
     })
 }

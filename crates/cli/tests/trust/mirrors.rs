@@ -4,13 +4,23 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use touchmark_signers::SignerReference;
 use touchmark_testing::process::free_port;
+use touchmark_trust::key::Key;
 
 use super::machines::{Machine, Team, says};
 
 const THREE: [&str; 3] = ["ann", "bob", "cy"];
+
+/// Between two looks at something that another process does.
+const POLL: Duration = Duration::from_millis(10);
+/// Who does not wait for a lock is done in a fraction of this.
+const UNLOCKED_WITHIN: Duration = Duration::from_millis(1500);
 
 /// A server of files, which shows what lies in `mirror/` of its machine. It ends with the test's process.
 struct Mirror {
@@ -26,7 +36,8 @@ impl Mirror {
         let directory = machine.path("mirror");
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let _ = answer(stream, &directory);
+                let directory = directory.clone();
+                std::thread::spawn(move || answer(stream, &directory));
             }
         });
         Self { machine, url }
@@ -41,7 +52,8 @@ impl Mirror {
     }
 }
 
-/// One request, one reply. A file named `NAME.status` is answered with what stands in it.
+/// One request, one reply. A file named `NAME.status` is answered with what stands in it, and who asks for one that has a `NAME.gate` waits until
+/// that is taken away; `NAME.asked` tells that somebody does.
 fn answer(stream: TcpStream, directory: &Path) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     let (mut request, mut line) = (String::new(), String::new());
@@ -50,6 +62,10 @@ fn answer(stream: TcpStream, directory: &Path) -> std::io::Result<()> {
         line.clear();
     }
     let name = request.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('/');
+    while directory.join(format!("{name}.gate")).exists() {
+        std::fs::write(directory.join(format!("{name}.asked")), "")?;
+        std::thread::sleep(POLL);
+    }
     let (status, body) = match (
         std::fs::read_to_string(directory.join(format!("{name}.status"))),
         std::fs::read(directory.join(name)),
@@ -86,6 +102,15 @@ impl<'a> Client<'a> {
     fn takes_it(&self) -> (bool, String) {
         let output = self.machine.command(&self.line()).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Of the timestamp that its one instance has on the disk.
+    fn cached_version(&self) -> u64 {
+        let instances = std::fs::read_dir(self.machine.path(".local/share/touchmark-trust")).unwrap();
+        let found =
+            instances.map(|entry| entry.unwrap().path().join("metadata/timestamp.json")).find(|path| path.exists());
+        let timestamp: Value = serde_json::from_slice(&std::fs::read(found.unwrap()).unwrap()).unwrap();
+        timestamp["signed"]["version"].as_u64().unwrap()
     }
 
     fn line(&self) -> String {
@@ -207,6 +232,106 @@ fn a_mirror_that_lies_is_refused_in_every_way() {
     std::fs::remove_file(mirror.file("2.root.json.status")).unwrap();
     client.comes(0);
     Client::new(&team, &mirror).comes(0);
+}
+
+/// The next targets, snapshot and timestamp, by the team's own keys and with another tool than ours, which publishes such a file.
+fn publishes_elsewhere(team: &Team, mirror: &Mirror, version: u64, trusted_root: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let hash = hex::encode(touchmark_keys::sha256(trusted_root));
+    std::fs::write(mirror.file(&format!("targets/{hash}.trusted_root.json")), trusted_root).unwrap();
+    let holders = THREE.map(|name| (team.holder(name).path("key.pem"), name)).to_vec();
+    let online = vec![(team.coordinator.path("online.pem"), "online")];
+    let sign = |from: &str, to: &str, change: &dyn Fn(&mut Value), keys: &[(PathBuf, &str)]| {
+        let mut signed =
+            serde_json::from_slice::<Value>(&std::fs::read(mirror.file(from)).unwrap()).unwrap()["signed"].take();
+        signed["version"] = version.into();
+        change(&mut signed);
+        let bytes = touchmark_trust::canonical(&signed).unwrap();
+        let signature = |(path, owner): &(PathBuf, &str)| {
+            let reference = SignerReference::parse(path.to_str().unwrap(), Path::new("")).unwrap();
+            runtime.block_on(async {
+                let signer = reference.open(None).await.unwrap();
+                let key = Key::of_owner(signer.public_key(), owner).unwrap().computed_id().unwrap();
+                json!({ "keyid": key.as_str(), "sig": hex::encode(signer.sign(&bytes).await.unwrap()) })
+            })
+        };
+        let signatures: Vec<Value> = keys.iter().map(signature).collect();
+        std::fs::write(mirror.file(to), json!({ "signed": signed, "signatures": signatures }).to_string()).unwrap();
+    };
+    let (before, meta) = (version - 1, json!({ "version": version }));
+    let entry = json!({ "length": trusted_root.len(), "hashes": { "sha256": hash } });
+    let states = |signed: &mut Value| signed["targets"]["trusted_root.json"] = entry.clone();
+    sign(&format!("{before}.targets.json"), &format!("{version}.targets.json"), &states, &holders);
+    let pins = |signed: &mut Value| signed["meta"]["targets.json"] = meta.clone();
+    sign(&format!("{before}.snapshot.json"), &format!("{version}.snapshot.json"), &pins, &online);
+    let pins = |signed: &mut Value| signed["meta"]["snapshot.json"] = meta.clone();
+    sign("timestamp.json", "timestamp.json", &pins, &online);
+}
+
+#[test]
+fn a_trusted_root_that_cannot_be_read_replaces_none_that_can() {
+    let team = Team::published_now(&THREE, 2);
+    let mirror = Mirror::new();
+    mirror.shows(&team);
+    let client = Client::new(&team, &mirror);
+    client.comes(0);
+    client.machine.run(0, "trust export --for files --out before");
+    let good = client.machine.read("before/trusted_root.json");
+    publishes_elsewhere(&team, &mirror, 2, b"{\"certificateAuthorities\": []}");
+    let refresh = |code| client.machine.run(code, "trust refresh");
+    says(
+        &refresh(16),
+        &["publishes a trusted_root.json that cannot be used", "because: ", "tell the instance's operator"],
+    );
+    // It goes on with what it has, and its memory is of today.
+    client.machine.run(0, "trust export --for files --out after");
+    assert!(client.machine.read("after/trusted_root.json") == good);
+    let newest = std::fs::read(mirror.file("timestamp.json")).unwrap();
+    team.coordinator.carry("stick/repository/timestamp.json", &mirror.machine, "mirror/timestamp.json");
+    says(&refresh(16), &["older than what was seen"]);
+    std::fs::write(mirror.file("timestamp.json"), newest).unwrap();
+    // Who comes now is told, and trusts nobody.
+    let newcomer = Client::new(&team, &mirror);
+    says(&newcomer.comes(16), &["publishes a trusted_root.json that cannot be used"]);
+    let add = format!("trust add lab {} --root root.json --use", mirror.url);
+    says(&newcomer.machine.run(16, &add), &["publishes a trusted_root.json that cannot be used"]);
+    says(&newcomer.machine.run(0, "trust list"), &["No instance was added"]);
+    // The operator mends it with the next version.
+    publishes_elsewhere(&team, &mirror, 3, good.as_bytes());
+    refresh(0);
+    newcomer.comes(0);
+}
+
+/// Without the lock the second one would be done first, and the first would then put the older version over it.
+#[test]
+fn who_comes_while_another_process_asks_waits_for_it_and_nothing_is_taken_back() {
+    let team = Team::published_now(&THREE, 2);
+    let mirror = Mirror::new();
+    mirror.shows(&team);
+    let client = Client::new(&team, &mirror);
+    client.comes(0);
+    let good = std::fs::read(team.coordinator.path("a.txt")).unwrap();
+    publishes_elsewhere(&team, &mirror, 2, &good);
+    std::fs::write(mirror.file("2.snapshot.json.gate"), "").unwrap();
+    let start = |line: &str| client.machine.command(line).stderr(Stdio::piped()).spawn().unwrap();
+    let first = start("trust refresh");
+    while !mirror.file("2.snapshot.json.asked").exists() {
+        std::thread::sleep(POLL);
+    }
+    publishes_elsewhere(&team, &mirror, 3, &good);
+    let mut later = [start("trust refresh"), start(&client.line())];
+    let begun = Instant::now();
+    while begun.elapsed() < UNLOCKED_WITHIN {
+        assert_eq!(client.cached_version(), 1, "somebody wrote while another was asking");
+        assert!(later.iter_mut().all(|process| process.try_wait().unwrap().is_none()), "somebody did not wait");
+        std::thread::sleep(POLL);
+    }
+    std::fs::remove_file(mirror.file("2.snapshot.json.gate")).unwrap();
+    for process in std::iter::once(first).chain(later) {
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(client.cached_version(), 3);
 }
 
 #[test]

@@ -18,9 +18,10 @@ use touchmark_outbound::Outbound;
 use touchmark_sigstore::trust::TrustedRoot;
 use url::Url;
 
+use super::documents::parse_trusted_root;
 use super::instances::{Choice, InstanceName, Resolved};
 use super::lock::REFRESH_WAIT_MAX;
-use super::{Freshness, Instance, PINNED_ROOT_FILE, Stale, TrustError, TrustStore, parse_trusted_root, read};
+use super::{Freshness, Instance, PINNED_ROOT_FILE, Stale, TrustError, TrustStore, read};
 
 /// When the built-in instance's mirror was last asked, and everything of it verified and kept.
 const BUILT_IN_FILE: &str = "built-in.json";

@@ -68,6 +68,11 @@ impl Cache {
         write(&self.pinned_path(), root)
     }
 
+    /// Whether anything was ever seen of the instance.
+    pub(super) fn has_metadata(&self) -> bool {
+        self.dir.join("metadata").exists()
+    }
+
     /// What the last walk left that came to its end.
     pub(super) fn stage(&self) -> Arc<Staged> {
         Arc::new(Staged { disk: FileStore::new(self.dir.join("metadata")), seen: None, files: Mutex::default() })
@@ -127,18 +132,19 @@ impl Cache {
         self.dir.join("metadata").join(SEEN_DIR)
     }
 
-    /// Whether this root is the pinned one or one that the pinned one led to.
-    pub(super) fn is_known(&self, root: VersionedRoot<'_>, pinned: VersionedRoot<'_>) -> bool {
+    /// The pinned root and those that are kept of the chain from it, each verified by the one before.
+    pub(super) fn chain(&self, pinned: VersionedRoot<'_>) -> Result<KnownChain, TrustError> {
         let staged = self.stage();
-        let Ok(mut chain) = TrustedMetadataSet::from_root(pinned.bytes) else { return false };
-        while chain.root().version < root.version {
-            let name = format!("root_history/{}.root.json", chain.root().version + 1);
+        let failed = |source| TrustError::Tuf { source: Box::new(source) };
+        let mut chain = TrustedMetadataSet::from_root(pinned.bytes).map_err(failed)?;
+        let mut roots = vec![pinned.bytes.to_vec()];
+        loop {
+            let name = format!("root_history/{}.root.json", chain.root().version.saturating_add(1));
             match staged.load(&name) {
-                Ok(Some(next)) if chain.update_root(&next).is_ok() => {}
-                _ => return false,
+                Ok(Some(next)) if chain.update_root(&next).is_ok() => roots.push(next),
+                _ => return Ok(KnownChain { first: pinned.version, roots }),
             }
         }
-        chain.root_bytes() == root.bytes
     }
 
     /// Deletes what an attacker would want forgotten. The locks stay.
@@ -179,6 +185,34 @@ impl<'a> VersionedRoot<'a> {
         let set =
             TrustedMetadataSet::from_root(bytes).map_err(|source| TrustError::Tuf { source: Box::new(source) })?;
         Ok(Self { bytes, version: set.root().version })
+    }
+}
+
+impl VersionedRoot<'_> {
+    /// Whether this root's holders, and its own, have signed `next`.
+    pub(super) fn is_followed_by(self, next: VersionedRoot<'_>) -> bool {
+        TrustedMetadataSet::from_root(self.bytes).is_ok_and(|mut chain| chain.update_root(next.bytes).is_ok())
+    }
+}
+
+/// Roots of one line without a gap; there is always one.
+pub(super) struct KnownChain {
+    first: u64,
+    roots: Vec<Vec<u8>>,
+}
+
+impl KnownChain {
+    pub(super) fn pinned(&self) -> VersionedRoot<'_> {
+        self.at(self.first).expect("the chain begins with the pinned root")
+    }
+
+    pub(super) fn newest(&self) -> VersionedRoot<'_> {
+        self.at(self.first + (self.roots.len() as u64 - 1)).expect("the chain is not empty")
+    }
+
+    pub(super) fn at(&self, version: u64) -> Option<VersionedRoot<'_>> {
+        let place = usize::try_from(version.checked_sub(self.first)?).ok()?;
+        Some(VersionedRoot { bytes: self.roots.get(place)?, version })
     }
 }
 

@@ -26,7 +26,7 @@ use sigstore_tuf::{Error as TufError, Repository};
 use url::Url;
 
 use super::cache::{FromCache, VersionedRoot};
-use super::instances::{InstanceName, NamedRoot, Resolved};
+use super::instances::{AsDefault, InstanceName, NamedRoot, Resolved};
 use super::line::find_root;
 use super::walk::{Source, in_cache};
 use super::{TrustError, TrustStore, VerifiedRepository};
@@ -186,6 +186,7 @@ impl TrustStore {
         &self,
         export: &TrustExport,
         root: Option<&NamedRoot>,
+        as_default: AsDefault,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
         let name = self.name_for(export)?;
@@ -197,14 +198,11 @@ impl TrustStore {
             None if known.is_some() => self.cache(&name).pinned()?,
             None => return Err(TrustError::RootNeeded { name }),
         };
-        let store = self.clone().within(name.clone());
-        let repository =
-            store.join(mirror, &root, Source::Carried(export), now).await.map_err(|error| match error {
-                TrustError::MirrorUnreachable { source, .. } => TrustError::ExportIncomplete { source },
-                other => other,
-            })?;
-        self.choose_if_none(&name)?;
-        Ok(repository)
+        let store = self.clone().within(name);
+        store.join(mirror, &root, as_default, Source::Carried(export), now).await.map_err(|error| match error {
+            TrustError::MirrorUnreachable { source, .. } => TrustError::ExportIncomplete { source },
+            other => other,
+        })
     }
 
     /// The name that was set, or that of the one instance with this mirror, or else one made of the mirror's.

@@ -6,10 +6,8 @@
 
 use touchmark_sigstore::trust::{ClientTrustConfig, SigningConfig, TrustedRoot};
 
-use super::{
-    SIGNING_CONFIG_TARGET, TRUSTED_ROOT_TARGET, TrustError, VerifiedRepository, parse_signing_config,
-    parse_trusted_root,
-};
+use super::documents::{SIGNING_CONFIG_TARGET, TRUSTED_ROOT_TARGET, parse_signing_config, parse_trusted_root};
+use super::{TrustError, VerifiedRepository};
 
 /// The documents of one instance.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,21 @@ pub enum Memory {
     Kept,
     /// Everything is deleted: afterwards, older metadata than were seen are accepted under this name.
     ForgottenUnsafe,
+}
+
+/// Whether an instance that is added becomes the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsDefault {
+    /// Where nothing is.
+    IfNone,
+    Always,
+}
+
+/// What was there of an instance before it was added.
+pub(super) struct Before {
+    pub(super) instance: Option<Instance>,
+    is_pinned: bool,
+    has_metadata: bool,
 }
 
 /// The root that a user names when an instance is added.
@@ -158,15 +173,17 @@ impl TrustStore {
         self.chosen.as_ref()
     }
 
-    /// Pins `root` for `mirror`, walks the repository, and remembers it under its name, which is made of the mirror's if none was set. The first one
-    /// becomes the default. What is known under the name stays, if `root` is of the same line.
+    /// Pins `root` for `mirror`, walks the repository, and remembers it under its name, which is made of the mirror's if none was set.
+    /// What is known under the name stays, if `root` is of the same line.
     ///
     /// # Errors
-    /// Nothing is remembered if the walk fails, if no root of the repository has the hash, or if the name belongs to another line of roots.
+    /// If the walk fails, if no root of the repository has the hash, if the name belongs to another line of roots, or if not all of it can be
+    /// written. Then the default is what it was, and what was not known before is not known.
     pub async fn add(
         &self,
         mirror: &Url,
         root: &NamedRoot,
+        as_default: AsDefault,
         outbound: &Outbound,
         now: Timestamp,
     ) -> Result<VerifiedRepository, TrustError> {
@@ -178,9 +195,7 @@ impl TrustStore {
             NamedRoot::Bytes(bytes) => bytes.clone(),
             NamedRoot::Sha256(hash) => find_root(&self.mirror(outbound, mirror)?, *hash, mirror).await?,
         };
-        let repository = self.join(mirror, &root, source, now).await?;
-        self.choose_if_none(repository.name())?;
-        Ok(repository)
+        self.join(mirror, &root, as_default, source, now).await
     }
 
     /// Pins `root` for `mirror` and asks nobody: the instance is known, and nothing of it is trusted before a walk. It becomes the default
@@ -201,7 +216,7 @@ impl TrustStore {
             let (mirror, refreshed_at) = (mirror.clone(), Timestamp::UNIX_EPOCH);
             self.remember(&name, &Instance { mirror, refreshed_at })?;
         }
-        self.choose_if_none(&name)
+        self.make_default(&name, AsDefault::IfNone)
     }
 
     /// Where the verified metadata of an instance lie that got its name of `mirror`, or the one that was set: `<role>.json`, as they were received.
@@ -254,11 +269,7 @@ impl TrustStore {
         if matches!(self.default_instance()?, Default::Name(default) if default == *name) {
             self.write_default(None)?;
         }
-        match std::fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(TrustError::File { path, doing: "removed", source }),
-        }
+        remove_if_there(&path)?;
         match memory {
             Memory::Kept => Ok(()),
             Memory::ForgottenUnsafe => cache.forget_unsafe(),
@@ -307,13 +318,43 @@ impl TrustStore {
         Ok(())
     }
 
-    /// Makes `name` the default where nothing is.
-    pub(super) fn choose_if_none(&self, name: &InstanceName) -> Result<(), TrustError> {
+    /// Called by who holds the instance's lock.
+    pub(super) fn make_default(&self, name: &InstanceName, as_default: AsDefault) -> Result<(), TrustError> {
         let _held = self.lock_default()?;
         self.migrate()?;
-        match self.default_instance()? {
-            Default::Nothing => self.write_default(Some(name)),
-            _ => Ok(()),
+        match (as_default, self.default_instance()?) {
+            (AsDefault::Always, _) | (AsDefault::IfNone, Default::Nothing) => self.write_default(Some(name)),
+            (AsDefault::IfNone, _) => Ok(()),
+        }
+    }
+
+    /// What is there before an instance is added, if one more may be. Called by who holds its lock.
+    pub(super) fn before(&self, name: &InstanceName) -> Result<Before, TrustError> {
+        let instance = self.read_instance(name)?;
+        if instance.is_none() && self.names()?.len() >= INSTANCES_MAX {
+            return Err(TrustError::TooManyInstances { count_max: INSTANCES_MAX });
+        }
+        let cache = self.cache(name);
+        let (is_pinned, has_metadata) = (cache.pinned_path().exists(), cache.has_metadata());
+        Ok(Before { instance, is_pinned, has_metadata })
+    }
+
+    /// After an instance could not be added. What was seen of one that was known stays, and so do empty files of locks. A crash before this
+    /// leaves an instance that was verified, and is perhaps not the default: adding it again does the rest.
+    pub(super) fn put_back(&self, name: &InstanceName, before: Before) {
+        let (path, cache) = (self.instance_path(name), self.cache(name));
+        let file = match before.instance {
+            Some(instance) => instance.write(&path),
+            None => remove_if_there(&path),
+        };
+        let memory = match (before.is_pinned, before.has_metadata) {
+            (true, _) => Ok(()),
+            (false, true) => remove_if_there(&cache.pinned_path()),
+            // Nothing was ever seen of it, but for what just failed.
+            (false, false) => cache.forget_unsafe(),
+        };
+        for error in [file, memory].into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "what could not be added is not put away");
         }
     }
 
@@ -398,7 +439,16 @@ impl TrustStore {
     }
 }
 
-pub(super) fn read_if_there(path: &std::path::Path) -> Result<Option<Vec<u8>>, TrustError> {
+fn remove_if_there(path: &Path) -> Result<(), TrustError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(TrustError::File { path: path.to_owned(), doing: "removed", source })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TrustError> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(TrustError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),

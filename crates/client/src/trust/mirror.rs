@@ -16,16 +16,16 @@ use url::Url;
 
 /// How long a mirror may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub struct Patience {
     /// With one file.
-    pub(super) file: Duration,
+    pub file: Duration,
     /// With all that one walk wants: a mirror that is slow with each file is not waited for without end.
-    pub(super) walk: Duration,
+    pub walk: Duration,
 }
 
 impl Patience {
     /// A file of some megabytes on a slow line; a walk of some dozens of small files on one.
-    pub(super) const MAX: Self = Self { file: Duration::from_secs(30), walk: Duration::from_secs(300) };
+    pub const MAX: Self = Self { file: Duration::from_secs(30), walk: Duration::from_secs(300) };
 }
 
 pub(super) struct HttpMirror {

@@ -5,13 +5,12 @@
 //! `sigstore-tuf`) counts by them: who holds one key under two ids would meet a threshold of two alone.
 //! In scope: every root, pinned, fetched or cached, and every delegation. Out of scope: signatures, versions, expiry: the walk.
 //! Invariants: keys are compared by what the walk verifies with. A root that says one key twice ends the walk; a delegation that does
-//! ends the search that comes to it, and hides no target that others state.
+//! ends the search that goes through it, and hides no target that others state. Nothing is concluded from metadata that are not verified.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{Error, Key, Metadata, MetadataStore, Repository, Root, Targets};
+use sigstore_tuf::{Error, Key, Metadata, MetadataStore, Repository, Root, TrustedMetadataSet};
 
 /// A role that lists one key under two ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,22 +23,9 @@ pub struct KeyTwice {
     pub other: String,
 }
 
-/// Whoever brings metadata to the walk, watched.
+/// Whoever brings roots to the walk, watched.
 #[derive(Clone)]
-pub(super) struct OneVote<T> {
-    inner: T,
-    delegations: Delegations,
-}
-
-/// What is known of delegations that say one key twice, by the file name of the role. One walk shares it.
-#[derive(Clone, Default)]
-pub(super) struct Delegations(Arc<Mutex<BTreeMap<String, KeyTwice>>>);
-
-impl<T> OneVote<T> {
-    pub(super) fn over(inner: T, delegations: &Delegations) -> Self {
-        Self { inner, delegations: delegations.clone() }
-    }
-}
+pub(super) struct OneVote<T>(pub(super) T);
 
 /// A root of which no role lists one key twice. What cannot be read is left to the walk, which refuses it.
 pub(super) fn expect_of_root(bytes: &[u8]) -> Result<(), KeyTwice> {
@@ -76,51 +62,40 @@ fn content(key: &Key) -> Option<Vec<u8>> {
     Some(content.to_vec())
 }
 
-impl Delegations {
-    /// Notes what a targets role says of others.
-    fn note(&self, file: &str, bytes: &[u8]) {
-        let Ok(metadata) = Metadata::<Targets>::from_slice(bytes) else { return };
-        let Some(delegations) = &metadata.signed().delegations else { return };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for role in &delegations.roles {
-            if let Err(twice) = expect_once(file, &role.name, &role.keyids, &delegations.keys) {
-                known.insert(quoted(&role.name), twice);
+/// What a search for `path` came through, as far as the walk knows it: each delegation on the way to it, and only those, has to list its keys
+/// once. A role is judged for each who delegates to it: what one says of its keys is nothing to another.
+pub(super) fn expect_of_delegations(trusted: &TrustedMetadataSet, path: &str) -> Result<(), KeyTwice> {
+    let mut ways = vec!["targets"];
+    let mut seen: BTreeSet<&str> = ways.iter().copied().collect();
+    while let Some(by) = ways.pop() {
+        let Some(delegations) = trusted.targets_role(by).and_then(|targets| targets.delegations.as_ref()) else {
+            continue;
+        };
+        // A role that nobody came to was not counted, and one that is called like a top-level one is ignored.
+        let followed = delegations.roles.iter().filter(|role| {
+            !TOP_LEVEL.contains(&role.name.as_str())
+                && trusted.targets_role(&role.name).is_some()
+                && role.matches_path(path).unwrap_or(false)
+        });
+        for role in followed {
+            expect_once(&format!("{by}.json"), &role.name, &role.keyids, &delegations.keys)?;
+            if seen.insert(&role.name) {
+                ways.push(&role.name);
             }
         }
     }
-
-    /// What a repository calls a role's file begins with its version, where it keeps consistent snapshots.
-    fn expect_fit(&self, file: &str) -> Result<(), KeyTwice> {
-        let stem = file.strip_suffix(".json").unwrap_or(file);
-        let unversioned = stem.split_once('.').map_or(stem, |(_, role)| role);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get(stem).or_else(|| known.get(unversioned)) {
-            Some(twice) => Err(twice.clone()),
-            None => Ok(()),
-        }
-    }
-
-    fn watch(&self, file: &str, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(bytes) = &found
-            && !matches!(file, "timestamp.json" | "snapshot.json")
-        {
-            expect_of_root(bytes).map_err(|twice| refusal(file, twice))?;
-            self.note(file, bytes);
-        }
-        Ok(found)
-    }
+    Ok(())
 }
 
-/// Percent-encoded as the walk does it, so that the names are equal (RFC 3986 §2.3).
-fn quoted(role: &str) -> String {
-    let mut name = String::with_capacity(role.len());
-    for byte in role.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => name.push(char::from(byte)),
-            _ => name.push_str(&format!("%{byte:02X}")),
-        }
+const TOP_LEVEL: [&str; 4] = ["root", "timestamp", "snapshot", "targets"];
+
+fn watch(file: &str, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {
+    if let Some(bytes) = &found
+        && file.ends_with("root.json")
+    {
+        expect_of_root(bytes).map_err(|twice| refusal(file, twice))?;
     }
-    name
+    Ok(found)
 }
 
 /// The walk passes on what its transport says; [`KeyTwice::within`] finds it again.
@@ -139,25 +114,21 @@ impl KeyTwice {
 
 impl<T: Repository> Repository for OneVote<T> {
     fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(async move {
-            self.delegations.expect_fit(name).map_err(|twice| refusal(name, twice))?;
-            self.delegations.watch(name, self.inner.fetch_metadata(name, max_length).await?)
-        })
+        Box::pin(async move { watch(name, self.0.fetch_metadata(name, max_length).await?) })
     }
 
     fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        self.inner.fetch_target(path, max_length)
+        self.0.fetch_target(path, max_length)
     }
 }
 
 /// A cached root that says one key twice is as good as none: the walk asks the repository for it, and is refused there.
 impl<T: MetadataStore> MetadataStore for OneVote<T> {
     fn load(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        let found = self.inner.load(name)?;
-        if name.starts_with("targets/") { Ok(found) } else { self.delegations.watch(name, found) }
+        watch(name, self.0.load(name)?)
     }
 
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.inner.store(name, bytes)
+        self.0.store(name, bytes)
     }
 }

@@ -13,12 +13,13 @@ use touchmark_outbound::Outbound;
 use url::Url;
 
 use super::cache::{FromCache, Staged};
+use super::documents::{TRUSTED_ROOT_TARGET, expect_readable};
 use super::export::TrustExport;
 use super::instances::InstanceName;
 use super::line::ROOTS_MAX;
 use super::lock::{REFRESH_WAIT_MAX, Waited};
-use super::mirror::{HttpMirror, Patience};
-use super::{Instance, Stale, TRUSTED_ROOT_TARGET, TrustError, TrustStore, VerifiedRepository};
+use super::mirror::HttpMirror;
+use super::{Instance, Stale, TrustError, TrustStore, VerifiedRepository};
 
 /// Where metadata and targets come from.
 #[derive(Clone, Copy)]
@@ -59,7 +60,7 @@ impl TrustStore {
                 Url::parse(&text).map_err(|_| TrustError::MirrorUnusable { url: text })?
             }
         };
-        Ok(HttpMirror::new(outbound.clone(), mirror.clone(), targets, Patience::MAX))
+        Ok(HttpMirror::new(outbound.clone(), mirror.clone(), targets, self.patience))
     }
 
     /// Walks with the memory of `name`, which grows by what is verified. Its caller holds the lock.
@@ -103,7 +104,8 @@ impl TrustStore {
         }
     }
 
-    /// The walk, with every target that is kept, so that the cache is whole or is not written.
+    /// The walk, with every target that is kept, so that the cache is whole or is not written. A target that is not what its name says is
+    /// kept by nobody: it would replace one that is.
     pub(super) async fn walk_targets(
         &self,
         name: &InstanceName,
@@ -116,7 +118,9 @@ impl TrustStore {
         let mut repository = self.walk(name, mirror, root, repository, memory, now).await?;
         for target in &self.kept {
             match repository.target(target).await {
-                Ok(_) | Err(TrustError::TargetMissing { .. }) => {}
+                Ok(bytes) => expect_readable(mirror, target, &bytes)?,
+                // Without a signing config an instance serves to verify; without a trusted root, to nothing.
+                Err(TrustError::TargetMissing { name }) if name != TRUSTED_ROOT_TARGET => {}
                 Err(error) => return Err(error),
             }
         }

@@ -2,11 +2,12 @@
 //! Every attack on a TUF client that we know of, made on ours by a repository that is hostile in exactly that way.
 //!
 //! Spec: TUF 1.0.34 §1.5.2 (attacks) and §5 (the client's workflow). Each test is named after the attack and begins with a client that an
-//! honest repository satisfied. Slow retrieval is in `trust::mirror::tests`, where time is short.
+//! honest repository satisfied. Slow retrieval of a single file is in `trust::mirror::tests`.
 
 mod delegations;
 mod keys;
 mod metadata;
+mod slow;
 
 use sigstore_tuf::Error as TufError;
 use touchmark_client::trust::{TrustError, VerifiedRepository};

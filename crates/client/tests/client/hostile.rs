@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -99,8 +100,15 @@ pub(crate) enum Answer {
     Bytes(Vec<u8>),
     /// Spaces for as long as somebody reads.
     Endless,
+    /// A space now and then, for as long as somebody waits.
+    Drip,
+    /// All of it, after a while.
+    Late(Vec<u8>),
     Status(u16),
 }
+
+/// Between two drops, and a tenth of a while.
+const DROP: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Served {
@@ -176,7 +184,7 @@ impl Repository {
     pub(crate) fn file(&self, name: &str) -> Vec<u8> {
         match &self.served.lock().unwrap().files[name] {
             Answer::Bytes(bytes) => bytes.clone(),
-            Answer::Endless | Answer::Status(_) => panic!("{name} is no file"),
+            _ => panic!("{name} is no file"),
         }
     }
 
@@ -262,6 +270,17 @@ async fn answer(State(served): State<Arc<Mutex<Served>>>, uri: Uri) -> Response 
                 futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 8192])));
             Body::from_stream(spaces).into_response()
         }
+        Some(Answer::Drip) => {
+            let drops = futures_util::stream::unfold((), |()| async {
+                tokio::time::sleep(DROP).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+            });
+            Body::from_stream(drops).into_response()
+        }
+        Some(Answer::Late(bytes)) => {
+            tokio::time::sleep(10 * DROP).await;
+            bytes.into_response()
+        }
         Some(Answer::Status(status)) => StatusCode::from_u16(status).unwrap().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -286,8 +305,9 @@ impl Client {
         client
     }
 
+    /// It keeps no targets: most repositories here are not of Sigstore.
     pub(crate) fn store(&self) -> TrustStore {
-        TrustStore::at(self.directory.path())
+        TrustStore::at(self.directory.path()).keeping(Vec::new())
     }
 
     /// Pins root 1.

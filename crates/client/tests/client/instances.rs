@@ -2,7 +2,9 @@
 //! Several instances in one directory of trust: side by side, added by hash, moved, removed and added again; and the memory of each.
 
 use jiff::Timestamp;
-use touchmark_client::trust::{Freshness, InstanceName, Memory, NamedRoot, TrustError, TrustStore, VerifiedRepository};
+use touchmark_client::trust::{
+    AsDefault, Freshness, InstanceName, Memory, NamedRoot, TrustError, TrustStore, VerifiedRepository,
+};
 use touchmark_keys::sha256;
 use touchmark_outbound::{Outbound, Reach};
 use url::Url;
@@ -32,7 +34,8 @@ pub(crate) async fn add(
     instance: &Instance,
 ) -> Result<VerifiedRepository, TrustError> {
     let root = NamedRoot::Bytes(root(instance));
-    store.clone().within(name(named)).add(&mirror(instance), &root, &outbound(), Timestamp::now()).await
+    let store = store.clone().within(name(named));
+    store.add(&mirror(instance), &root, AsDefault::IfNone, &outbound(), Timestamp::now()).await
 }
 
 fn trusted(store: &TrustStore) -> Result<String, TrustError> {
@@ -46,7 +49,8 @@ async fn two_instances_stand_side_by_side_and_the_first_is_the_default() {
     add(&store, "one", &one).await.unwrap();
     // By the hash of a root, which is looked for in the repository.
     let hash = NamedRoot::Sha256(sha256(&root(&two)));
-    store.clone().within(name("two")).add(&mirror(&two), &hash, &outbound(), Timestamp::now()).await.unwrap();
+    let second = store.clone().within(name("two"));
+    second.add(&mirror(&two), &hash, AsDefault::IfNone, &outbound(), Timestamp::now()).await.unwrap();
     let check = |store: &TrustStore, instance: &Instance| {
         assert_eq!(trusted(store).unwrap(), instance.trusted_root.to_json());
     };
@@ -63,7 +67,8 @@ async fn two_instances_stand_side_by_side_and_the_first_is_the_default() {
 async fn a_hash_that_no_root_has_and_a_root_of_another_line_are_refused() {
     let (one, two, dir) = (Instance::start().await, Instance::start().await, tempfile::tempdir().unwrap());
     let store = TrustStore::at(dir.path()).within(name("one"));
-    let refused = store.add(&mirror(&one), &NamedRoot::Sha256([7; 32]), &outbound(), Timestamp::now()).await;
+    let nobodys = NamedRoot::Sha256([7; 32]);
+    let refused = store.add(&mirror(&one), &nobodys, AsDefault::IfNone, &outbound(), Timestamp::now()).await;
     assert!(matches!(refused.err(), Some(TrustError::RootNotFound { last: 1, .. })));
     assert!(store.instances().unwrap().is_empty());
     add(&store, "one", &one).await.unwrap();
@@ -104,14 +109,14 @@ async fn memory_outlasts_removing_and_adding_again_unless_it_is_forgotten_by_nam
     copy(&instance.data("tuf"), old.path());
     let instance = instance.restart().await;
     let named = NamedRoot::Bytes(root(&instance));
-    let add = || async { store.clone().within(name("one")).add(&served.url(), &named, &outbound(), now).await };
+    let again = store.clone().within(name("one"));
+    let add = || async { again.add(&served.url(), &named, AsDefault::IfNone, &outbound(), now).await };
     served.replace(&instance.data("tuf"));
     add().await.unwrap();
     served.replace(old.path());
     let rolled_back = |error: Option<TrustError>| assert!(matches!(error, Some(TrustError::Tuf { .. })), "{error:?}");
     rolled_back(store.open(Freshness::Refresh(&outbound()), now).await.err());
     rolled_back(add().await.err());
-    let again = store.clone().within(name("one"));
     rolled_back(again.initialize(&served.url(), &root(&instance), &outbound(), now).await.err());
     store.remove(&name("one"), Memory::Kept).await.unwrap();
     rolled_back(add().await.err());

@@ -14,3 +14,4 @@ mod support;
 mod trust;
 mod trust_export;
 mod trust_fresh;
+mod trust_targets;

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use touchmark_client::trust::{NamedRoot, TrustError, TrustExport, TrustStore};
+use touchmark_client::trust::{AsDefault, NamedRoot, TrustError, TrustExport, TrustStore};
 use touchmark_keys::sha256;
 
 use crate::instances::{add, name, root};
@@ -44,19 +44,23 @@ async fn an_export_makes_an_instance_on_a_machine_without_a_network() {
     for root in &named {
         let offline = Machine::new();
         let store = offline.store();
-        assert!(matches!(store.import(&export, None, now).await.err(), Some(TrustError::RootNeeded { .. })));
-        let repository = store.clone().within(name("lab")).import(&export, Some(root), now).await.unwrap();
+        assert!(matches!(
+            store.import(&export, None, AsDefault::IfNone, now).await.err(),
+            Some(TrustError::RootNeeded { .. })
+        ));
+        let repository =
+            store.clone().within(name("lab")).import(&export, Some(root), AsDefault::IfNone, now).await.unwrap();
         assert_eq!(repository.name(), &name("lab"));
         assert_eq!(store.trusted_root_offline(now).unwrap().trusted_root.to_json(), expected);
         let known = store.instances().unwrap().remove(0);
         assert!(known.is_default && known.refreshed_at.is_none());
         // Known by now: no root is needed, and what it holds can be carried on.
-        store.import(&export, None, now).await.unwrap();
+        store.import(&export, None, AsDefault::IfNone, now).await.unwrap();
         assert_eq!(store.export(now).unwrap().to_json(), file);
     }
     let stranger = NamedRoot::Sha256([1; 32]);
     assert!(matches!(
-        Machine::new().store().import(&export, Some(&stranger), now).await.err(),
+        Machine::new().store().import(&export, Some(&stranger), AsDefault::IfNone, now).await.err(),
         Some(TrustError::RootNotFound { .. })
     ));
 }
@@ -80,13 +84,14 @@ async fn no_file_of_an_export_can_be_changed_or_left_out() {
         for tampered in [changed, shorter] {
             let carried = TrustExport::from_json(tampered.to_string().as_bytes()).unwrap();
             let machine = Machine::new();
-            let refused = machine.store().import(&carried, Some(&root), now).await.err();
+            let refused = machine.store().import(&carried, Some(&root), AsDefault::IfNone, now).await.err();
             // The pinned root is the importer's: the export's copy of it is not even read.
             if name == "1.root.json" {
                 assert!(refused.is_none(), "{refused:?}");
                 let NamedRoot::Bytes(bytes) = &root else { unreachable!() };
                 let by_hash = NamedRoot::Sha256(sha256(bytes));
-                let refused = Machine::new().store().import(&carried, Some(&by_hash), now).await.err();
+                let refused =
+                    Machine::new().store().import(&carried, Some(&by_hash), AsDefault::IfNone, now).await.err();
                 assert!(matches!(refused, Some(TrustError::RootNotFound { .. })), "{refused:?}");
                 continue;
             }
@@ -107,9 +112,9 @@ async fn an_older_export_is_refused_after_a_newer_one() {
     let new = TrustExport::from_json(&exported(&online, &instance).await).unwrap();
     let (now, root) = (Timestamp::now(), NamedRoot::Bytes(root(&instance)));
     let store = offline.store().within(name("lab"));
-    store.import(&old, Some(&root), now).await.unwrap();
-    store.import(&new, None, now).await.unwrap();
-    let refused = store.import(&old, None, now).await.err();
+    store.import(&old, Some(&root), AsDefault::IfNone, now).await.unwrap();
+    store.import(&new, None, AsDefault::IfNone, now).await.unwrap();
+    let refused = store.import(&old, None, AsDefault::IfNone, now).await.err();
     assert!(matches!(refused, Some(TrustError::Tuf { .. })), "{refused:?}");
     // The metadata are the newer ones; the address is the one that was known.
     let files = |export: &TrustExport| serde_json::from_slice::<Value>(&export.to_json()).unwrap()["files"].clone();
@@ -125,8 +130,11 @@ async fn what_has_expired_is_refused_unless_a_time_is_stated() {
     let (then, root) = (Timestamp::now(), NamedRoot::Bytes(root(&instance)));
     let later = then + SignedDuration::from_hours(24 * 365 * 100);
     let store = offline.store();
-    assert!(matches!(store.import(&export, Some(&root), later).await.err(), Some(TrustError::Expired { .. })));
-    store.import(&export, Some(&root), then).await.unwrap();
+    assert!(matches!(
+        store.import(&export, Some(&root), AsDefault::IfNone, later).await.err(),
+        Some(TrustError::Expired { .. })
+    ));
+    store.import(&export, Some(&root), AsDefault::IfNone, then).await.unwrap();
     assert!(matches!(store.trusted_root_offline(later), Err(TrustError::Expired { .. })));
     assert!(matches!(store.export(later), Err(TrustError::Expired { .. })));
     assert_eq!(store.trusted_root_offline(then).unwrap().trusted_root.to_json(), instance.trusted_root.to_json());

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use touchmark_keys::sha256;
+use touchmark_signers::InWords;
 
 use super::AuditKind;
 use super::line::{FIRST_PREVIOUS, LINE_BYTES_MAX, Link};
@@ -47,7 +48,7 @@ impl AuditChain {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuditProblem {
     /// It cannot be read.
-    #[error("it cannot be read: {kind}")]
+    #[error("it cannot be read: {}", InWords(*kind))]
     Unreadable {
         /// What the system said.
         kind: io::ErrorKind,

@@ -88,7 +88,7 @@ async fn a_ceremony_that_fails_leaves_nothing() {
         (InitOptions { intermediate_days: DAYS_MAX + 1, ..base.clone() }, "a lifetime of 10959 days"),
         (InitOptions { root_key: KeyType::Rsa2048, ..base.clone() }, "is not for certificate authorities"),
         (InitOptions { issuing_key: KeyChoice::New(KeyType::MlDsa44), ..base.clone() }, "is not for certificate"),
-        (InitOptions { issuing_key: missing, ..base.clone() }, "entity not found"),
+        (InitOptions { issuing_key: missing, ..base.clone() }, "there is no such file"),
         (InitOptions { root_name: name(""), ..base.clone() }, "the common name must have"),
         (InitOptions { intermediate_name: name(&long), ..base.clone() }, "the common name must have"),
         (InitOptions { intermediate_name: name("a\nb"), ..base.clone() }, "the common name must have"),

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use touchmark_signers::{ReferenceError, SignerReference};
+use touchmark_signers::{InWords, ReferenceError, SignerReference};
 use url::Url;
 
 use crate::ctlog::{Expired, Interval, Validity};
@@ -139,7 +139,7 @@ pub(crate) struct OidcRole {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {}: {kind}", path.display())]
+    #[error("cannot read the configuration file {}: {}", path.display(), InWords(*kind))]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -57,7 +57,7 @@ impl Naming<'_> {
         subject_key: &dyn Signer,
         issuer_key: &dyn Signer,
     ) -> Result<Certificate, StartError> {
-        let valid_until = self.valid_from.checked_add(VALID_HOURS.hours()).map_err(StartError::role("authority"))?;
+        let valid_until = self.valid_from.checked_add(VALID_HOURS.hours()).map_err(StartError::making)?;
         let tbs = CaTemplate {
             serial: random_serial(),
             not_before: self.valid_from,
@@ -68,9 +68,9 @@ impl Naming<'_> {
             signature_scheme: issuer_key.scheme(),
         }
         .tbs()
-        .map_err(StartError::role("authority"))?;
+        .map_err(StartError::making)?;
         let signature = sign_within(issuer_key, &tbs, SIGN_DEADLINE).await?;
-        let der = assemble(&tbs, issuer_key.scheme(), &signature).map_err(StartError::role("authority"))?;
-        Certificate::from_der(&der).map_err(StartError::role("authority"))
+        let der = assemble(&tbs, issuer_key.scheme(), &signature).map_err(StartError::making)?;
+        Certificate::from_der(&der).map_err(StartError::making)
     }
 }

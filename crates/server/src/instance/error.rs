@@ -166,7 +166,14 @@ pub enum StartError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A role refuses to start.
+    /// Keys and certificates of a new instance could not be made of what this program states itself.
+    #[error("an authority cannot be made: {source}")]
+    Making {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A role refuses to start: what its settings name cannot be used.
     #[error("{role} cannot start: {source}")]
     Role {
         /// The role, with the name of its log.
@@ -178,6 +185,14 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// An error of a part that no setting has to do with.
+    pub(super) fn making<E>(error: E) -> StartError
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        StartError::Making { source: Box::new(error) }
+    }
+
     /// An error of one role.
     pub(super) fn role<E>(role: impl Into<String>) -> impl FnOnce(E) -> StartError
     where

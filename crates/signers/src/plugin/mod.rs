@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use touchmark_keys::{Digest, HashAlgorithm, KeyError, PublicKey, Scheme};
 
 use self::protocol::{Answer, Method};
-use crate::{Signer, SignerError, proof};
+use crate::{InWords, Signer, SignerError, proof};
 
 pub use uri::{PluginUri, PluginUriError};
 
@@ -64,7 +64,7 @@ pub enum PluginProblem {
         "no program of this name is in an absolute directory of PATH; install it, or check the scheme of the key's URI"
     )]
     NotFound,
-    #[error("cannot be started: {kind}")]
+    #[error("cannot be started: {}", InWords(*kind))]
     NotStarted { kind: io::ErrorKind },
     #[error("its output cannot be read: {kind}")]
     Pipe { kind: io::ErrorKind },

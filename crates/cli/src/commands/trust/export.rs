@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use touchmark_client::trust::{ClientFiles, Freshness, VerifiedRepository};
+use touchmark_client::trust::{ClientFiles, Freshness, InstanceName, TrustStore, VerifiedRepository};
 
 use crate::bundle_file::BundleFile;
 use crate::exit::ExitStatus;
@@ -47,8 +47,9 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         printer.note(format_args!("{files} files of {} written to {out}", export.mirror()));
         printer.note("On the other machine, with a root that got there another way:");
         printer.command(format_args!(
-            "touchmark trust import {} --root FILE|sha256:HEX",
-            shell_word(&args.out.to_string_lossy())
+            "touchmark trust import {}{} --root FILE|sha256:HEX",
+            shell_word(&args.out.to_string_lossy()),
+            named(&store)?.map(|name| format!(" --as {name}")).unwrap_or_default(),
         ));
         return Ok(());
     };
@@ -59,6 +60,16 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         say(client, &repository, &args.out, printer);
         Ok(())
     })
+}
+
+/// The name that the instance has here; the built-in one can have none.
+fn named(store: &TrustStore) -> Result<Option<InstanceName>, Failure> {
+    let mut known = store.instances()?.into_iter();
+    let found = match store.chosen() {
+        Some(chosen) => known.find(|known| known.name == *chosen),
+        None => known.find(|known| known.is_default),
+    };
+    Ok(found.map(|known| known.name))
 }
 
 fn write(client: Client, files: &ClientFiles, directory: &Path) -> Result<(), Failure> {

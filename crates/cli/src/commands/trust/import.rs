@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use touchmark_client::trust::{EXPORT_BYTES_MAX, InstanceName, TrustExport};
 
-use super::instances::{named_root, say};
+use super::instances::{as_default, named_root, say};
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::paths;
@@ -49,10 +49,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         printer.warning(as_of(now));
     }
     crate::commands::block_on(async {
-        let mut repository = store.import(&export, root.as_ref(), now).await?;
-        if args.chosen {
-            store.choose(repository.name())?;
-        }
+        let mut repository = store.import(&export, root.as_ref(), as_default(args.chosen), now).await?;
         say(&mut repository, "Imported", printer).await?;
         printer.note("Its address is what the export says; --offline never asks it");
         Ok(())

@@ -7,7 +7,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::json;
 use touchmark_client::trust::{
-    Freshness, InstanceName, KnownInstance, Memory, NamedRoot, ROOT_BYTES_MAX, TrustError, VerifiedRepository,
+    AsDefault, Freshness, InstanceName, KnownInstance, Memory, NamedRoot, ROOT_BYTES_MAX, TrustError,
+    VerifiedRepository,
 };
 use url::Url;
 
@@ -78,12 +79,10 @@ pub(super) fn add(args: &AddArgs, printer: Printer) -> Result<(), Failure> {
     let (name, root) = (InstanceName::parse(&args.name)?, named_root(&args.root)?);
     let (store, outbound) = (args.place.store()?.within(name), args.network.outbound()?);
     crate::commands::block_on(async {
-        let mut repository = store.add(&args.url, &root, &outbound, Timestamp::now()).await?;
-        if args.chosen {
-            store.choose(repository.name())?;
-        }
+        let mut repository = store.add(&args.url, &root, as_default(args.chosen), &outbound, Timestamp::now()).await?;
         say(&mut repository, "Trusting", printer).await?;
-        warn_of_same_mirror(&store, &repository, printer)
+        warn_of_same_mirror(&store, &repository, printer);
+        Ok(())
     })
 }
 
@@ -99,7 +98,12 @@ pub(super) fn list(args: &ListArgs, printer: Printer) -> Result<(), Failure> {
                 let mark = if known.is_default { '*' } else { ' ' };
                 printer.result(printable(format!("{mark} {}  {}  {}", known.name, known.mirror, asked(known))));
             }
-            if !known.iter().any(|known| known.is_default) {
+            if known.is_empty() {
+                printer.note(
+                    "No instance was added: verifying uses the public-good instance, whose root the program carries",
+                );
+                printer.note("To trust another one, and to sign: touchmark trust add NAME URL --root FILE|sha256:HEX");
+            } else if !known.iter().any(|known| known.is_default) {
                 printer.note("None of these is the default; the built-in public-good instance serves for verifying where no other was ever added, or where it was chosen");
             }
         }
@@ -164,6 +168,11 @@ pub(super) fn refresh(args: &RefreshArgs, printer: Printer) -> Result<(), Failur
     })
 }
 
+/// What `--use` says.
+pub(super) fn as_default(is_chosen: bool) -> AsDefault {
+    if is_chosen { AsDefault::Always } else { AsDefault::IfNone }
+}
+
 /// What is trusted now, and for how long.
 pub(super) async fn say(repository: &mut VerifiedRepository, what: &str, printer: Printer) -> Result<(), Failure> {
     repository.trusted_root().await?;
@@ -192,11 +201,22 @@ pub(super) fn named_root(text: &str) -> Result<NamedRoot, Failure> {
             .map(NamedRoot::Sha256)
             .ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")));
     }
+    expect_no_bare_hash(text, &format!("say sha256:{text}"))?;
     paths::read_limited(Path::new(text), ROOT_BYTES_MAX).map(NamedRoot::Bytes).map_err(|error| {
         Failure::new(ExitStatus::Unreadable, format!("{text} could not be read")).because(error).hint(
             "the instance's operator hands it out; `touchmark up` keeps it in client/root.json of its data directory",
         )
     })
+}
+
+/// A hash where a file is wanted is no file that is missing.
+pub(in crate::commands) fn expect_no_bare_hash(text: &str, instead: &str) -> Result<(), Failure> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash && !Path::new(text).exists() {
+        return Err(Failure::new(ExitStatus::Usage, format!("{text} is no file; it looks like the SHA-256 of one"))
+            .hint(instead));
+    }
+    Ok(())
 }
 
 fn confirm(name: &InstanceName, memory: Memory) -> Result<bool, Failure> {

@@ -95,6 +95,8 @@ enum Command {
     Record(record::Args),
 }
 
+pub(super) use instances::expect_no_bare_hash;
+
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     match &args.command {
         Command::Add(args) => instances::add(args, printer),
@@ -245,11 +247,8 @@ fn known_targets(text: &str) -> Result<KnownTargets, Failure> {
 /// The hash of `sha256:HEX`; `None` of the name of a file.
 fn stated_hash(text: &str) -> Result<Option<[u8; 32]>, Failure> {
     let Some(digits) = text.strip_prefix("sha256:") else {
-        let is_hash = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-        return match is_hash {
-            true => Err(Failure::new(ExitStatus::Usage, format!("{text} is no file; did you mean sha256:{text}?"))),
-            false => Ok(None),
-        };
+        expect_no_bare_hash(text, &format!("say sha256:{text}"))?;
+        return Ok(None);
     };
     let hash: Option<[u8; 32]> = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
     hash.map(Some).ok_or_else(|| Failure::new(ExitStatus::Usage, format!("{text} is not sha256: and 64 hex digits")))

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use serde_json::json;
 use touchmark_outbound::{Limits, Outbound};
 use touchmark_trust::ceremony::{CeremonyError, Repository, read_file};
 use touchmark_trust::lint::{Severity, lint};
@@ -17,7 +18,7 @@ use crate::commands::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
 use crate::printer::{Printer, printable};
-use crate::trust::NetworkArgs;
+use crate::trust::{NetworkArgs, mirror_url};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -38,23 +39,40 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let now = args.at.unwrap_or_else(Timestamp::now);
+    let walked = match (walk(args, now), args.output) {
+        (Ok(walked), _) => walked,
+        (Err(failure), Output::Text) => return Err(failure),
+        (Err(failure), Output::Json) => {
+            printer.result(json!({ "version": 1, "failure": failure.to_json() }));
+            return Err(failure.reported());
+        }
+    };
+    say(args, &walked, now, printer)
+}
+
+fn walk(args: &Args, now: Timestamp) -> Result<Walked, Failure> {
     let root = Root::pinned(read_file(Path::new(&args.root)).map_err(failure)?)
         .map_err(|error| Failure::new(ExitStatus::TrustRoot, format!("{}: {error}", args.root)))?;
-    let walked = match args.repository.contains("://") {
-        true => {
-            let outbound = args.network.outbound()?;
-            crate::commands::block_on(walk_url(&args.repository, root, now, &outbound))?
-        }
-        false => Repository::at(&args.repository).walk(root, Memory::default(), now).map_err(failure)?,
-    };
-    let findings = lint(&walked, now);
+    if args.repository.contains("://") {
+        let outbound = args.network.outbound()?;
+        return crate::commands::block_on(walk_url(&args.repository, root, now, &outbound));
+    }
+    if !Path::new(&args.repository).is_dir() {
+        return Err(Failure::new(ExitStatus::Unreadable, format!("there is no directory {}", args.repository))
+            .hint("name the directory that has 1.root.json and timestamp.json in it, or the repository's address with http:// or https://"));
+    }
+    Repository::at(&args.repository).walk(root, Memory::default(), now).map_err(failure)
+}
+
+fn say(args: &Args, walked: &Walked, now: Timestamp, printer: Printer) -> Result<(), Failure> {
+    let findings = lint(walked, now);
     match args.output {
         Output::Text => {
-            print_walked(&walked, now, printer);
+            print_walked(walked, now, printer);
             walked.unsound.iter().for_each(|error| printer.result(printable(format!("unsound: {error}"))));
             print_findings(&findings, printer);
         }
-        Output::Json => printer.result(walked_json(&walked, &findings, now)),
+        Output::Json => printer.result(walked_json(walked, &findings, now)),
     }
     let is_unsound =
         !walked.unsound.is_empty() || findings.iter().any(|finding| finding.severity() == Severity::Danger);
@@ -65,6 +83,7 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
 }
 
 pub(super) async fn walk_url(base: &str, root: Root, now: Timestamp, outbound: &Outbound) -> Result<Walked, Failure> {
+    mirror_url(base).map_err(|problem| Failure::new(ExitStatus::Usage, format!("the address {base}: {problem}")))?;
     let mut walk = Walk::start(root, Memory::default(), now);
     while let Some(wanted) = walk.wanted() {
         let bytes = fetch(base, &wanted, outbound).await?;

@@ -264,6 +264,47 @@ async fn one_key_twice_in_a_delegation_is_refused_and_hides_no_other_target() {
     assert!(matches!(refused, Err(TrustError::KeyTwice(_))), "{refused:?}");
 }
 
+/// What one says of a role's keys is nothing to another who delegates to the same name, whichever of the two is asked for first.
+#[tokio::test]
+async fn one_key_twice_is_judged_for_each_who_delegates() {
+    let mut repository = Repository::start().await;
+    let client = Client::of(&repository).await;
+    let [left, right, evil, honest] = ["left", "right", "evil", "honest"].map(Holder::new);
+    let twin = evil.alias("another");
+    let leading_to = |delegation: Value, holders: &[&Holder]| {
+        let mut metadata = crate::hostile::targets(1);
+        metadata["delegations"] = json!({ "keys": keys(holders), "roles": [delegation] });
+        metadata
+    };
+    let doubled = json!({ "name": "shared", "keyids": [evil.id, twin.id], "threshold": 2, "terminating": false, "paths": ["left/*"] });
+    let to_shared = crate::hostile::delegation("shared", &honest, &["right/*"]);
+    let mut shared = crate::hostile::targets(1);
+    for path in ["left/tool", "right/tool"] {
+        shared["targets"][path] = entry(b"tool");
+        repository.serve_target(path, b"tool", Answer::Bytes(b"tool".to_vec()));
+    }
+    repository.put_delegated("shared", &shared, &honest).await;
+    repository.put("1.shared.json", &shared, &[&honest, &evil, &twin]).await;
+    repository
+        .delegate(&[
+            (crate::hostile::delegation("left", &left, &["left/*"]), &left, leading_to(doubled, &[&evil, &twin])),
+            (crate::hostile::delegation("right", &right, &["right/*"]), &right, leading_to(to_shared, &[&honest])),
+        ])
+        .await;
+    for order in [["left/tool", "right/tool"], ["right/tool", "left/tool"]] {
+        let mut walked = client.refresh().await.unwrap();
+        for path in order {
+            match (path, walked.target(path).await) {
+                ("right/tool", found) => assert_eq!(found.unwrap(), b"tool"),
+                (_, Err(TrustError::KeyTwice(twice))) => {
+                    assert_eq!((twice.by.as_str(), twice.role.as_str()), ("left.json", "shared"));
+                }
+                (_, other) => panic!("the key was counted twice: {other:?}"),
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn threshold_zero_is_never_met() {
     let mut repository = Repository::start().await;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attacks by what is served: too old, too new, too much, of another time, of another kind, or not at all.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sigstore_tuf::Error as TufError;
-use touchmark_client::trust::{Freshness, TrustError};
+use touchmark_client::trust::{Freshness, TrustError, Unseen};
 use touchmark_outbound::OutboundError;
 
 use super::{expired, is_below_threshold, is_mismatch, is_rollback, refusal};
@@ -325,6 +325,53 @@ async fn type_confusion_what_is_no_metadata_is_refused_without_a_panic() {
             );
         }
     }
+}
+
+/// A root of the same instance that the client has not seen would get a name of its own, and that name remembers nothing.
+#[tokio::test]
+async fn rollback_by_roots_that_a_mirror_hides_gives_no_second_name() {
+    let mut repository = Repository::start().await;
+    let client = Client::of(&repository).await;
+    let name = client.refresh().await.unwrap().name().clone();
+    let stranger = Holder::new("stranger");
+    for version in 2..=3 {
+        repository.root["version"] = json!(version);
+        repository.put_root().await;
+    }
+    let (second, third) = (repository.file("2.root.json"), repository.file("3.root.json"));
+    let initialize =
+        async |root: &[u8]| client.store().initialize(&repository.url, root, &client.outbound, now()).await;
+    let signed_by_others = signed(&serde_json::from_slice::<Value>(&second).unwrap()["signed"], &[&stranger]).await;
+    for (shown, expected) in [(None, Unseen::Withheld), (Some(signed_by_others), Unseen::Unsigned)] {
+        match shown {
+            None => repository.withdraw("2.root.json"),
+            Some(root) => repository.serve("2.root.json", Answer::Bytes(root)),
+        }
+        let refused = initialize(&third).await.err();
+        assert!(
+            matches!(refused, Some(TrustError::LineUnknown { version: 2, why, .. }) if why == expected),
+            "{refused:?}"
+        );
+        assert_eq!(client.store().instances().unwrap().len(), 1);
+    }
+    repository.serve("2.root.json", Answer::Bytes(second));
+    assert_eq!(initialize(&third).await.unwrap().name(), &name);
+    // What was seen is not asked for again.
+    repository.withdraw("2.root.json");
+    repository.withdraw("3.root.json");
+    let mut fourth = repository.root.clone();
+    fourth["version"] = json!(4);
+    let [ann, bob, _] = &repository.holders;
+    let fourth = signed(&fourth, &[ann, bob]).await;
+    repository.serve("4.root.json", Answer::Bytes(fourth.clone()));
+    let walked = initialize(&fourth).await.unwrap();
+    assert_eq!((walked.name(), walked.root_version()), (&name, 4));
+    // Another root of a version that was seen, by the same holders, is neither taken nor an instance of its own.
+    let mut fork = repository.root.clone();
+    fork["expires"] = json!("2041-01-01T00:00:00Z");
+    let refused = initialize(&signed(&fork, &[ann, bob]).await).await.err();
+    assert!(matches!(refused, Some(TrustError::LineForked { version: 3, .. })), "{refused:?}");
+    assert_eq!(client.store().instances().unwrap().len(), 1);
 }
 
 #[tokio::test]
