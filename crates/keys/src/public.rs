@@ -44,7 +44,9 @@ pub enum KeyError {
     UnknownKeyDetails,
     #[error("the key details are not for a key of type {key}")]
     KeyDetailsOfAnotherType { key: KeyType },
-    #[error("the key is encrypted and no passphrase was given")]
+    #[error(
+        "the key is encrypted, and no passphrase was given: name a file that holds it (--passphrase-file, or `passphrase_file`)"
+    )]
     PassphraseRequired,
     #[error("a passphrase was given and the key is not encrypted")]
     NotEncrypted,

@@ -208,6 +208,9 @@ impl Walk {
     /// If a client stops here.
     pub fn supply(&mut self, bytes: Option<Vec<u8>>) -> Result<(), WalkError> {
         let Some(Wanted { name, bytes_max }) = self.wanted() else { return Ok(()) };
+        // Where there is no next root, what is wrong is wrong with the last one.
+        let is_last_root = self.next == Next::Root && bytes.is_none();
+        let name = if is_last_root { format!("{}.root.json", self.root.version()) } else { name };
         let too_long = bytes.as_ref().map(Vec::len).filter(|found| *found > bytes_max);
         let taken = match too_long {
             Some(found) => Err(MetadataError::TooLong { max: bytes_max, found }),

@@ -193,6 +193,8 @@ fn what_cannot_be_meant_is_refused_and_says_what_to_do() {
     assert!(machine.run(2, &format!("{init} --holders ann,bob")).contains("--solo"));
     assert!(machine.run(2, &format!("{init} --holders ann,bob,cy --threshold 1")).contains("--solo"));
     assert!(machine.run(2, &format!("{init} --holders ann,bob,cy --threshold 4")).contains("cannot be met by 3"));
+    assert!(machine.run(2, &format!("{init} --holders ann,bob,ann")).contains("ann stands twice among the holders"));
+    assert!(machine.run(2, &format!("{init} --holders ann,bob,online")).contains("no holder is called online"));
     assert!(machine.run(2, "trust doctor --dir stick").contains("touchmark trust init"));
     machine.run(0, &format!("{init} --holders ann,bob,cy"));
     machine.run(2, &format!("{init} --holders ann,bob,cy"));

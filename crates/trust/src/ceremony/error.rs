@@ -36,6 +36,10 @@ pub enum CeremonyError {
     #[error("there is no ceremony in {}", path.display())]
     NoCeremony { path: PathBuf },
 
+    #[error("no holder is called online: that is the name under which the key of snapshot and timestamp is enrolled")]
+    OnlineName,
+    #[error("{holder} stands twice among the holders: each has a name and a key of his own")]
+    HolderTwice { holder: String },
     #[error("a threshold of {threshold} cannot be met by {holders} holders")]
     Threshold { threshold: u32, holders: usize },
     #[error("with a threshold of 1 a single lost or stolen key is the whole trust root")]

@@ -108,8 +108,11 @@ impl Policy {
         expect_name("the ceremony", name)?;
         for (position, holder) in holders.iter().enumerate() {
             expect_name("the holder", holder)?;
-            if holders[..position].contains(holder) || holder == ONLINE {
-                return Err(CeremonyError::AlreadyAHolder { holder: holder.clone() });
+            if holder == ONLINE {
+                return Err(CeremonyError::OnlineName);
+            }
+            if holders[..position].contains(holder) {
+                return Err(CeremonyError::HolderTwice { holder: holder.clone() });
             }
         }
         expect_threshold(threshold, holders.len(), solo)?;

@@ -140,7 +140,10 @@ pub(super) fn begin(
     let event = ceremony.begin(change, files, now).map_err(failure)?;
     print_event(&event, &differences(&event), printer);
     printer.note(format_args!("carry {} to the holders:", ceremony.event_path().display()));
-    printer.command("touchmark trust sign event.json --holder NAME --key KEY");
+    printer.command(match event.base() {
+        None => "touchmark trust sign event.json --holder NAME --key KEY",
+        Some(_) => "touchmark trust sign event.json --holder NAME --key KEY --known-root ROOT --known-targets TARGETS",
+    });
     Ok(())
 }
 

@@ -327,6 +327,8 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::NoCeremony { .. }
         | CeremonyError::Threshold { .. }
         | CeremonyError::ThresholdOne
+        | CeremonyError::OnlineName
+        | CeremonyError::HolderTwice { .. }
         | CeremonyError::KeyKind { .. }
         | CeremonyError::SameKey { .. }
         | CeremonyError::NotAHolder { .. }
