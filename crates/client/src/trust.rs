@@ -102,8 +102,8 @@ pub enum TrustError {
     #[error("the TUF repository has no target {name:?}")]
     TargetMissing { name: String },
     /// Its signatures and its hash are good; what was fetched before it is kept.
-    #[error("the TUF repository at {mirror} publishes a {name} that cannot be used")]
-    TargetUnusable { mirror: Url, name: String, source: touchmark_sigstore::trust::TrustError },
+    #[error("the TUF repository publishes a {name} that cannot be used")]
+    TargetUnusable { name: String, source: touchmark_sigstore::trust::TrustError },
     #[error("no target is asked for by such a name")]
     TargetName(#[from] UnsafeName),
     #[error("the TUF repository counts a key twice")]

@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use touchmark_sigstore::trust::{SigningConfig, TrustedRoot};
-use url::Url;
 
 use super::{TrustError, read};
 
@@ -36,7 +35,7 @@ pub(super) fn parse_signing_config(what: &str, bytes: &[u8]) -> Result<SigningCo
 }
 
 /// That a target of Sigstore is what its name says. Of other names nothing is known.
-pub(super) fn expect_readable(mirror: &Url, name: &str, bytes: &[u8]) -> Result<(), TrustError> {
+pub(super) fn expect_readable(name: &str, bytes: &[u8]) -> Result<(), TrustError> {
     let read = if name == TRUSTED_ROOT_TARGET {
         TrustedRoot::from_json(bytes).map(drop)
     } else if name.starts_with("signing_config") && name.ends_with(SIGNING_CONFIG_FORM) {
@@ -44,5 +43,5 @@ pub(super) fn expect_readable(mirror: &Url, name: &str, bytes: &[u8]) -> Result<
     } else {
         Ok(())
     };
-    read.map_err(|source| TrustError::TargetUnusable { mirror: mirror.clone(), name: name.to_owned(), source })
+    read.map_err(|source| TrustError::TargetUnusable { name: name.to_owned(), source })
 }

@@ -118,7 +118,7 @@ impl TrustStore {
         let mut repository = self.walk(name, mirror, root, repository, memory, now).await?;
         for target in &self.kept {
             match repository.target(target).await {
-                Ok(bytes) => expect_readable(mirror, target, &bytes)?,
+                Ok(bytes) => expect_readable(target, &bytes)?,
                 // Without a signing config an instance serves to verify; without a trusted root, to nothing.
                 Err(TrustError::TargetMissing { name }) if name != TRUSTED_ROOT_TARGET => {}
                 Err(error) => return Err(error),
