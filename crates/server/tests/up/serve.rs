@@ -95,7 +95,7 @@ async fn a_key_that_is_not_the_certificates_or_the_roots_is_refused() {
     for (toml, expect) in [
         ("[tsa]\nkey = \"keys/ca.pem\"\nchain = \"tsa/chain.pem\"\n", "tsa cannot start"),
         ("[tsa]\nkey = \"keys/ca.pem\"\nchain = \"ca/chain.pem\"\n", "tsa cannot start"),
-        ("[tuf]\ndirectory = \"tuf\"\nonline_key = \"keys/tsa.pem\"\n", "not the one that the root names"),
+        ("[tuf]\ndirectory = \"tuf\"\nonline_key = \"keys/tsa.pem\"\n", "`online_key` is not the key that the root"),
         ("[tsa]\nkey = \"keys/none.pem\"\nchain = \"tsa/chain.pem\"\n", "keys/none.pem"),
         ("[tsa]\nkey = \"keys/tsa.pem\"\nchain = \"keys/tsa.pem\"\n", "is not a chain of certificates"),
     ] {
