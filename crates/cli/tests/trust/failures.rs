@@ -281,7 +281,10 @@ fn what_a_holder_looked_at_is_what_he_signs() {
     team.step(0, "event new --target trusted_root.json=a.txt");
     team.coordinator.carry("stick/event/event.json", ann, "event.json");
     std::fs::remove_dir_all(ann.path("signatures")).unwrap();
-    says(&ann.run(14, &format!("{sign} --yes={pinned}")), &["the event has sha256", "look at it anew"]);
+    says(
+        &ann.run(14, &format!("{sign} --yes={pinned}")),
+        &["what lies there to be signed has sha256", "look at it anew"],
+    );
     assert!(!ann.path("signatures").exists());
     ann.run(2, &format!("{sign} --yes=12"));
     let pinned = ann.run(0, &sign).lines().find_map(|line| line.split("--yes=").nth(1)).unwrap().to_owned();

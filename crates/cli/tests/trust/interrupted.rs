@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A publication that ends before, at and after each of its files: what clients see then, and who finishes it.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,6 +16,12 @@ fn signed_event() -> Team {
     team.signs("bob");
     team.coordinator.carry_all("stick", &team.coordinator, "signed");
     team
+}
+
+/// Where a file is while it is written.
+fn staged(team: &Team, name: &str) -> PathBuf {
+    let path = team.coordinator.path(&format!("stick/repository/{name}"));
+    path.with_file_name(format!(".{}.new", path.file_name().unwrap().display()))
 }
 
 /// Puts the directory back to where everybody had signed.
@@ -38,9 +45,9 @@ fn clients_see_the_state_before_until_the_timestamp_is_there_and_the_next_public
     for (position, name) in files.iter().enumerate() {
         again(&team);
         // The disk refuses this very file: a directory stands where it would be written.
-        let obstacle = team.coordinator.path(&format!("stick/repository/{name}.new"));
+        let obstacle = staged(&team, name);
         std::fs::create_dir(&obstacle).unwrap();
-        says(&team.step(3, "publish --key online.pem"), &["cannot", name]);
+        says(&team.step(3, "publish --key online.pem"), &["cannot", name.rsplit('/').next().unwrap()]);
         // A root stands for itself; everything else waits for the timestamp.
         let has_root = files[..position].contains(&"2.root.json".to_owned());
         assert_eq!(team.versions(), [if has_root { 2 } else { 1 }, 1, 1, 1], "{name}");
@@ -60,7 +67,7 @@ fn clients_see_the_state_before_until_the_timestamp_is_there_and_the_next_public
 #[test]
 fn before_its_note_nothing_is_published_and_after_its_last_file_only_the_event_is_left() {
     let team = signed_event();
-    let obstacle = team.coordinator.path("stick/repository/publication.json.new");
+    let obstacle = staged(&team, "publication.json");
     std::fs::create_dir(&obstacle).unwrap();
     says(&team.step(3, "publish --key online.pem"), &["publication.json"]);
     assert_eq!(team.versions(), [1, 1, 1, 1]);
@@ -83,7 +90,7 @@ fn before_its_note_nothing_is_published_and_after_its_last_file_only_the_event_i
 fn the_online_machine_finishes_it_too() {
     let team = signed_event();
     let files = files(&team);
-    let obstacle = team.coordinator.path(&format!("stick/repository/{}.new", files[3]));
+    let obstacle = staged(&team, &files[3]);
     std::fs::create_dir(&obstacle).unwrap();
     team.step(3, "publish --key online.pem");
     // It is at the ceremony's own directory, where it says what is to be done.

@@ -57,7 +57,7 @@ fn a_key_that_the_root_does_not_name_is_refused_at_the_start_with_both_ids() {
     let keys = root["signed"]["keys"].as_object().unwrap();
     let ann = keys.iter().find(|(_, key)| key["x-tuf-on-ci-keyowner"].as_str() == Some("ann"));
     configure(&team.coordinator, "ann.pem");
-    let said = team.coordinator.run(1, "serve --config touchmark.toml");
+    let said = team.coordinator.run(3, "serve --config touchmark.toml");
     says(&said, &["`online_key` is not the key", "snapshot", online, ann.unwrap().0]);
     assert_eq!(team.coordinator.read("stick/repository/timestamp.json"), before, "nothing was signed");
 }

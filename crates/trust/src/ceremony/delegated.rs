@@ -19,6 +19,7 @@ use super::event::{decode, decode_all, encode, encode_all, expect_files, stated}
 use super::policy::Period;
 use super::publication::Publication;
 use super::{Ceremony, CeremonyError, Event, HOLDER_DEADLINE, Published, files};
+use crate::content::{SIGNING_CONFIG, TRUSTED_ROOT};
 use crate::delegation::Delegations;
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
@@ -143,6 +144,12 @@ impl DelegatedVersion {
         &self.document
     }
 
+    /// SHA-256 of what is signed.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        touchmark_keys::sha256(self.document.canonical())
+    }
+
     /// Adds a holder's signature.
     ///
     /// # Errors
@@ -197,6 +204,13 @@ impl DelegatedVersion {
         let (expected, found) = (next_version(walked, &self.role), self.document.version());
         if expected != found {
             return Err(CeremonyError::DelegatedOvertaken { role: role(), expected, found });
+        }
+        if self.document.signed().contains_key("delegations") {
+            return Err(CeremonyError::DelegatesFurther { role: role() });
+        }
+        let is_reserved = |path: &&String| [TRUSTED_ROOT, SIGNING_CONFIG].contains(&path.as_str());
+        if let Some(path) = self.files.keys().find(is_reserved) {
+            return Err(CeremonyError::Reserved { role: role(), path: path.clone() });
         }
         if self.document.expires() < end {
             return Err(CeremonyError::DelegatedEndsSoon { role: role(), expires: self.document.expires(), end });
@@ -264,7 +278,7 @@ impl Ceremony {
         for path in paths {
             let version = DelegatedVersion::from_json(&files::read(&path, files::FILE_BYTES_MAX)?)?;
             if versions.iter().any(|other| other.role == version.role) {
-                return Err(CeremonyError::Exists { path });
+                return Err(CeremonyError::DelegatedTwice { role: version.role });
             }
             versions.push(version);
         }

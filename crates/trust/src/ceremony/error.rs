@@ -113,7 +113,7 @@ pub enum CeremonyError {
     NoKnownRoot,
     #[error("the event is made on targets {found}, which are not those that you know, nor later ones")]
     UnknownTargets { found: u64 },
-    #[error("the event has sha256 {}, not {}", hex::encode(found), hex::encode(expected))]
+    #[error("what lies there to be signed has sha256 {}, not {}", hex::encode(found), hex::encode(expected))]
     AnotherEvent { expected: [u8; 32], found: [u8; 32] },
     #[error("the key at hand is {found}; {holder} signs with {expected}")]
     WrongKey { holder: String, expected: Fingerprint, found: Fingerprint },
@@ -149,6 +149,17 @@ pub enum CeremonyError {
     #[error("the ceremony log does not begin with the earlier copy: it was written anew")]
     LogRewritten,
 
+    #[error(
+        "{name} cannot be written: a part of it is longer than {} bytes, or a file stands where it needs a directory, or a directory where it is to be",
+        super::files::NAME_BYTES_MAX
+    )]
+    Unwritable { name: String },
+    #[error("{path:?} is for the holders of targets to state, not for {role}: clients would verify or sign by it")]
+    Reserved { role: String, path: String },
+    #[error("the targets of {role} delegate further, which is for the holders of targets alone")]
+    DelegatesFurther { role: String },
+    #[error("{role} has two files of targets beside the event")]
+    DelegatedTwice { role: String },
     #[error("{name} is published already with another content")]
     OtherContent { name: String },
     #[error("the timestamp there has version {found}, this one {own}: clients are not led back")]

@@ -12,6 +12,10 @@ use super::CeremonyError;
 
 /// Longest file of a ceremony: an event carries every root and every target.
 pub(crate) const FILE_BYTES_MAX: usize = 256 << 20;
+/// Ends the name under which a file is written before it is put in place.
+const STAGED_SUFFIX: &str = ".new";
+/// Longest name of a file that can be written: file systems have 255 bytes, and while it is written it has a dot before and a suffix after it.
+pub(crate) const NAME_BYTES_MAX: usize = 255 - 1 - STAGED_SUFFIX.len();
 
 pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CeremonyError {
     let path = path.to_owned();
@@ -37,13 +41,13 @@ pub(crate) fn read_if_there(path: &Path, max: usize) -> Result<Option<Vec<u8>>, 
 
 /// Replaces a file in one step, and makes its directory.
 ///
-/// A crash before the rename leaves a `.new` file, which the next write of the same path overwrites.
+/// A crash before the rename leaves a hidden file, which the next write of the same path overwrites. Nothing of a ceremony or a repository has a
+/// hidden name, so it is never another file.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CeremonyError> {
     let directory = path.parent().unwrap_or(Path::new(""));
     make_directory(directory)?;
-    let mut staged = path.as_os_str().to_owned();
-    staged.push(".new");
-    let staged = PathBuf::from(staged);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let staged = directory.join(format!(".{name}{STAGED_SUFFIX}"));
     let mut file = File::create(&staged).map_err(failed("create", &staged))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &staged))?;
     rename(&staged, path)

@@ -66,7 +66,7 @@ pub use publication::{Publication, Repository};
 pub use push::{Object, Objects};
 pub use rotation::{Addresses, Documents, revoke, rotate};
 pub use signing::{Collected, SignatureFile, Standing, collect, sign};
-pub use switch::{SWITCH_SHOWN_AHEAD, Switch, ended_by, switches};
+pub use switch::{SWITCH_SHOWN_AHEAD, Switch, ended_by, out_of_service, switches};
 
 pub use crate::content::{SIGNING_CONFIG, TRUSTED_ROOT};
 

@@ -175,8 +175,8 @@ mod tests {
         assert!(matches!(new(&["ann"], 0, Solo::Allowed), Err(CeremonyError::Threshold { .. })));
         assert!(matches!(new(&["ann", "bob"], 1, Solo::Refused), Err(CeremonyError::ThresholdOne)));
         assert!(new(&["ann"], 1, Solo::Allowed).is_ok());
-        assert!(matches!(new(&["ann", "ann"], 2, Solo::Refused), Err(CeremonyError::AlreadyAHolder { .. })));
-        assert!(matches!(new(&["ann", "online"], 2, Solo::Refused), Err(CeremonyError::AlreadyAHolder { .. })));
+        assert!(matches!(new(&["ann", "ann"], 2, Solo::Refused), Err(CeremonyError::HolderTwice { .. })));
+        assert!(matches!(new(&["ann", "online"], 2, Solo::Refused), Err(CeremonyError::OnlineName)));
         assert!(matches!(new(&["Ann", "../bob"], 2, Solo::Refused), Err(CeremonyError::Name { .. })));
     }
 

@@ -13,6 +13,7 @@ mod clients;
 mod delegated;
 mod note;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -29,7 +30,7 @@ use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
 use crate::role::{Root, RootView};
 use crate::stated::TargetFile;
-use crate::walk::{Memory, Walked, Wanted, walk};
+use crate::walk::{Memory, Walked, Wanted, quoted, walk};
 
 pub(super) use delegated::plan_delegated;
 
@@ -111,12 +112,17 @@ impl Repository {
     pub(crate) fn offline_files(&self) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
         let (_, walked) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
         let mut files = Vec::new();
-        for file in TargetFile::all(&walked.targets).map_err(CeremonyError::metadata("targets"))? {
-            let bytes = walked.files.get(file.path()).cloned();
-            files.push((
-                file.served_as(),
-                bytes.ok_or_else(|| CeremonyError::TargetFile { name: file.path().to_owned() })?,
-            ));
+        let delegated = walked.delegated.values().map(|role| (&role.document, &role.files));
+        for (document, contents) in delegated.chain([(&walked.targets, &walked.files)]) {
+            for file in TargetFile::all(document).map_err(CeremonyError::metadata("targets"))? {
+                let bytes = contents.get(file.path()).cloned();
+                let missing = || CeremonyError::TargetFile { name: file.path().to_owned() };
+                files.push((file.served_as(), bytes.ok_or_else(missing)?));
+            }
+        }
+        for (role, delegated) in &walked.delegated {
+            let name = format!("{}.{}.json", delegated.document.version(), quoted(role));
+            files.push((name, delegated.document.bytes().to_vec()));
         }
         for document in [&walked.targets, walked.root.document()] {
             files.push((format!("{}.{}.json", document.version(), document.role_type()), document.bytes().to_vec()));
@@ -164,6 +170,7 @@ impl Repository {
         let _lock = self.lock()?;
         self.finish_locked()?;
         let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+        self.expect_not_rolled_back(&published)?;
         let Some(publication) = plan_online(&published, self, online, now).await? else { return Ok(None) };
         publication.write(self)?;
         Ok(Some(publication.published()))
@@ -180,8 +187,29 @@ impl Repository {
         let _lock = self.lock()?;
         publication.expect_newest(self)?;
         publication.files.iter().try_for_each(|(name, bytes)| self.expect_free(name, bytes).map(drop))?;
-        files::write(&self.note_path(), &publication.to_json())?;
+        let note = publication.to_json();
+        self.expect_finishable(publication, note.len())?;
+        files::write(&self.note_path(), &note)?;
         self.finish_locked().map(drop)
+    }
+
+    /// What is noted down can be written: nothing else is done until it is. No name is too long or in the way of another, and the note can be read.
+    fn expect_finishable(&self, publication: &Publication, note_bytes: usize) -> Result<(), CeremonyError> {
+        if note_bytes > files::FILE_BYTES_MAX {
+            return Err(CeremonyError::TooLong { path: self.note_path(), max: files::FILE_BYTES_MAX });
+        }
+        let names: BTreeSet<&str> = publication.files.iter().map(|(name, _)| name.as_str()).collect();
+        for name in &names {
+            let unwritable = || CeremonyError::Unwritable { name: (*name).to_owned() };
+            if name.split('/').any(|part| part.len() > files::NAME_BYTES_MAX) || self.directory.join(name).is_dir() {
+                return Err(unwritable());
+            }
+            let mut directories = name.match_indices('/').map(|(end, _)| &name[..end]);
+            if directories.any(|directory| names.contains(directory) || self.directory.join(directory).is_file()) {
+                return Err(unwritable());
+            }
+        }
+        Ok(())
     }
 
     /// Writes the rest of a publication that was interrupted; `None` if none was.
@@ -230,7 +258,7 @@ impl Repository {
 pub(super) const TIMESTAMP: &str = "timestamp.json";
 /// The highest number of an online role that is gone on from once its key was exchanged. Whoever stole the old one may have given the last number
 /// there is; clients forget what it signed (TUF §5.3.11), and so the numbers begin anew.
-const CONTINUED_MAX: u64 = u32::MAX as u64;
+pub(super) const CONTINUED_MAX: u64 = u32::MAX as u64;
 
 /// What holders have signed.
 pub(super) struct Signed<'a> {

@@ -9,9 +9,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::publication::{Repository, TIMESTAMP};
+use super::publication::{CONTINUED_MAX, Repository, TIMESTAMP};
 use super::{CeremonyError, files};
 use crate::document::{Document, RoleType};
+use crate::role::Root;
 use crate::stated::TargetFile;
 use crate::walk::{Memory, TARGET_BYTES_MAX};
 
@@ -38,6 +39,9 @@ pub struct Object {
     pub tag: Option<String>,
 }
 
+/// Files with their names, those first that others name.
+type InOrder = Vec<(String, Vec<u8>)>;
+
 impl Repository {
     /// Hands on what is published; the names of the files that were not there yet.
     ///
@@ -45,7 +49,7 @@ impl Repository {
     /// If what is published does not verify or clients would refuse it now, if a name stands for another content there, or its timestamp is
     /// newer; what came before stays, and nothing names it.
     pub async fn push(&self, to: &dyn Objects, now: Timestamp) -> Result<Vec<String>, CeremonyError> {
-        let files = self.in_order(now)?;
+        let (newest, files) = self.in_order(now)?;
         let mut written = Vec::new();
         for (name, bytes) in files {
             let max = if name.starts_with("targets/") { TARGET_BYTES_MAX } else { RoleType::Targets.bytes_max() };
@@ -53,7 +57,7 @@ impl Repository {
             match present {
                 Some(present) if present.bytes == bytes => continue,
                 present if name == TIMESTAMP => {
-                    expect_newer(&name, present.as_ref(), &bytes)?;
+                    expect_newer(&name, present.as_ref(), &bytes, &newest)?;
                     to.replace(&name, &bytes, present.as_ref()).await?;
                 }
                 Some(_) => return Err(CeremonyError::OtherContent { name }),
@@ -64,15 +68,15 @@ impl Repository {
         Ok(written)
     }
 
-    /// Every file that a client needs who knows any root, those first that others name.
-    fn in_order(&self, now: Timestamp) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
+    /// The newest root, and every file that a client needs who knows any.
+    fn in_order(&self, now: Timestamp) -> Result<(Root, InOrder), CeremonyError> {
         if self.note_path().exists() {
             return Err(CeremonyError::PublicationPending);
         }
         let (roots, walked) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
         let newest = roots.last().cloned().ok_or(CeremonyError::NothingPublished)?;
         // A delegated role that has ended is handed on: clients refuse it alone.
-        self.walk(newest, Memory::default(), now)?;
+        self.walk(newest.clone(), Memory::default(), now)?;
         let mut order = Vec::new();
         let delegated = walked.delegated.values().map(|role| (&role.document, &role.files));
         for (document, files) in [(&walked.targets, &walked.files)].into_iter().chain(delegated) {
@@ -90,17 +94,18 @@ impl Repository {
         order.push(numbered("snapshot", &walked.snapshot));
         order.extend(roots.iter().map(|root| numbered("root", root.document())));
         order.push((TIMESTAMP.to_owned(), walked.timestamp.bytes().to_vec()));
-        Ok(order)
+        Ok((newest, order))
     }
 }
 
-fn expect_newer(name: &str, present: Option<&Object>, bytes: &[u8]) -> Result<(), CeremonyError> {
+/// The timestamp is newer than the present one; or that one has a number that only a thief of an exchanged key gives.
+fn expect_newer(name: &str, present: Option<&Object>, bytes: &[u8], newest: &Root) -> Result<(), CeremonyError> {
     let Some(present) = present else { return Ok(()) };
-    let version =
-        |bytes: &[u8]| Document::parse(RoleType::Timestamp, bytes.to_vec()).map(|document| document.version());
-    let found = version(&present.bytes).map_err(CeremonyError::metadata(format!("the present {name}")))?;
-    let own = version(bytes).map_err(CeremonyError::metadata(name))?;
-    if found < own { Ok(()) } else { Err(CeremonyError::NewerThere { own, found }) }
+    let parse = |bytes: &[u8]| Document::parse(RoleType::Timestamp, bytes.to_vec());
+    let present = parse(&present.bytes).map_err(CeremonyError::metadata(format!("the present {name}")))?;
+    let (own, found) = (parse(bytes).map_err(CeremonyError::metadata(name))?.version(), present.version());
+    let is_forgotten = found > CONTINUED_MAX && newest.view().verify(&present).is_err();
+    if found < own || is_forgotten { Ok(()) } else { Err(CeremonyError::NewerThere { own, found }) }
 }
 
 #[async_trait]

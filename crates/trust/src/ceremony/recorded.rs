@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use touchmark_keys::sha256;
 
-use super::publication::{Repository, TIMESTAMP};
+use super::publication::{CONTINUED_MAX, Repository, TIMESTAMP};
 use super::record::Log;
 use super::{Ceremony, CeremonyError, files, hashes};
 use crate::document::{Document, RoleType};
 use crate::role::Root;
-use crate::walk::{TARGET_BYTES_MAX, Walked, Wanted};
+use crate::walk::{TARGET_BYTES_MAX, Walked, Wanted, quoted};
 
 impl Ceremony {
     /// What is published, if that is what the ceremony log says was published: nothing lost, nothing older, nothing else; `None` where nothing is.
@@ -79,7 +79,22 @@ impl Ceremony {
     /// If it does not.
     pub fn expect_log_begins_with(&self, earlier: &[u8]) -> Result<(), CeremonyError> {
         let log = files::read_if_there(&self.log_path(), files::FILE_BYTES_MAX)?.unwrap_or_default();
-        if log.starts_with(earlier) { Ok(()) } else { Err(CeremonyError::LogRewritten) }
+        // What a crash left of a last line is no line, neither then nor now.
+        let whole = earlier.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if whole > 0 && log.starts_with(&earlier[..whole]) { Ok(()) } else { Err(CeremonyError::LogRewritten) }
+    }
+}
+
+impl Repository {
+    /// Where the ceremony's log lies beside the repository: nothing is signed over one that lacks what was published. What no line knows yet may be a
+    /// publication that is being recorded.
+    pub(super) fn expect_not_rolled_back(&self, published: &(Vec<Root>, Walked)) -> Result<(), CeremonyError> {
+        let ceremony = self.directory().parent().filter(|directory| directory.join("ceremony.json").exists());
+        let Some(ceremony) = ceremony.filter(|_| self.directory().ends_with("repository")) else { return Ok(()) };
+        match compare(&Log::read(&ceremony.join("log.jsonl"))?.published(), self, Some(published)) {
+            Err(CeremonyError::Unrecorded { .. }) => Ok(()),
+            compared => compared,
+        }
     }
 }
 
@@ -105,7 +120,9 @@ fn compare(
     }
     let roots = roots.iter().map(|root| format!("{}.root.json", root.version()));
     let targets = format!("{}.{}.json", walked.targets.version(), RoleType::Targets);
-    match roots.chain([targets]).find(|name| !recorded.contains_key(name.as_str())) {
+    let delegated = walked.delegated.iter();
+    let delegated = delegated.map(|(role, found)| format!("{}.{}.json", found.document.version(), quoted(role)));
+    match roots.chain([targets]).chain(delegated).find(|name| !recorded.contains_key(name.as_str())) {
         Some(name) => Err(CeremonyError::Unrecorded { name }),
         None => Ok(()),
     }
@@ -114,7 +131,9 @@ fn compare(
 fn expect_newest(recorded: &BTreeMap<&str, &str>, document: &Document) -> Result<(), CeremonyError> {
     let role = document.role_type().name();
     let version = |name: &&str| name.strip_suffix(".json")?.strip_suffix(role)?.strip_suffix('.')?.parse::<u64>().ok();
-    let newest = recorded.keys().filter_map(version).max().unwrap_or(0);
+    // Numbers that a thief of the online key used up are not gone on from.
+    let counts = |version: &u64| role != RoleType::Snapshot.name() || *version <= CONTINUED_MAX;
+    let newest = recorded.keys().filter_map(version).filter(counts).max().unwrap_or(0);
     let found = document.version();
     if newest <= found { Ok(()) } else { Err(CeremonyError::RolledBack { role, recorded: newest, found }) }
 }

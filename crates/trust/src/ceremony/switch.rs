@@ -59,6 +59,21 @@ pub fn switches(documents: &Documents, now: Timestamp) -> Vec<Switch> {
     found
 }
 
+/// Lists of the signing config that name services of which none can be used now: clients cannot sign.
+#[must_use]
+pub fn out_of_service(documents: &Documents, now: Timestamp) -> Vec<&'static str> {
+    let Ok(config) = document(documents, SIGNING_CONFIG) else { return Vec::new() };
+    let is_open = |service: &Value| {
+        window(service, "start").is_none_or(|start| start <= now) && window(service, "end").is_none_or(|end| now < end)
+    };
+    let lists = KINDS.iter().filter_map(|(_, _, services)| *services);
+    let is_closed = |list: &&str| {
+        let services = list_of(&config, list);
+        !services.is_empty() && !services.iter().any(is_open)
+    };
+    lists.filter(is_closed).collect()
+}
+
 /// When the services begin that are there after the old key has ended; where the signing config does not say it, the day before that, as `rotate`
 /// leaves for the last results.
 fn sign_from(services: &[Value], not_after: Timestamp) -> Timestamp {

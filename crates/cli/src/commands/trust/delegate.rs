@@ -13,10 +13,10 @@ use touchmark_trust::ceremony::{
 };
 use touchmark_trust::diff::differences_of_role;
 use touchmark_trust::role::Root;
-use touchmark_trust::walk::{Memory, Walked};
+use touchmark_trust::walk::{Memory, Walk, Walked};
 
 use super::report::{changes_json, print_changes};
-use super::{KeyArgs, StepArgs, event, failure, known_root, verify};
+use super::{KeyArgs, StepArgs, event, failure, known_root, sign, verify};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -141,9 +141,10 @@ pub(super) struct SignArgs {
     /// Look as at this time, such as 2027-01-01T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
-    /// Sign; without it, it is only said what would be signed
-    #[arg(long)]
-    yes: bool,
+    /// Sign; without it, it is only said what would be signed. With a SHA256, sign these targets and no others: those that were looked at
+    #[arg(long, value_name = "SHA256", num_args = 0..=1, require_equals = true, value_parser = sign::sha256_of)]
+    #[expect(clippy::option_option, reason = "not given, given, given with a value")]
+    yes: Option<Option<[u8; 32]>>,
     /// How to print what is signed
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -167,7 +168,7 @@ pub(super) fn run(command: &Command, printer: Printer) -> Result<(), Failure> {
         Command::Add(args) => add(args, printer),
         Command::Remove(args) => remove(args, printer),
         Command::Make(args) => make(args, printer),
-        Command::Sign(args) => sign(args, printer),
+        Command::Sign(args) => sign_targets(args, printer),
         Command::Publish(args) => publish(args, printer),
     }
 }
@@ -212,8 +213,9 @@ impl RepositoryArgs {
     fn read(&self, now: Timestamp) -> Result<(Walked, Option<Event>), Failure> {
         let root = Root::pinned(read_file(Path::new(&self.root)).map_err(failure)?)
             .map_err(|error| Failure::new(ExitStatus::TrustRoot, format!("{}: {error}", self.root)))?;
-        self.walk(root.clone(), now)?;
-        let walked = self.walk(root, Timestamp::MIN)?;
+        let fresh = self.walk(root, Memory::default(), now)?;
+        // Once more, with what has ended; nothing may be older than it was a moment ago.
+        let walked = self.walk(fresh.root.clone(), fresh.memory(), Timestamp::MIN)?;
         if let Some(error) = walked.unsound.first() {
             return Err(failure(error.clone().into()));
         }
@@ -226,12 +228,13 @@ impl RepositoryArgs {
         Ok(event)
     }
 
-    fn walk(&self, root: Root, at: Timestamp) -> Result<Walked, Failure> {
+    fn walk(&self, root: Root, memory: Memory, at: Timestamp) -> Result<Walked, Failure> {
         if !self.repository.contains("://") {
-            return Repository::at(&self.repository).walk(root, Memory::default(), at).map_err(failure);
+            return Repository::at(&self.repository).walk(root, memory, at).map_err(failure);
         }
         let outbound = self.network.outbound()?;
-        crate::commands::block_on(verify::walk_url(&self.repository, root, at, &outbound))
+        let walk = Walk::start(root, memory, at);
+        crate::commands::block_on(verify::walk_url(&self.repository, walk, &outbound))
     }
 }
 
@@ -251,13 +254,12 @@ fn make(args: &MakeArgs, printer: Printer) -> Result<(), Failure> {
     Ok(())
 }
 
-fn sign(args: &SignArgs, printer: Printer) -> Result<(), Failure> {
+fn sign_targets(args: &SignArgs, printer: Printer) -> Result<(), Failure> {
     let now = args.at.unwrap_or_else(Timestamp::now);
     let (walked, event) = args.published.read(now)?;
     let version = DelegatedVersion::from_json(&read_file(&args.file).map_err(failure)?).map_err(failure)?;
     show(&version, &walked, args.output, printer);
-    if !args.yes {
-        printer.note("nothing was signed: add --yes if this is what you want");
+    if !sign::is_wanted(args.yes, version.digest(), printer)? {
         return Ok(());
     }
     let signed = crate::commands::block_on(async {
@@ -274,10 +276,14 @@ fn show(version: &DelegatedVersion, walked: &Walked, output: Output, printer: Pr
     let before = walked.delegated.get(version.role()).map(|present| &present.document);
     let changes = differences_of_role(version.role(), before, version.document());
     match output {
-        Output::Text => print_changes(&changes, printer),
+        Output::Text => {
+            print_changes(&changes, printer);
+            printer.result(format_args!("  signed is sha256 {}", hex::encode(version.digest())));
+        }
         Output::Json => printer.result(serde_json::json!({
             "version": 1,
             "role": version.role(),
+            "sha256": hex::encode(version.digest()),
             "changes": changes_json(&changes),
         })),
     }

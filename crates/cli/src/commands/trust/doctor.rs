@@ -12,7 +12,7 @@ use touchmark_trust::role::Root;
 use touchmark_trust::walk::{Memory, Walked};
 
 use super::report::{print_findings, print_standing, print_walked, standing_json, walked_json};
-use super::rotate::{print_switches, switches_json};
+use super::rotate::{print_switches, switch_worries, switches_json};
 use super::{DirArgs, failure};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
@@ -85,8 +85,10 @@ fn examine(ceremony: &Ceremony, without: &[String], now: Timestamp) -> Result<Re
     };
     let Some((roots, walked)) = published else {
         expect_holders(without, |name| ceremony.policy().holders().iter().any(|holder| holder == name))?;
-        report.worries.push(first_step(ceremony));
         report.pending = pending(ceremony, &mut report.worries)?;
+        if report.pending.is_none() {
+            report.worries.push(first_step(ceremony));
+        }
         return Ok(report);
     };
     expect_holders(without, |name| {
@@ -97,6 +99,7 @@ fn examine(ceremony: &Ceremony, without: &[String], now: Timestamp) -> Result<Re
         findings.extend(without_holders(&walked, without));
     }
     report.worries.extend(worries(ceremony, &roots, &walked, &findings, now));
+    report.worries.extend(switch_worries(&walked.files, now));
     report.published = Some((walked, findings));
     report.pending = pending(ceremony, &mut report.worries)?;
     Ok(report)

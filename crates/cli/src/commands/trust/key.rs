@@ -125,7 +125,7 @@ fn accept(args: &AcceptArgs, printer: Printer) -> Result<(), Failure> {
         let is_named = key.holder() == ONLINE || ceremony.policy().holders().iter().any(|name| name == key.holder());
         if !is_named {
             printer.note(format_args!(
-                "{0} is none of the first holders: `touchmark trust event new --add-holder {0}`",
+                "{0} is none of the first holders: `touchmark trust event new --add-holder {0}` makes one of the root's, `touchmark trust delegate add --holder {0}` one of a role's",
                 key.holder()
             ));
         }

@@ -280,7 +280,7 @@ fn failure(error: CeremonyError) -> Failure {
             failure.hint("sign nothing: it would take back what was published since; the event must be made anew on what is published")
         }
         CeremonyError::AnotherEvent { .. } => {
-            failure.hint("nothing was signed: this is not the event that was looked at; look at it anew, without --yes")
+            failure.hint("nothing was signed: this is not what was looked at; look at it anew, without --yes")
         }
         CeremonyError::Enrolled { path, .. } => {
             failure.hint(format!("to exchange the key remove {}, and accept the new enrolment again", path.display()))
@@ -320,37 +320,6 @@ fn failure(error: CeremonyError) -> Failure {
 
 fn class(error: &CeremonyError) -> ExitStatus {
     match error {
-        CeremonyError::Name { .. }
-        | CeremonyError::Exists { .. }
-        | CeremonyError::Enrolled { .. }
-        | CeremonyError::Needed { .. }
-        | CeremonyError::NoCeremony { .. }
-        | CeremonyError::Threshold { .. }
-        | CeremonyError::ThresholdOne
-        | CeremonyError::OnlineName
-        | CeremonyError::HolderTwice { .. }
-        | CeremonyError::KeyKind { .. }
-        | CeremonyError::SameKey { .. }
-        | CeremonyError::NotAHolder { .. }
-        | CeremonyError::NotExchanged { .. }
-        | CeremonyError::AlreadyAHolder { .. }
-        | CeremonyError::NotEnrolled { .. }
-        | CeremonyError::EventPending { .. }
-        | CeremonyError::NoEvent
-        | CeremonyError::NothingChanges
-        | CeremonyError::NoTarget { .. }
-        | CeremonyError::NothingTrusted { .. }
-        | CeremonyError::NoDelegation { .. }
-        | CeremonyError::BinsAlone { .. }
-        | CeremonyError::Scope { .. }
-        | CeremonyError::OutOfScope { .. }
-        | CeremonyError::TargetPath { .. }
-        | CeremonyError::DelegatedEndsSoon { .. }
-        | CeremonyError::StillNamed { .. }
-        | CeremonyError::SignsTooEarly { .. }
-        | CeremonyError::NoKnownRoot
-        | CeremonyError::PublicationPending
-        | CeremonyError::NothingPublished => ExitStatus::Usage,
         CeremonyError::File { .. }
         | CeremonyError::SignedMeanwhile
         | CeremonyError::TooLong { .. }
@@ -387,5 +356,7 @@ fn class(error: &CeremonyError) -> ExitStatus {
         | CeremonyError::Ended { .. }
         | CeremonyError::Walk(_)
         | CeremonyError::Metadata { .. } => ExitStatus::TrustRoot,
+        // What was asked for cannot be done so.
+        _ => ExitStatus::Usage,
     }
 }

@@ -41,11 +41,16 @@ fn ceremony_of(repository: &Path) -> Result<Option<Ceremony>, Failure> {
 
 pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
     let repository = Repository::at(&args.repository);
+    if !args.repository.join("timestamp.json").exists() {
+        let message = format!("there is no published repository in {}", args.repository.display());
+        return Err(Failure::new(ExitStatus::Unreadable, message)
+            .hint("name the directory with 1.root.json and timestamp.json in it: `repository` of the ceremony"));
+    }
     let _ceremony = ceremony_of(&args.repository)?;
     let now = Timestamp::now();
     let place = args.to.strip_prefix("file://").unwrap_or(&args.to);
-    if !args.to.starts_with("s3://") && place.contains("://") {
-        return Err(Failure::new(ExitStatus::Usage, format!("{} is no place to push to", args.to))
+    if place.is_empty() || (!args.to.starts_with("s3://") && place.contains("://")) {
+        return Err(Failure::new(ExitStatus::Usage, format!("{:?} is no place to push to", args.to))
             .hint("name a directory, file://DIRECTORY or s3://BUCKET/PREFIX"));
     }
     let written = crate::commands::block_on(async {

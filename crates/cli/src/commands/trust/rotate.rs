@@ -78,7 +78,11 @@ pub(super) fn rotate(args: &RotateArgs, printer: Printer) -> Result<(), Failure>
     let next = ceremony::rotate(&published, &trusted_root, signing_config.as_deref(), sign_from).map_err(failure)?;
     let sign_before_verifiers_know = args.sign_before_verifiers_know;
     let change = Change { sign_before_verifiers_know, ..Change::none(args.note.clone()) };
-    let switches = ceremony::ended_by(&published, &next, now);
+    let mut switches = ceremony::ended_by(&published, &next, now);
+    // Without a signing config nothing else says when the new keys may be used.
+    for switch in &mut switches {
+        switch.sign_from = switch.sign_from.map(|from| from.max(sign_from));
+    }
     let change = Change { set_targets: next.keys().cloned().collect(), ..change };
     if args.output == Output::Json {
         let event = ceremony.begin(change, next, now).map_err(failure)?;
@@ -103,6 +107,19 @@ pub(super) fn print_switches(published: &Documents, now: Timestamp, printer: Pri
 
 pub(super) fn switches_json(published: &Documents, now: Timestamp) -> Vec<Value> {
     soon(published, now).iter().map(switch_json).collect()
+}
+
+/// What of it needs somebody.
+pub(super) fn switch_worries(published: &Documents, now: Timestamp) -> Vec<String> {
+    let closed = ceremony::out_of_service(published, now);
+    let closed = closed.into_iter().map(|list| {
+        format!("the signing config names no service that can be used now in `{list}`: nobody can sign; `touchmark trust rotate`")
+    });
+    let ending = soon(published, now).into_iter().filter(|switch| switch.sign_from.is_none());
+    let ending = ending.map(|switch| {
+        format!("{} ends at {} without a successor: `touchmark trust rotate`", switch.service, switch.not_after)
+    });
+    closed.chain(ending).collect()
 }
 
 fn soon(published: &Documents, now: Timestamp) -> Vec<Switch> {

@@ -35,7 +35,21 @@ pub(super) struct Args {
     output: Output,
 }
 
-fn sha256_of(text: &str) -> Result<[u8; 32], &'static str> {
+/// Whether to sign what has this digest: asked for, and the very one if one was named.
+#[expect(clippy::option_option, reason = "not given, given, given with a value")]
+pub(super) fn is_wanted(yes: Option<Option<[u8; 32]>>, found: [u8; 32], printer: Printer) -> Result<bool, Failure> {
+    match yes {
+        None => {
+            printer.note("nothing was signed; if this is what you want, sign this very content with:");
+            printer.command(format_args!("--yes={}", hex::encode(found)));
+            Ok(false)
+        }
+        Some(Some(expected)) if expected != found => Err(failure(CeremonyError::AnotherEvent { expected, found })),
+        Some(_) => Ok(true),
+    }
+}
+
+pub(super) fn sha256_of(text: &str) -> Result<[u8; 32], &'static str> {
     let hash = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
     hash.ok_or("64 hexadecimal digits are needed: what `signed is sha256` says")
 }
@@ -48,17 +62,8 @@ pub(super) fn run(args: &Args, printer: Printer) -> Result<(), Failure> {
         Output::Text => print_event(&event, &changes, printer),
         Output::Json => printer.result(event_json(&event, &changes)),
     }
-    let found = event.digest();
-    match args.yes {
-        None => {
-            printer.note("nothing was signed; if this is what you want, sign this very event with:");
-            printer.command(format_args!("--yes={}", hex::encode(found)));
-            return Ok(());
-        }
-        Some(Some(expected)) if expected != found => {
-            return Err(failure(CeremonyError::AnotherEvent { expected, found }));
-        }
-        Some(_) => {}
+    if !is_wanted(args.yes, event.digest(), printer)? {
+        return Ok(());
     }
     let signature = crate::commands::block_on(async {
         let signer = args.key.open().await?;

@@ -55,7 +55,11 @@ fn walk(args: &Args, now: Timestamp) -> Result<Walked, Failure> {
         .map_err(|error| Failure::new(ExitStatus::TrustRoot, format!("{}: {error}", args.root)))?;
     if args.repository.contains("://") {
         let outbound = args.network.outbound()?;
-        return crate::commands::block_on(walk_url(&args.repository, root, now, &outbound));
+        return crate::commands::block_on(walk_url(
+            &args.repository,
+            Walk::start(root, Memory::default(), now),
+            &outbound,
+        ));
     }
     if !Path::new(&args.repository).is_dir() {
         return Err(Failure::new(ExitStatus::Unreadable, format!("there is no directory {}", args.repository))
@@ -82,9 +86,8 @@ fn say(args: &Args, walked: &Walked, now: Timestamp, printer: Printer) -> Result
     }
 }
 
-pub(super) async fn walk_url(base: &str, root: Root, now: Timestamp, outbound: &Outbound) -> Result<Walked, Failure> {
+pub(super) async fn walk_url(base: &str, mut walk: Walk, outbound: &Outbound) -> Result<Walked, Failure> {
     mirror_url(base).map_err(|problem| Failure::new(ExitStatus::Usage, format!("the address {base}: {problem}")))?;
-    let mut walk = Walk::start(root, Memory::default(), now);
     while let Some(wanted) = walk.wanted() {
         let bytes = fetch(base, &wanted, outbound).await?;
         walk.supply(bytes).map_err(|error| failure(CeremonyError::Walk(error)))?;

@@ -9,7 +9,7 @@ use super::harness::{NOW, Party, days_later, trusted_root};
 use crate::MetadataError;
 use crate::ceremony::{
     CeremonyError, Change, DelegatedVersion, DelegationWish, Event, ONLINE, Publication, Published, RoleWish,
-    ScopeWish, Search, write_file,
+    ScopeWish, Search, TRUSTED_ROOT, write_file,
 };
 use crate::document::{Document, SignatureEntry};
 use crate::lint::{Finding, lint};
@@ -171,9 +171,7 @@ async fn a_role_that_says_more_than_was_delegated_is_not_published() {
     file["files"]["trusted_root.json"] = party.base64(b"evil").into();
     let evil = DelegatedVersion::from_json(file.to_string().as_bytes()).unwrap();
     assert_eq!(evil.votes(&published(&party), None).unwrap(), (1, 1));
-    assert!(
-        matches!(plan(&party, &evil).await, Err(CeremonyError::OutOfScope { path, .. }) if path == "trusted_root.json")
-    );
+    assert!(matches!(plan(&party, &evil).await, Err(CeremonyError::Reserved { path, .. }) if path == TRUSTED_ROOT));
 }
 
 #[tokio::test]
@@ -326,4 +324,70 @@ async fn every_way_to_delegate_is_published_and_walked() {
         party.refresh(days_later(50)).await.unwrap().unwrap();
         assert_eq!(party.walk(days_later(50), walked.memory()).unwrap().delegated.len(), roles.len());
     }
+}
+
+/// What cannot be written as a whole would stand in the way of everything else.
+#[tokio::test]
+async fn what_could_never_be_finished_is_refused_before_it_is_noted_down() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    party.enrol("tess").await;
+    let patterns = ["p/*", "p/*/*"].map(str::to_owned).to_vec();
+    let scope = ScopeWish::Paths { patterns, search: Search::Terminates };
+    begun(&party, delegation(wish(&party, "team", &["tess"], 1, scope))).await;
+    // The file of one target is where another one needs a directory.
+    let hash = hex::encode(touchmark_keys::sha256(b"x"));
+    let mut colliding = file("p/a", "x");
+    colliding.set_targets.insert(format!("p/{hash}.a/b"), b"x".to_vec());
+    let colliding = signed(&party, made(&party, "team", colliding).unwrap(), "tess").await.unwrap();
+    let planned = plan(&party, &colliding).await.unwrap();
+    let refused = party.ceremony().publish_delegated(&colliding, &planned, NOW);
+    assert!(matches!(refused, Err(CeremonyError::Unwritable { .. })));
+    // Nothing was noted down, and what was staged for one file is never another.
+    let mut both = file("p/tool.new", "x");
+    both.set_targets.insert("p/tool".to_owned(), b"x".to_vec());
+    let both = signed(&party, made(&party, "team", both).unwrap(), "tess").await.unwrap();
+    publishes(&party, &both).await.unwrap();
+    assert_eq!(published(&party).delegated["team"].files.len(), 2);
+    party.ceremony().published_as_recorded().unwrap();
+}
+
+#[tokio::test]
+async fn a_role_states_nothing_that_clients_go_by_and_delegates_no_further() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    party.enrol("tess").await;
+    begun(&party, delegation(wish(&party, "team", &["tess"], 1, paths("*")))).await;
+    let config = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/vectors/sigstore-tuf-repository/targets/signing_config.v0.2.json"
+    ))
+    .unwrap();
+    for (name, content) in
+        [(TRUSTED_ROOT, String::from_utf8(trusted_root("evil")).unwrap()), (crate::content::SIGNING_CONFIG, config)]
+    {
+        let version = signed(&party, made(&party, "team", file(name, &content)).unwrap(), "tess").await.unwrap();
+        assert!(matches!(plan(&party, &version).await, Err(CeremonyError::Reserved { .. })), "{name}");
+    }
+    // Others' tools may make what ours do not.
+    let version = made(&party, "team", file("tool", "x")).unwrap();
+    let mut value: serde_json::Value = serde_json::from_slice(&version.to_json()).unwrap();
+    let mut members = version.document().signed().clone();
+    members.insert("delegations".to_owned(), serde_json::json!({ "keys": {}, "roles": [] }));
+    let document = Document::write(crate::document::RoleType::Targets, &members, &[]).unwrap();
+    value["metadata"] = party.base64(document.bytes()).into();
+    let version = DelegatedVersion::from_json(value.to_string().as_bytes()).unwrap();
+    let version = signed(&party, version, "tess").await.unwrap();
+    assert!(matches!(plan(&party, &version).await, Err(CeremonyError::DelegatesFurther { .. })));
+}
+
+/// A crash, or a server that finished the publication, leaves targets that no line of the log knows.
+#[tokio::test]
+async fn delegated_targets_that_no_line_knows_are_recorded_before_anything_follows() {
+    let party = delegating(1).await;
+    let log = std::fs::read(party.path("log.jsonl")).unwrap();
+    with_targets(&party, "one").await;
+    std::fs::write(party.path("log.jsonl"), log).unwrap();
+    let refused = party.try_begin(party.change_targets("two"), NOW);
+    assert!(matches!(refused, Err(CeremonyError::Unrecorded { name }) if name == "1.team.json"));
+    assert!(party.ceremony().record_what_is_published(NOW).unwrap().contains(&"1.team.json".to_owned()));
+    party.ceremony().published_as_recorded().unwrap();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A repository that is not what the ceremony log says, and targets that are not what their names say.
 
-use super::harness::{NOW, Party};
+use super::harness::{NOW, Party, days_later};
 use crate::ceremony::{CeremonyError, Change, ONLINE, TRUSTED_ROOT, write_file};
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::walk::Memory;
@@ -51,6 +51,9 @@ async fn a_repository_without_its_newest_root_verifies_and_is_refused() {
     std::fs::remove_file(party.path("repository/2.root.json")).unwrap();
     assert!(party.walk(NOW, Memory::default()).is_ok());
     assert!(matches!(refused(&party), CeremonyError::Lost { name } if name == "2.root.json"));
+    // Nor does the server sign over it, beside whose directory the log lies.
+    let signed = party.refresh_as_a_server_does(days_later(2)).await;
+    assert!(matches!(signed, Err(CeremonyError::Lost { name }) if name == "2.root.json"));
 }
 
 #[tokio::test]
@@ -62,6 +65,8 @@ async fn what_no_line_knows_is_built_on_only_after_somebody_recorded_it() {
     for (log, missing) in [(earlier, "2.root.json"), (String::new(), "1.root.json")] {
         write_file(&party.path("log.jsonl"), log.as_bytes()).unwrap();
         assert!(matches!(refused(&party), CeremonyError::Unrecorded { name } if name == missing));
+        // The server goes on meanwhile.
+        party.refresh_as_a_server_does(NOW).await.unwrap();
         let recorded = party.ceremony().record_what_is_published(NOW).unwrap();
         assert!(recorded.contains(&"2.root.json".to_owned()) && recorded.contains(&"2.targets.json".to_owned()));
         party.ceremony().published_as_recorded().unwrap();
@@ -114,4 +119,45 @@ async fn after_the_last_number_there_is_an_exchanged_key_begins_anew() {
     for memory in [Memory::default(), before.memory(), fooled.memory()] {
         assert_eq!(party.walk(NOW, memory).unwrap().timestamp.version(), 1);
     }
+}
+
+/// The thief's numbers were recorded before anybody noticed.
+#[tokio::test]
+async fn numbers_that_were_used_up_and_recorded_stop_nothing_once_the_key_is_exchanged() {
+    let party = Party::published(&["ann", "bob"], 2, NOW).await;
+    let walked = party.walk(NOW, Memory::default()).unwrap();
+    let thief = party.key(ONLINE);
+    let key_id = walked.root.view().keys_of(RoleType::Timestamp).next().unwrap().0.clone();
+    let high = 1_u64 << 33;
+    for (role_type, document, name) in [
+        (RoleType::Snapshot, &walked.snapshot, format!("{high}.snapshot.json")),
+        (RoleType::Timestamp, &walked.timestamp, "timestamp.json".to_owned()),
+    ] {
+        let mut signed = document.signed().clone();
+        signed.insert("version".to_owned(), high.into());
+        if role_type == RoleType::Timestamp {
+            signed["meta"] = serde_json::json!({ "snapshot.json": { "version": high } });
+        }
+        let stolen = Document::write(role_type, &signed, &[]).unwrap();
+        let signature = touchmark_signers::Signer::sign(&*thief, stolen.canonical()).await.unwrap();
+        let stolen = stolen.with_signatures(&[SignatureEntry { key_id: key_id.clone(), signature }]).unwrap();
+        std::fs::write(party.path("repository").join(name), stolen.bytes()).unwrap();
+    }
+    let publish = async |change: Change| {
+        let event = party.begin(change, NOW);
+        party.signed_by(&event, &["ann", "bob"]).await;
+        party.publish(NOW).await.unwrap();
+    };
+    publish(party.change_targets("two")).await;
+    assert_eq!(party.walk(NOW, Memory::default()).unwrap().snapshot.version(), high + 1);
+    let bucket = crate::ceremony::Repository::at(party.path("bucket"));
+    party.ceremony().repository().push(&bucket, NOW).await.unwrap();
+    party.enrol(ONLINE).await;
+    let online_key = Some(party.ceremony().enrolment(ONLINE).unwrap());
+    publish(Change { online_key, ..Change::none(String::new()) }).await;
+    publish(party.change_targets("three")).await;
+    assert!(party.walk(NOW, Memory::default()).unwrap().snapshot.version() < high);
+    party.ceremony().published_as_recorded().unwrap();
+    party.ceremony().repository().push(&bucket, NOW).await.unwrap();
+    bucket.walk(party.root(), Memory::default(), NOW).unwrap();
 }
