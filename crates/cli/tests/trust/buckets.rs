@@ -170,5 +170,5 @@ fn a_directory_is_a_place_like_any_other() {
     team.coordinator.run(0, "trust push stick/repository --to served");
     let seen = team.coordinator.run(0, "trust verify served --root served/1.root.json");
     says(&seen, &["targets   version 2"]);
-    says(&team.coordinator.run(3, "trust push nothing --to served"), &["nothing is published yet"]);
+    says(&team.coordinator.run(3, "trust push nothing --to served"), &["there is no published repository in nothing"]);
 }
