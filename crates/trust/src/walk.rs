@@ -419,7 +419,7 @@ impl Walk {
         let by = if role == "snapshot" { self.found.timestamp.as_ref() } else { self.found.snapshot.as_ref() };
         let version = by.and_then(|by| Pin::read(by, &format!("{role}.json")).ok()).map(|pin| pin.version);
         match version.filter(|_| self.root.view().has_consistent_snapshots()) {
-            Some(version) => format!("{version}.{}.json", quoted(role)),
+            Some(version) => numbered(version, role),
             None => format!("{}.json", quoted(role)),
         }
     }
@@ -468,6 +468,11 @@ fn expect_version(expected: u64, found: u64) -> Result<(), MetadataError> {
 
 fn not_older(role: &str, known: u64, found: u64) -> Result<(), MetadataError> {
     if found >= known { Ok(()) } else { Err(MetadataError::RolledBack { role: role.to_owned(), known, found }) }
+}
+
+/// The name of a role's metadata file of that version, with consistent snapshots (§6.2).
+pub(crate) fn numbered(version: u64, role: &str) -> String {
+    format!("{version}.{}.json", quoted(role))
 }
 
 /// The name of a role as it stands in a URL: what is not unreserved (RFC 3986 §2.3) is percent-encoded, so that no role leaves its directory.

@@ -24,7 +24,7 @@ use crate::delegation::Delegations;
 use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
 use crate::stated::{Pin, TargetFile};
-use crate::walk::{Walked, quoted};
+use crate::walk::{Walked, numbered};
 
 const VERSION: u32 = 1;
 /// Longest path of a delegated target, and most directories in it.
@@ -226,7 +226,7 @@ impl DelegatedVersion {
                 served.push((file.served_as(), bytes.clone()));
             }
         }
-        let name = format!("{}.{}.json", self.document.version(), quoted(&self.role));
+        let name = numbered(self.document.version(), &self.role);
         served.push((name, self.document.bytes().to_vec()));
         Ok(served)
     }

@@ -346,7 +346,10 @@ impl Ceremony {
                 Ok(Some(publication.published()))
             }
             // A server that signs the online roles may have finished it.
-            None if self.event_is_published() => self.conclude(&self.repository().offline_files()?, now).map(Some),
+            None if self.event_is_published() => {
+                let (_, walked) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+                self.conclude(&Repository::offline_files(&walked)?, now).map(Some)
+            }
             None => Ok(None),
         }
     }

@@ -30,7 +30,7 @@ use crate::document::{Document, RoleType, SignatureEntry};
 use crate::key::Fingerprint;
 use crate::role::{Root, RootView};
 use crate::stated::TargetFile;
-use crate::walk::{Memory, Walked, Wanted, quoted, walk};
+use crate::walk::{Memory, Walked, Wanted, numbered, walk};
 
 pub(super) use delegated::plan_delegated;
 
@@ -105,12 +105,11 @@ impl Repository {
         Ok(Some((roots, walked)))
     }
 
-    /// What the holders signed of what is published now, and the files that it states.
+    /// What the holders signed of what was walked, and the files that it states.
     ///
     /// # Errors
-    /// If what is published does not verify.
-    pub(crate) fn offline_files(&self) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
-        let (_, walked) = self.published()?.ok_or(CeremonyError::NothingPublished)?;
+    /// If targets cannot be read.
+    pub(crate) fn offline_files(walked: &Walked) -> Result<Vec<(String, Vec<u8>)>, CeremonyError> {
         let mut files = Vec::new();
         let delegated = walked.delegated.values().map(|role| (&role.document, &role.files));
         for (document, contents) in delegated.chain([(&walked.targets, &walked.files)]) {
@@ -121,7 +120,7 @@ impl Repository {
             }
         }
         for (role, delegated) in &walked.delegated {
-            let name = format!("{}.{}.json", delegated.document.version(), quoted(role));
+            let name = numbered(delegated.document.version(), role);
             files.push((name, delegated.document.bytes().to_vec()));
         }
         for document in [&walked.targets, walked.root.document()] {

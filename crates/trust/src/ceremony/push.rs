@@ -87,7 +87,7 @@ impl Repository {
             }
         }
         let numbered = |name: &str, document: &Document| {
-            (format!("{}.{}.json", document.version(), crate::walk::quoted(name)), document.bytes().to_vec())
+            (crate::walk::numbered(document.version(), name), document.bytes().to_vec())
         };
         order.extend(walked.delegated.iter().map(|(name, role)| numbered(name, &role.document)));
         order.push(numbered("targets", &walked.targets));

@@ -79,8 +79,8 @@ impl Log {
 
     /// The key of a holder that was accepted last, as the log calls it.
     pub(crate) fn accepted_key(&self, holder: &str) -> Option<&str> {
-        let text = |line: &'_ Line, member: &str| line.details.get(member).and_then(Value::as_str).map(str::to_owned);
-        let of_holder = |line: &&Line| line.action == "enrol" && text(line, "holder").as_deref() == Some(holder);
+        let of_holder =
+            |line: &&Line| line.action == "enrol" && line.details.get("holder").and_then(Value::as_str) == Some(holder);
         self.lines.iter().rev().filter(of_holder).find_map(|line| line.details.get("key")?.as_str())
     }
 

@@ -19,7 +19,7 @@ use super::record::Log;
 use super::{Ceremony, CeremonyError, files, hashes};
 use crate::document::{Document, RoleType};
 use crate::role::Root;
-use crate::walk::{TARGET_BYTES_MAX, Walked, Wanted, quoted};
+use crate::walk::{TARGET_BYTES_MAX, Walked, Wanted, numbered};
 
 impl Ceremony {
     /// What is published, if that is what the ceremony log says was published: nothing lost, nothing older, nothing else; `None` where nothing is.
@@ -39,7 +39,7 @@ impl Ceremony {
     pub fn record_what_is_published(&self, now: Timestamp) -> Result<Vec<String>, CeremonyError> {
         self.expect_no_publication()?;
         let published = self.published()?.ok_or(CeremonyError::NothingPublished)?;
-        let mut files = self.repository().offline_files()?;
+        let mut files = Repository::offline_files(&published.1)?;
         files.extend(published.0.iter().map(|root| {
             let document = root.document();
             (format!("{}.root.json", document.version()), document.bytes().to_vec())
@@ -121,7 +121,7 @@ fn compare(
     let roots = roots.iter().map(|root| format!("{}.root.json", root.version()));
     let targets = format!("{}.{}.json", walked.targets.version(), RoleType::Targets);
     let delegated = walked.delegated.iter();
-    let delegated = delegated.map(|(role, found)| format!("{}.{}.json", found.document.version(), quoted(role)));
+    let delegated = delegated.map(|(role, found)| numbered(found.document.version(), role));
     match roots.chain([targets]).chain(delegated).find(|name| !recorded.contains_key(name.as_str())) {
         Some(name) => Err(CeremonyError::Unrecorded { name }),
         None => Ok(()),

@@ -16,7 +16,7 @@ use touchmark_trust::role::Root;
 use touchmark_trust::walk::{Memory, Walk, Walked};
 
 use super::report::{changes_json, print_changes};
-use super::{KeyArgs, StepArgs, event, failure, known_root, sign, verify};
+use super::{KeyArgs, StepArgs, event, failure, known_root, publish, sign, verify};
 use crate::commands::version::Output;
 use crate::exit::ExitStatus;
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ pub(super) enum Command {
     /// Sign the next targets of a role, after showing what they change; adds the signature to the file
     Sign(SignArgs),
     /// Publish the targets of a role, once enough of its holders have signed: the online machine signs snapshot and timestamp
-    Publish(PublishArgs),
+    Publish(PublishTargetsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,16 +151,11 @@ pub(super) struct SignArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct PublishArgs {
+pub(super) struct PublishTargetsArgs {
     /// The targets, signed
     file: PathBuf,
     #[command(flatten)]
-    step: StepArgs,
-    #[command(flatten)]
-    online: KeyArgs,
-    /// Sign snapshot and timestamp and send the clients through, but publish nothing
-    #[arg(long)]
-    dry_run: bool,
+    how: publish::PublishArgs,
 }
 
 pub(super) fn run(command: &Command, printer: Printer) -> Result<(), Failure> {
@@ -169,7 +164,7 @@ pub(super) fn run(command: &Command, printer: Printer) -> Result<(), Failure> {
         Command::Remove(args) => remove(args, printer),
         Command::Make(args) => make(args, printer),
         Command::Sign(args) => sign_targets(args, printer),
-        Command::Publish(args) => publish(args, printer),
+        Command::Publish(args) => publish_targets(args, printer),
     }
 }
 
@@ -289,20 +284,17 @@ fn show(version: &DelegatedVersion, walked: &Walked, output: Output, printer: Pr
     }
 }
 
-fn publish(args: &PublishArgs, printer: Printer) -> Result<(), Failure> {
-    let (ceremony, now) = args.step.open(printer)?;
+fn publish_targets(args: &PublishTargetsArgs, printer: Printer) -> Result<(), Failure> {
+    let (ceremony, now) = args.how.step.open(printer)?;
     let version = DelegatedVersion::from_json(&read_file(&args.file).map_err(failure)?).map_err(failure)?;
     let publication = crate::commands::block_on(async {
-        let online = args.online.open().await?;
+        let online = args.how.online.open().await?;
         ceremony.plan_delegated(&version, online.as_ref(), now).await.map_err(failure)
     })?;
-    if args.dry_run {
-        for (name, bytes) in publication.files() {
-            printer.result(format_args!("{name} ({} bytes)", bytes.len()));
-        }
-        printer.note("every client would accept it; nothing was published");
+    if args.how.dry_run {
+        publish::say_planned(&publication, printer);
         return Ok(());
     }
     let published = ceremony.publish_delegated(&version, &publication, now).map_err(failure)?;
-    super::publish::say(&ceremony, &published, printer)
+    publish::say(&ceremony, &published, printer)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `touchmark trust publish` and `touchmark trust online`: what clients see.
 
-use touchmark_trust::ceremony::{Ceremony, Published};
+use touchmark_trust::ceremony::{Ceremony, Publication, Published};
 
 use super::{KeyArgs, StepArgs, failure};
 use crate::failure::Failure;
@@ -10,12 +10,12 @@ use crate::printer::Printer;
 #[derive(Debug, clap::Args)]
 pub(super) struct PublishArgs {
     #[command(flatten)]
-    step: StepArgs,
+    pub(super) step: StepArgs,
     #[command(flatten)]
-    online: KeyArgs,
+    pub(super) online: KeyArgs,
     /// Sign snapshot and timestamp and send the clients through, but publish nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,14 +37,19 @@ pub(super) fn publish(args: &PublishArgs, printer: Printer) -> Result<(), Failur
         ceremony.plan(online.as_ref(), now).await.map_err(failure)
     })?;
     if args.dry_run {
-        for (name, bytes) in publication.files() {
-            printer.result(format_args!("{name} ({} bytes)", bytes.len()));
-        }
-        printer.note("every client would accept it; nothing was published");
+        say_planned(&publication, printer);
         return Ok(());
     }
     let published = ceremony.publish(&publication, now).map_err(failure)?;
     say(&ceremony, &published, printer)
+}
+
+/// What would be published.
+pub(super) fn say_planned(publication: &Publication, printer: Printer) {
+    for (name, bytes) in publication.files() {
+        printer.result(format_args!("{name} ({} bytes)", bytes.len()));
+    }
+    printer.note("every client would accept it; nothing was published");
 }
 
 pub(super) fn online(args: &OnlineArgs, printer: Printer) -> Result<(), Failure> {
